@@ -1,0 +1,49 @@
+// The small interface behind which every storage stands. Names are relative paths with "/" between parts, each part
+// of [A-Za-z0-9._-]; no leading "/", no "..". Objects are written once and never changed.
+
+/** What a storage knows of an object. */
+export interface StoredObject {
+  readonly name: string;
+  readonly sizeBytes: number;
+}
+
+/** An object being written. Nothing is visible under its name before finish() returns. */
+export interface ObjectWriter extends AsyncDisposable {
+  /** Takes the bytes (the caller may not reuse the buffer). Resolves when more may be written: this is the back-pressure. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Makes the object durable under its name and returns what the storage then says of it. */
+  finish(): Promise<StoredObject>;
+  /** Drops what was written. Disposing an unfinished writer does the same. */
+  abort(): Promise<void>;
+}
+
+export interface PutOptions {
+  readonly signal?: AbortSignal;
+  /** Refuse with OperatingError "repository_exists" where an object of that name is there already. */
+  readonly ifAbsent?: boolean;
+}
+
+/** A byte range of an object. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly lengthBytes: number;
+}
+
+/** All calls throw OperatingError: "not_found", "no_space", "permission_denied", "storage_failed". */
+export interface Storage extends AsyncDisposable {
+  /** For messages: where this is, without secrets. */
+  readonly description: string;
+  openWriter(name: string, options?: PutOptions): Promise<ObjectWriter>;
+  /** Writes a small object whole and durably. */
+  put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject>;
+  /** Exactly the range asked for; fewer bytes there is an error ("corrupt"). Without a range, the whole object. */
+  read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Null when it is not there. */
+  head(name: string, signal?: AbortSignal): Promise<StoredObject | null>;
+  /** Objects whose names begin with the prefix, in name order. */
+  list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject>;
+  /** Missing objects are no error. */
+  delete(name: string, signal?: AbortSignal): Promise<void>;
+  /** Bytes free for writing, or null where the storage cannot tell. */
+  freeSpaceBytes(): Promise<number | null>;
+}
