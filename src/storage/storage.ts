@@ -1,5 +1,5 @@
 // The small interface behind which every storage stands. Names are relative paths with "/" between parts, each part
-// of [A-Za-z0-9._-]; no leading "/", no "..". Objects are written once and never changed.
+// of [A-Za-z0-9._-], not beginning with a dot. Objects are written once and never changed.
 
 /** What a storage knows of an object. */
 export interface StoredObject {
@@ -7,12 +7,28 @@ export interface StoredObject {
   readonly sizeBytes: number;
 }
 
+/** What the writer knows of the bytes it wrote; a storage confirms all of it that it can. */
+export interface WrittenContent {
+  readonly sizeBytes: number;
+  readonly sha256: Uint8Array;
+}
+
+/** An unfinished piece of an earlier or present write. `isDead` is true only when its writer is known to be gone. */
+export interface Leftover {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly isDead: boolean;
+}
+
 /** An object being written. Nothing is visible under its name before finish() returns. */
 export interface ObjectWriter extends AsyncDisposable {
   /** Takes the bytes (the caller may not reuse the buffer). Resolves when more may be written: this is the back-pressure. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Makes the object durable under its name and returns what the storage then says of it. */
-  finish(): Promise<StoredObject>;
+  /**
+   * Makes the object durable under its name and returns what the storage then says of it. With `expected`, the storage
+   * compares the size always and the checksum where it computes one itself (a file system does not); different: "corrupt".
+   */
+  finish(expected?: WrittenContent): Promise<StoredObject>;
   /** Drops what was written. Disposing an unfinished writer does the same. */
   abort(): Promise<void>;
 }
@@ -44,6 +60,10 @@ export interface Storage extends AsyncDisposable {
   list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject>;
   /** Missing objects are no error. */
   delete(name: string, signal?: AbortSignal): Promise<void>;
+  /** Unfinished writes that lie about, by any process; they are no objects and no list() shows them. */
+  leftovers(signal?: AbortSignal): AsyncIterable<Leftover>;
+  /** Removes a left-over by the name that leftovers() gave. Missing ones are no error. */
+  deleteLeftover(name: string, signal?: AbortSignal): Promise<void>;
   /** Bytes free for writing, or null where the storage cannot tell. */
   freeSpaceBytes(): Promise<number | null>;
 }

@@ -1,0 +1,198 @@
+// Storage in a folder of a file system. Files are written whole and durably (see local-writer.ts), 0600 in folders of
+// 0700. A file system computes no checksum: sizes are confirmed, the bytes' word is the file system's until `verify`.
+
+import type { Dirent } from "node:fs";
+import { open, readdir, stat, statfs, unlink } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { OperatingError } from "../../base/errors.ts";
+import { GIB } from "../../base/units.ts";
+import { checkObjectName, isObjectName } from "../names.ts";
+import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
+import { DurableFolders } from "./durable-folders.ts";
+import { fileError, systemCode } from "./errors.ts";
+import { openLocalWriter } from "./local-writer.ts";
+import { isTemporaryName, isWriterDead } from "./temporary-names.ts";
+
+/** Nothing that is read whole or by range is larger. */
+const READ_BYTES_MAX = 2 * GIB;
+
+/** Storage in a folder, given as a path or a `file:` URI. Nothing is made before the first write. */
+export function openLocalStorage(directory: string): Storage {
+  if (directory === "") throw new OperatingError("usage", "the repository's folder has no name");
+  const path = directory.startsWith("file:") ? fileURLToPath(directory) : resolve(directory);
+  return new LocalStorage(path);
+}
+
+class LocalStorage implements Storage {
+  readonly description: string;
+  readonly #root: string;
+  readonly #folders = new DurableFolders();
+
+  constructor(root: string) {
+    this.#root = root;
+    this.description = root;
+  }
+
+  async openWriter(name: string, options: PutOptions = {}): Promise<ObjectWriter> {
+    const path = this.#pathOf(name);
+    options.signal?.throwIfAborted();
+    try {
+      await this.#folders.ensure(dirname(path));
+      return await openLocalWriter({ name, path, ifAbsent: options.ifAbsent ?? false, signal: options.signal });
+    } catch (error) {
+      throw writeError(error, name);
+    }
+  }
+
+  async put(name: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredObject> {
+    const writer = await this.openWriter(name, options);
+    try {
+      await writer.write(bytes);
+      return await writer.finish();
+    } finally {
+      await writer.abort();
+    }
+  }
+
+  async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
+    const path = this.#pathOf(name);
+    signal?.throwIfAborted();
+    try {
+      const handle = await open(path, "r");
+      try {
+        const { offset, lengthBytes } = range ?? { offset: 0, lengthBytes: (await handle.stat()).size };
+        checkRange(name, offset, lengthBytes);
+        const bytes = Buffer.allocUnsafeSlow(lengthBytes);
+        let filled = 0;
+        while (filled < lengthBytes) {
+          const { bytesRead } = await handle.read(bytes, filled, lengthBytes - filled, offset + filled);
+          if (bytesRead === 0) throw tooShort(name, offset + filled, offset + lengthBytes);
+          filled += bytesRead;
+        }
+        return bytes;
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      throw fileError(error, `could not read "${name}"`);
+    }
+  }
+
+  async head(name: string, signal?: AbortSignal): Promise<StoredObject | null> {
+    const path = this.#pathOf(name);
+    signal?.throwIfAborted();
+    try {
+      const status = await stat(path);
+      return status.isFile() ? { name, sizeBytes: status.size } : null;
+    } catch (error) {
+      if (["ENOENT", "ENOTDIR"].includes(systemCode(error))) return null;
+      throw fileError(error, `could not look at "${name}"`);
+    }
+  }
+
+  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    for await (const file of this.#walk("", prefix, signal)) {
+      if (!file.name.startsWith(prefix) || !isObjectName(file.name)) continue;
+      const object = await this.head(file.name, signal);
+      if (object !== null) yield object;
+    }
+  }
+
+  async delete(name: string, signal?: AbortSignal): Promise<void> {
+    await this.#unlink(this.#pathOf(name), name, signal);
+  }
+
+  async *leftovers(signal?: AbortSignal): AsyncIterable<Leftover> {
+    for await (const { name, fileName } of this.#walk("", "", signal)) {
+      if (!isTemporaryName(fileName)) continue;
+      const status = await stat(join(this.#root, name)).catch(() => null);
+      if (status !== null) yield { name, sizeBytes: status.size, isDead: isWriterDead(fileName) };
+    }
+  }
+
+  async deleteLeftover(name: string, signal?: AbortSignal): Promise<void> {
+    const parts = name.split("/");
+    const fileName = parts.pop() ?? "";
+    if (parts.length > 0) checkObjectName(parts.join("/"));
+    if (!isTemporaryName(fileName)) throw new OperatingError("usage", `"${name}" is no left-over`);
+    await this.#unlink(join(this.#root, name), name, signal);
+  }
+
+  async freeSpaceBytes(): Promise<number | null> {
+    let path = this.#root;
+    for (;;) {
+      try {
+        const status = await statfs(path);
+        return status.bavail * status.bsize;
+      } catch (error) {
+        if (systemCode(error) !== "ENOENT" || dirname(path) === path) return null;
+        path = dirname(path);
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Holds nothing open.
+  }
+
+  #pathOf(name: string): string {
+    checkObjectName(name);
+    return join(this.#root, name);
+  }
+
+  async #unlink(path: string, name: string, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    try {
+      await unlink(path);
+    } catch (error) {
+      if (!["ENOENT", "ENOTDIR"].includes(systemCode(error))) throw fileError(error, `could not delete "${name}"`);
+    }
+  }
+
+  /** All files below a folder that can have the prefix, in the order of their whole names. */
+  async *#walk(
+    folder: string,
+    prefix: string,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<{ name: string; fileName: string }> {
+    signal?.throwIfAborted();
+    for (const entry of await this.#entries(folder)) {
+      const name = folder + entry.name;
+      if (entry.isDirectory()) {
+        const inner = `${name}/`;
+        if (inner.startsWith(prefix) || prefix.startsWith(inner)) yield* this.#walk(inner, prefix, signal);
+      } else if (entry.isFile()) {
+        yield { name, fileName: entry.name };
+      }
+    }
+  }
+
+  async #entries(folder: string): Promise<Dirent[]> {
+    try {
+      const entries = await readdir(join(this.#root, folder), { withFileTypes: true });
+      const key = (entry: Dirent): string => (entry.isDirectory() ? `${entry.name}/` : entry.name);
+      return entries.toSorted((one, other) => (key(one) < key(other) ? -1 : 1));
+    } catch (error) {
+      if (["ENOENT", "ENOTDIR"].includes(systemCode(error))) return [];
+      throw fileError(error, `could not list "${folder}"`);
+    }
+  }
+}
+
+function checkRange(name: string, offset: number, lengthBytes: number): void {
+  const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
+  if (isRange && lengthBytes <= READ_BYTES_MAX) return;
+  throw new OperatingError("corrupt", `could not read "${name}": ${lengthBytes} bytes at ${offset} is no range to read`);
+}
+
+function tooShort(name: string, sizeBytes: number, wantedBytes: number): OperatingError {
+  return new OperatingError("corrupt", `could not read "${name}": it ends at ${sizeBytes}, before byte ${wantedBytes}`);
+}
+
+/** A folder that vanished or a file where a folder should be is not "not found" for a writer. */
+function writeError(error: unknown, name: string): OperatingError {
+  const failure = fileError(error, `could not write "${name}"`);
+  if (failure.code !== "not_found" && failure.code !== "repository_exists") return failure;
+  return new OperatingError("storage_failed", failure.message, { cause: error });
+}
