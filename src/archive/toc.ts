@@ -42,6 +42,23 @@ export interface ArchiveHeader {
 /** pg_dump's section of an entry. */
 export type Section = "none" | "pre-data" | "data" | "post-data";
 
+/** Where the archive says an entry's data is: "set" has an offset, "not-set" was written to a pipe. */
+export type DataState = "not-set" | "set" | "no-data";
+
+/** Text fields that an archive may hold as null or as the empty string; both are read as "". */
+export type OptionalText = "definition" | "dropStatement" | "copyStatement" | "owner";
+
+/** How an archive file holds an entry, beyond what the entry says: kept so that it can be written again byte by byte. */
+export interface EntryLayout {
+  /** The fields that are stored as empty strings; other fields that are "" are stored as null, as pg_dump does. */
+  readonly emptyFields: readonly OptionalText[];
+  /** Said only by pg_dump before 12: the table was created WITH OIDS. */
+  readonly withOids: boolean;
+  readonly dataState: DataState;
+  /** Byte offset of the entry's data block from the start of the archive; 0 unless the state is "set". */
+  readonly dataOffset: number;
+}
+
 export interface TocEntry {
   readonly dumpId: number;
   /** True when data blocks belong to the entry (TABLE DATA, BLOBS and the like). */
@@ -61,6 +78,8 @@ export interface TocEntry {
   readonly relationKind: string;
   readonly owner: string;
   readonly dependencies: readonly number[];
+  /** Absent for entries that were not read from an archive file. */
+  readonly layout?: EntryLayout;
 }
 
 export interface Toc {

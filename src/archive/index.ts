@@ -1,0 +1,10 @@
+// The archive room: pg_dump's archive formats as codecs.
+
+export { oldestPgRestore } from "./archive-version.ts";
+export type { ArchiveContents, DataPiece, LargeObjectPiece, StoredFrame } from "./contents.ts";
+export { encodeHeadAndToc, type EncodedToc } from "./encode-toc.ts";
+export { formatEntry, formatTocList, isListed, type TocListOptions } from "./format-toc-list.ts";
+export { parseListFile, type ListFile } from "./parse-list-file.ts";
+export { memorySource, type RandomAccessSource } from "./random-access-source.ts";
+export { readToc, type ReadTocResult } from "./read-toc.ts";
+export type * from "./toc.ts";

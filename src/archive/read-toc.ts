@@ -1,0 +1,299 @@
+// Reads head and table of contents of a custom-format archive, versions 1.12 to 1.16, from any source, in windows: a
+// string that claims to be longer than the rest of the source is refused before anything is set aside for it.
+//
+//   head   "PGDMP", bytes: major, minor, revision, integer size, offset size, format; from 1.15 a byte, before an
+//          integer, of compression; integers: second, minute, hour, day, month, year, isdst; strings: database,
+//          server version, pg_dump version
+//   toc    integer count, then the entries
+//   entry  integers: dump id, had a dumper; strings: table oid, oid, tag, description; integer section; strings:
+//          definition, drop, copy, namespace, tablespace; from 1.14 a string, table access method; from 1.16 an
+//          integer, relkind; strings: owner, "with oids"; strings: dependencies, ended by a null; offset
+//
+// Source: pg_backup_archiver.c, ReadHead, ReadToc; pg_backup_custom.c, _ReadExtraToc.
+
+import { invalidArchive, unsupportedArchive } from "./archive-errors.ts";
+import { COMPRESSION_ALGORITHMS, FORMAT_CODES, SECTIONS, minorOf, versionOfMinor } from "./archive-version.ts";
+import { checkEntries } from "./check-toc.ts";
+import { DEPENDENCY_COUNT_MAX, DUMP_ID_MAX, OID_MAX, TOC_ENTRY_COUNT_MAX, TOC_SIZE_BYTES_MAX } from "./limits.ts";
+import { ByteReader, NotUtf8, ShortInput } from "./primitives.ts";
+import { memorySource, readFully, type RandomAccessSource } from "./random-access-source.ts";
+import type {
+  ArchiveHeader,
+  ArchiveTime,
+  CompressionAlgorithm,
+  EntryLayout,
+  OptionalText,
+  TextEncoding,
+  Toc,
+  TocEntry,
+} from "./toc.ts";
+
+const WINDOW_SIZE_BYTES = 256 * 1024;
+
+/** No entry is shorter, whatever the version: bounds the count of entries by the size of the source. */
+const ENTRY_SIZE_BYTES_MIN = 60;
+
+const INT_MAX = 0x7fff_ffff;
+
+/** A table of contents as it stood in an archive. */
+export interface ReadTocResult {
+  readonly toc: Toc;
+  /** Offset of the first byte after the table of contents: where the first data block stands. */
+  readonly dataStartOffset: number;
+}
+
+/**
+ * Reads and checks head and table of contents. Throws archive_invalid with offset and field, or archive_unsupported.
+ * Each entry has its `layout`, with the data's offset.
+ */
+export async function readToc(
+  input: RandomAccessSource | Uint8Array,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<ReadTocResult> {
+  const source = input instanceof Uint8Array ? memorySource(input) : input;
+  try {
+    return await readTocAs(source, "utf8", options.signal);
+  } catch (error) {
+    if (!(error instanceof NotUtf8)) throw error;
+  }
+  return await readTocAs(source, "latin1", options.signal);
+}
+
+async function readTocAs(
+  source: RandomAccessSource,
+  textEncoding: TextEncoding,
+  signal: AbortSignal | undefined,
+): Promise<ReadTocResult> {
+  const loader = new TocLoader(source, textEncoding, signal);
+  const header = await loader.parse(parseHead);
+  loader.setSizes(header.intSizeBytes, header.offsetSizeBytes);
+  const tocOffset = loader.offset;
+  const remainingBytes = source.sizeBytes - tocOffset;
+  const countMax = Math.min(TOC_ENTRY_COUNT_MAX, Math.floor(Math.max(remainingBytes, 0) / ENTRY_SIZE_BYTES_MIN));
+  const count = await loader.parse((reader) => reader.readInt("count of entries"));
+  if (count < 0 || count > countMax) {
+    throw invalidArchive(tocOffset, "count of entries", `${count} is not between 0 and ${countMax}`);
+  }
+  const entries: TocEntry[] = [];
+  const minor = minorOf(header.version);
+  for (let index = 0; index < count; index += 1) {
+    entries.push(await loader.parse((reader) => parseEntry(reader, minor, source.sizeBytes)));
+  }
+  checkEntries(entries, tocOffset);
+  return { toc: { header, textEncoding, entries }, dataStartOffset: loader.offset };
+}
+
+/** Runs parse steps over a window of the source; a step that finds too little input is run again over more. */
+class TocLoader {
+  readonly #source: RandomAccessSource;
+  readonly #encoding: TextEncoding;
+  readonly #signal: AbortSignal | undefined;
+  #reader: ByteReader;
+  #window: Buffer = Buffer.alloc(0);
+  #windowOffset = 0;
+  #intSizeBytes = 4;
+  #offsetSizeBytes = 8;
+
+  constructor(source: RandomAccessSource, encoding: TextEncoding, signal: AbortSignal | undefined) {
+    this.#source = source;
+    this.#encoding = encoding;
+    this.#signal = signal;
+    this.#reader = new ByteReader(this.#window, 0, encoding);
+  }
+
+  get offset(): number {
+    return this.#reader.offset;
+  }
+
+  setSizes(intSizeBytes: number, offsetSizeBytes: number): void {
+    this.#intSizeBytes = intSizeBytes;
+    this.#offsetSizeBytes = offsetSizeBytes;
+    this.#reader.intSizeBytes = intSizeBytes;
+    this.#reader.offsetSizeBytes = offsetSizeBytes;
+  }
+
+  async parse<T>(step: (reader: ByteReader) => T): Promise<T> {
+    for (;;) {
+      const start = this.#reader.position;
+      try {
+        return step(this.#reader);
+      } catch (error) {
+        if (!(error instanceof ShortInput)) throw error;
+        const failedAt = this.#reader.position;
+        this.#reader.position = start;
+        await this.#grow(start, failedAt - start + error.neededBytes, error.field);
+      }
+    }
+  }
+
+  /** Makes the window begin at `start` (an index into the present one) and hold at least `neededBytes`. */
+  async #grow(start: number, neededBytes: number, field: string): Promise<void> {
+    this.#signal?.throwIfAborted();
+    const kept = this.#window.subarray(start);
+    const windowOffset = this.#windowOffset + start;
+    const sizeBytes = Math.max(neededBytes, kept.length * 2, WINDOW_SIZE_BYTES);
+    if (windowOffset + neededBytes > TOC_SIZE_BYTES_MAX) {
+      throw invalidArchive(windowOffset, field, `the table of contents is larger than ${TOC_SIZE_BYTES_MAX} bytes`);
+    }
+    const more = await readFully(this.#source, windowOffset + kept.length, sizeBytes - kept.length);
+    if (kept.length + more.length < neededBytes) {
+      throw invalidArchive(windowOffset + kept.length + more.length, field, "the archive ends here");
+    }
+    this.#window = kept.length === 0 ? more : Buffer.concat([kept, more]);
+    this.#windowOffset = windowOffset;
+    this.#reader = new ByteReader(this.#window, windowOffset, this.#encoding);
+    this.setSizes(this.#intSizeBytes, this.#offsetSizeBytes);
+  }
+}
+
+function parseHead(reader: ByteReader): ArchiveHeader {
+  const magic = reader.readBytes(5, "magic string");
+  if (magic.toString("latin1") !== "PGDMP") {
+    throw unsupportedArchive(
+      "this is not an archive of pg_dump in custom format: it does not begin with PGDMP",
+      "Plain SQL goes to psql; tar and directory archives are not read yet.",
+    );
+  }
+  const [major, minor, revision] = [readByte("major version"), readByte("minor version"), readByte("revision")];
+  const version = major === 1 && revision === 0 ? versionOfMinor(minor) : null;
+  if (version === null) {
+    throw unsupportedArchive(`archive version ${major}.${minor}-${revision} is not supported; 1.12 to 1.16 are`);
+  }
+  const intSizeBytes = readByte("size of integers");
+  if (intSizeBytes !== 4 && intSizeBytes !== 8) {
+    throw unsupportedArchive(`archives with integers of ${intSizeBytes} bytes are not supported`);
+  }
+  const offsetSizeBytes = readByte("size of offsets");
+  if (offsetSizeBytes !== 4 && offsetSizeBytes !== 8) {
+    throw unsupportedArchive(`archives with offsets of ${offsetSizeBytes} bytes are not supported`);
+  }
+  reader.intSizeBytes = intSizeBytes;
+  const format = readByte("format");
+  if (format !== FORMAT_CODES.custom) throw unsupportedFormat(format);
+  const { compression, compressionLevel } = parseCompression(reader, minor);
+  const createdAt = parseTime(reader);
+  const databaseName = requiredString(reader, "database name");
+  const serverVersion = requiredString(reader, "server version");
+  const pgDumpVersion = requiredString(reader, "pg_dump version");
+  return {
+    ...{ version, format: "custom", intSizeBytes, offsetSizeBytes, compression, compressionLevel },
+    ...{ createdAt, databaseName, serverVersion, pgDumpVersion },
+  };
+
+  function readByte(field: string): number {
+    return reader.readByte(field);
+  }
+}
+
+function unsupportedFormat(format: number): Error {
+  const known = Object.entries(FORMAT_CODES).find(([, code]) => code === format)?.[0];
+  return unsupportedArchive(`archive format ${known ?? format} is not supported; custom is`);
+}
+
+interface Compression {
+  readonly compression: CompressionAlgorithm;
+  readonly compressionLevel: number;
+}
+
+function parseCompression(reader: ByteReader, minor: number): Compression {
+  if (minor < 15) {
+    const compressionLevel = reader.readIntBetween(-INT_MAX, INT_MAX, "compression level");
+    return { compression: compressionLevel === 0 ? "none" : "gzip", compressionLevel };
+  }
+  const offset = reader.offset;
+  const code = reader.readByte("compression algorithm");
+  const compression = COMPRESSION_ALGORITHMS[code];
+  if (compression === undefined) throw unsupportedArchive(`compression algorithm ${code} at offset ${offset} is not known`);
+  return { compression, compressionLevel: -1 };
+}
+
+function parseTime(reader: ByteReader): ArchiveTime {
+  const read = (field: string): number => reader.readIntBetween(-INT_MAX, INT_MAX, field);
+  return {
+    second: read("second of creation"),
+    minute: read("minute of creation"),
+    hour: read("hour of creation"),
+    monthDay: read("day of creation"),
+    month: read("month of creation"),
+    yearsSince1900: read("year of creation"),
+    isDst: read("daylight saving flag of creation"),
+  };
+}
+
+function requiredString(reader: ByteReader, field: string, lengthBytesMax = TOC_SIZE_BYTES_MAX): string {
+  const offset = reader.offset;
+  const text = reader.readString(field, lengthBytesMax);
+  if (text === null) throw invalidArchive(offset, field, "the string is null");
+  return text;
+}
+
+function parseEntry(reader: ByteReader, minor: number, sourceSizeBytes: number): TocEntry {
+  const emptyFields: OptionalText[] = [];
+  const dumpId = reader.readIntBetween(1, DUMP_ID_MAX, "dump id");
+  const hadDumper = reader.readIntBetween(0, 1, "data flag") === 1;
+  const catalogId = { tableOid: number("table oid", OID_MAX), oid: number("oid", OID_MAX) };
+  const tag = requiredString(reader, "tag", remaining());
+  const description = requiredString(reader, "description", remaining());
+  const section = SECTIONS[reader.readIntBetween(1, SECTIONS.length, "section") - 1] ?? "none";
+  const definition = optional("definition");
+  const dropStatement = optional("dropStatement");
+  const copyStatement = optional("copyStatement");
+  const namespace = reader.readString("namespace", remaining());
+  const tablespace = reader.readString("tablespace", remaining());
+  const tableAccessMethod = minor >= 14 ? reader.readString("table access method", remaining()) : null;
+  const relationKindCode = minor >= 16 ? reader.readIntBetween(0, 127, "relation kind") : 0;
+  const owner = optional("owner");
+  const withOids = flag("with oids");
+  const dependencies = parseDependencies(reader, remaining());
+  const { state: dataState, offset: dataOffset } = reader.readOffset("data offset");
+  if (hadDumper === (dataState === "no-data")) {
+    throw invalidArchive(reader.offset, "data offset", `data flag is ${hadDumper} but state is ${dataState}`);
+  }
+  const layout: EntryLayout = { emptyFields, withOids, dataState, dataOffset };
+  return {
+    ...{ dumpId, hadDumper, catalogId, tag, description, section, definition, dropStatement, copyStatement },
+    ...{ namespace, tablespace, tableAccessMethod, owner, dependencies, layout },
+    relationKind: relationKindCode === 0 ? "" : String.fromCharCode(relationKindCode),
+  };
+
+  function remaining(): number {
+    return Math.max(sourceSizeBytes - reader.offset, 0);
+  }
+
+  function number(field: string, maximum: number): number {
+    const offset = reader.offset;
+    return parseDecimal(requiredString(reader, field, remaining()), maximum, offset, field);
+  }
+
+  function optional(field: OptionalText): string {
+    const text = reader.readString(field, remaining());
+    if (text === "") emptyFields.push(field);
+    return text ?? "";
+  }
+
+  function flag(field: string): boolean {
+    const offset = reader.offset;
+    const text = requiredString(reader, field, remaining());
+    if (text !== "true" && text !== "false") throw invalidArchive(offset, field, "neither true nor false");
+    return text === "true";
+  }
+}
+
+function parseDependencies(reader: ByteReader, lengthBytesMax: number): number[] {
+  const dependencies: number[] = [];
+  for (;;) {
+    const offset = reader.offset;
+    const text = reader.readString("dependency", lengthBytesMax);
+    if (text === null) return dependencies;
+    if (dependencies.length >= DEPENDENCY_COUNT_MAX) {
+      throw invalidArchive(offset, "dependencies", `more than ${DEPENDENCY_COUNT_MAX}`);
+    }
+    dependencies.push(parseDecimal(text, DUMP_ID_MAX, offset, "dependency"));
+  }
+}
+
+function parseDecimal(text: string, maximum: number, offset: number, field: string): number {
+  const value = /^(0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value <= maximum)) throw invalidArchive(offset, field, `not a number between 0 and ${maximum}`);
+  return value;
+}
