@@ -1,0 +1,31 @@
+// Two projects: unit tests beside the code, and end-to-end tests on real servers. Two workers: each of them keeps a
+// server and tools of PostgreSQL busy besides itself.
+
+import { defineConfig } from "vitest/config";
+
+const minuteMs = 60_000;
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    pool: "forks",
+    // The colours would end up in log files.
+    reporters: ["default"],
+    projects: [
+      {
+        extends: true,
+        test: { name: "unit", include: ["src/**/*.test.ts"], testTimeout: minuteMs, hookTimeout: minuteMs },
+      },
+      {
+        extends: true,
+        test: {
+          name: "end-to-end",
+          include: ["tests/**/*.test.ts"],
+          globalSetup: ["tests/support/global-setup.ts"],
+          testTimeout: 5 * minuteMs,
+          hookTimeout: 10 * minuteMs, // the first one may have to fetch PostgreSQL
+        },
+      },
+    ],
+  },
+});
