@@ -1,0 +1,163 @@
+// Which task runs next: a state machine over the parallel part of a plan. Pure: no clock, no sockets; the caller says
+// what finished. A task starts when its dependencies are finished (done or failed: pg_restore goes on after errors),
+// its pass has come, and no running task needs what it locks or locks what it needs. Larger tasks start first.
+// Source: pg_backup_archiver.c (18), restore_toc_entries_parallel, pop_next_work_item, has_lock_conflicts.
+
+import { assert } from "../base/assert.ts";
+import { RESTORE_PASSES, type RestorePass } from "./entry-kinds.ts";
+
+/** What the scheduler looks at in a task. */
+export interface SchedulableTask {
+  readonly dumpId: number;
+  readonly pass: RestorePass;
+  /** False: finished as soon as its turn comes, without a worker. */
+  readonly isWanted: boolean;
+  /** Dump ids, each of a task of the same schedule. */
+  readonly dependencies: readonly number[];
+  readonly locks: readonly number[];
+  /** All dump ids that the task uses, whether or not they are in the schedule; those of `locks` among them. */
+  readonly uses: readonly number[];
+  readonly sizeBytes: number;
+}
+
+/** How a task ended. A skipped one never began. */
+export type TaskOutcome = "done" | "failed" | "skipped";
+
+/** The order of work of one restore. */
+export class Schedule<T extends SchedulableTask> {
+  readonly #tasks: ReadonlyMap<number, T>;
+  readonly #dependents = new Map<number, number[]>();
+  readonly #openCounts = new Map<number, number>();
+  readonly #outcomes = new Map<number, TaskOutcome>();
+  readonly #running = new Map<number, T>();
+  readonly #inhibited = new Set<number>();
+  /** Ready in the current pass, largest first. */
+  readonly #ready: T[] = [];
+  /** Without open dependencies, but of a later pass. */
+  readonly #laterPass: T[] = [];
+  #passIndex = 0;
+  #stopped = false;
+
+  constructor(tasks: readonly T[]) {
+    this.#tasks = new Map(tasks.map((task) => [task.dumpId, task]));
+    assert(this.#tasks.size === tasks.length, "dump ids of a schedule are unique");
+    for (const task of tasks) {
+      this.#openCounts.set(task.dumpId, task.dependencies.length);
+      for (const id of task.dependencies) {
+        assert(this.#tasks.has(id), "dependencies of a schedule are in it");
+        const dependents = this.#dependents.get(id);
+        if (dependents === undefined) this.#dependents.set(id, [task.dumpId]);
+        else dependents.push(task.dumpId);
+      }
+    }
+    for (const task of tasks) if (task.dependencies.length === 0) this.#makeReady(task);
+  }
+
+  /** Takes the next task to start; null when nothing can start now. */
+  takeNext(): T | null {
+    if (this.#stopped) return null;
+    for (;;) {
+      const task = this.#takeReady();
+      if (task !== null) return task;
+      if (this.#ready.length > 0 || this.#running.size > 0) return null;
+      if (this.#passIndex === RESTORE_PASSES.length - 1) return null;
+      this.#passIndex += 1;
+      for (const waiting of this.#laterPass.splice(0)) this.#makeReady(waiting);
+    }
+  }
+
+  /** Says that a task that takeNext() gave has ended. */
+  finish(dumpId: number, outcome: "done" | "failed"): void {
+    assert(this.#running.delete(dumpId), "only a running task ends");
+    this.#settle(dumpId, outcome);
+  }
+
+  /** The task will not be run when its turn comes: the data of a table that could not be created. */
+  inhibit(dumpId: number): void {
+    this.#inhibited.add(dumpId);
+  }
+
+  /** Starts nothing more; what has not begun is skipped. */
+  stop(): void {
+    this.#stopped = true;
+    for (const id of this.#tasks.keys()) {
+      if (!this.#outcomes.has(id) && !this.#running.has(id)) this.#outcomes.set(id, "skipped");
+    }
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  /** True when every task has ended. */
+  get isFinished(): boolean {
+    return this.#outcomes.size === this.#tasks.size;
+  }
+
+  /** By dump id, of the tasks that have ended. */
+  get outcomes(): ReadonlyMap<number, TaskOutcome> {
+    return this.#outcomes;
+  }
+
+  #takeReady(): T | null {
+    let index = 0;
+    while (index < this.#ready.length) {
+      const task = this.#ready[index] as T;
+      if (!task.isWanted || this.#inhibited.has(task.dumpId)) {
+        this.#ready.splice(index, 1);
+        this.#settle(task.dumpId, "skipped");
+        index = 0;
+      } else if (this.#conflicts(task)) {
+        index += 1;
+      } else {
+        this.#ready.splice(index, 1);
+        this.#running.set(task.dumpId, task);
+        return task;
+      }
+    }
+    return null;
+  }
+
+  #conflicts(task: T): boolean {
+    for (const running of this.#running.values()) {
+      if (locksAgainst(task, running) || locksAgainst(running, task)) return true;
+    }
+    return false;
+  }
+
+  #settle(dumpId: number, outcome: TaskOutcome): void {
+    this.#outcomes.set(dumpId, outcome);
+    for (const id of this.#dependents.get(dumpId) ?? []) {
+      const open = (this.#openCounts.get(id) ?? 0) - 1;
+      assert(open >= 0, "a dependency is settled once");
+      this.#openCounts.set(id, open);
+      const task = this.#tasks.get(id);
+      if (open === 0 && task !== undefined && !this.#outcomes.has(id)) this.#makeReady(task);
+    }
+  }
+
+  #makeReady(task: T): void {
+    // A task whose pass is already over (it waited for one of a later pass) goes now.
+    if (RESTORE_PASSES.indexOf(task.pass) > this.#passIndex) {
+      this.#laterPass.push(task);
+      return;
+    }
+    let low = 0;
+    let high = this.#ready.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (comesBefore(this.#ready[middle] as T, task)) low = middle + 1;
+      else high = middle;
+    }
+    this.#ready.splice(low, 0, task);
+  }
+}
+
+function comesBefore(one: SchedulableTask, other: SchedulableTask): boolean {
+  if (one.sizeBytes !== other.sizeBytes) return one.sizeBytes > other.sizeBytes;
+  return one.dumpId < other.dumpId;
+}
+
+function locksAgainst(one: SchedulableTask, other: SchedulableTask): boolean {
+  return one.locks.some((id) => other.uses.includes(id));
+}
