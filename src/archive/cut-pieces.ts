@@ -1,0 +1,88 @@
+// From decoded COPY text to pieces that end at row ends, and without the end-of-data mark that pg_dump writes after
+// the rows: backslash, dot, three newlines. A newline byte in COPY text is always a row end, in every encoding that a
+// client may use. Source: pg_dump.c, dumpTableData_copy.
+
+import type { DataPiece } from "./contents.ts";
+import type { DecodedChunk } from "./decode-data.ts";
+import { PIECE_TARGET_BYTES } from "./limits.ts";
+
+/** What stands after the rows of a TABLE DATA entry with a COPY statement. */
+export const END_OF_DATA_MARK: Uint8Array = Buffer.from("\\.\n\n\n", "latin1");
+
+const NEWLINE = 0x0a;
+
+/** Passes chunks on, without the end-of-data mark if the data ends with one. */
+export async function* withoutEndMark(chunks: AsyncIterable<DecodedChunk>): AsyncGenerator<DecodedChunk, void, void> {
+  const queue: DecodedChunk[] = [];
+  let queueBytes = 0;
+  let lastByte = NEWLINE;
+  for await (const chunk of chunks) {
+    if (chunk.bytes.length === 0) continue;
+    queue.push(chunk);
+    queueBytes += chunk.bytes.length;
+    for (let head = queue[0]; head !== undefined; head = queue[0]) {
+      if (queueBytes - head.bytes.length < END_OF_DATA_MARK.length) break;
+      queue.shift();
+      queueBytes -= head.bytes.length;
+      lastByte = head.bytes.at(-1) ?? lastByte;
+      yield head;
+    }
+  }
+  const only = queue[0];
+  if (only === undefined) return;
+  const tail = queue.length === 1 ? only : { bytes: Buffer.concat(queue.map((chunk) => chunk.bytes)), frame: null };
+  const markStart = tail.bytes.length - END_OF_DATA_MARK.length;
+  const isMarked = markStart >= 0 && tail.bytes.subarray(markStart).equals(END_OF_DATA_MARK);
+  const byteBefore = markStart > 0 ? tail.bytes[markStart - 1] : lastByte;
+  if (!isMarked || byteBefore !== NEWLINE) yield tail;
+  else if (markStart > 0) yield { bytes: tail.bytes.subarray(0, markStart), frame: null };
+}
+
+/** Cuts text into pieces of about PIECE_TARGET_BYTES at row ends; a chunk that has its frame stays one piece. */
+export async function* cutPieces(chunks: AsyncIterable<DecodedChunk>): AsyncGenerator<DataPiece, void, void> {
+  let held: Cut | null = null;
+  for await (const cut of cuts(chunks)) {
+    if (held !== null) yield toPiece(held, held.bytes.at(-1) !== NEWLINE);
+    held = cut;
+  }
+  if (held !== null) yield toPiece(held, false);
+}
+
+type Cut = DecodedChunk;
+
+async function* cuts(chunks: AsyncIterable<DecodedChunk>): AsyncGenerator<Cut, void, void> {
+  let pending: Buffer[] = [];
+  let pendingBytes = 0;
+  for await (const chunk of chunks) {
+    if (chunk.bytes.length === 0) continue;
+    if (chunk.frame !== null) {
+      if (pendingBytes > 0) yield { bytes: Buffer.concat(pending, pendingBytes), frame: null };
+      pending = [];
+      pendingBytes = 0;
+      yield chunk;
+      continue;
+    }
+    pending.push(chunk.bytes);
+    pendingBytes += chunk.bytes.length;
+    if (pendingBytes < PIECE_TARGET_BYTES) continue;
+    const bytes = Buffer.concat(pending, pendingBytes);
+    // No row end in sight: a long row, which runs over several pieces.
+    const end = bytes.lastIndexOf(NEWLINE) + 1 || bytes.length;
+    yield { bytes: bytes.subarray(0, end), frame: null };
+    // A copy, because the piece's buffer is its receiver's.
+    const rest = Buffer.from(bytes.subarray(end));
+    pending = rest.length > 0 ? [rest] : [];
+    pendingBytes = rest.length;
+  }
+  if (pendingBytes > 0) yield { bytes: Buffer.concat(pending, pendingBytes), frame: null };
+}
+
+function toPiece({ bytes, frame }: Cut, continues: boolean): DataPiece {
+  return {
+    rawLengthBytes: bytes.length,
+    rowCount: null,
+    continues,
+    load: async () => bytes,
+    loadFrame: async () => (frame === null ? { encoding: "none", bytes } : { encoding: "zstd", bytes: frame }),
+  };
+}

@@ -1,0 +1,149 @@
+// Decodes the runs of one entry or large object: plain bytes, one zlib stream, or zstd frames. Memory is bounded
+// whatever the data: streams are decoded in pieces, and a frame only at once when it says that it is small.
+// lz4 would be one more branch of decodeRuns().
+
+import { Readable, pipeline, type Transform } from "node:stream";
+import { promisify } from "node:util";
+import { createInflate, createZstdDecompress, zstdDecompress } from "node:zlib";
+
+import { isOperatingError, messageOf } from "../base/errors.ts";
+import { corruptData, unsupportedArchive } from "./archive-errors.ts";
+import { WHOLE_FRAME_BYTES_MAX } from "./limits.ts";
+import type { CompressionAlgorithm } from "./toc.ts";
+import { splitZstdFrames, type FramePart } from "./zstd-frames.ts";
+
+const STREAM_CHUNK_BYTES = 512 * 1024;
+
+/** The smallest chunkSize that node:zlib takes. */
+const ZLIB_CHUNK_BYTES_MIN = 64;
+
+const zstdDecompressAsync = promisify(zstdDecompress);
+
+/** Decoded bytes; `frame` is the zstd frame that holds exactly them, when it was at hand. */
+export interface DecodedChunk {
+  readonly bytes: Buffer;
+  readonly frame: Buffer | null;
+}
+
+/** Decodes runs. Throws OperatingError "corrupt", naming `field`, for anything but whole data. */
+export async function* decodeRuns(
+  runs: AsyncIterable<Buffer>,
+  compression: CompressionAlgorithm,
+  field: string,
+): AsyncGenerator<DecodedChunk, void, void> {
+  if (compression === "lz4") {
+    throw unsupportedArchive("could not read data compressed with lz4", "Convert the archive with pg_restore first.");
+  }
+  if (compression === "zstd") {
+    yield* decodeZstd(runs, field);
+    return;
+  }
+  const plain = compression === "gzip" ? inflateRuns(runs, field) : runs;
+  for await (const bytes of plain) yield { bytes, frame: null };
+}
+
+/** One zlib stream; no run at all is empty data (pg_dump 16 and later, of an empty large object). */
+async function* inflateRuns(runs: AsyncIterable<Buffer>, field: string): AsyncGenerator<Buffer, void, void> {
+  let sizeBytes = 0;
+  let isEmpty = true;
+  const iterator = runs[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  if (first.done === true) return;
+  const inflate = createInflate({ chunkSize: STREAM_CHUNK_BYTES });
+  async function* counted(): AsyncGenerator<Buffer, void, void> {
+    for (let next = first; next.done !== true; next = await iterator.next()) {
+      sizeBytes += next.value.length;
+      isEmpty = false;
+      yield next.value;
+    }
+  }
+  yield* transformed(counted(), inflate, field);
+  if (!isEmpty && inflate.bytesWritten !== sizeBytes) throw corruptData(field, "there are bytes after the zlib stream");
+}
+
+async function* decodeZstd(runs: AsyncIterable<Buffer>, field: string): AsyncGenerator<DecodedChunk, void, void> {
+  const parts = splitZstdFrames(runs, field);
+  try {
+    for (let next = await parts.next(); next.done !== true; next = await parts.next()) {
+      const first = next.value;
+      const { contentSizeBytes } = first;
+      if (contentSizeBytes !== null && contentSizeBytes <= WHOLE_FRAME_BYTES_MAX) {
+        const frame = await gatherFrame(first, parts);
+        const bytes = frame === null ? null : await decodeFrame(frame, contentSizeBytes, field);
+        if (frame === null || bytes === null) throw corruptData(field, "a zstd frame is longer than its content");
+        yield { bytes, frame };
+        continue;
+      }
+      const stream = createZstdDecompress({ chunkSize: STREAM_CHUNK_BYTES });
+      for await (const bytes of transformed(frameBytes(first, parts), stream, field)) yield { bytes, frame: null };
+    }
+  } finally {
+    await parts.return();
+  }
+}
+
+/** The rest of a frame whose first part was taken; leaves `parts` at the next frame. */
+async function* frameBytes(first: FramePart, parts: AsyncIterator<FramePart>): AsyncGenerator<Buffer, void, void> {
+  yield first.bytes;
+  for (let isLast = first.isLast; !isLast; ) {
+    const next = await parts.next();
+    if (next.done === true) return;
+    isLast = next.value.isLast;
+    yield next.value.bytes;
+  }
+}
+
+/** A frame of at most WHOLE_FRAME_BYTES_MAX of content in one buffer; null when it is absurdly long. */
+async function gatherFrame(first: FramePart, parts: AsyncIterator<FramePart>): Promise<Buffer | null> {
+  if (first.isLast) return first.bytes;
+  const gathered: Buffer[] = [];
+  let lengthBytes = 0;
+  for await (const bytes of frameBytes(first, parts)) {
+    gathered.push(bytes);
+    lengthBytes += bytes.length;
+    if (lengthBytes > 2 * WHOLE_FRAME_BYTES_MAX) return null;
+  }
+  return Buffer.concat(gathered, lengthBytes);
+}
+
+async function decodeFrame(frame: Buffer, contentSizeBytes: number, field: string): Promise<Buffer> {
+  const options = {
+    maxOutputLength: Math.max(contentSizeBytes, 1),
+    chunkSize: Math.max(contentSizeBytes, ZLIB_CHUNK_BYTES_MIN),
+  };
+  let bytes: Buffer;
+  try {
+    bytes = await zstdDecompressAsync(frame, options);
+  } catch (error) {
+    throw corruptData(field, messageOf(error), error);
+  }
+  if (bytes.length !== contentSizeBytes) throw corruptData(field, "a zstd frame is shorter than it says");
+  return bytes;
+}
+
+/** The output of a decoder; its failures become OperatingError "corrupt", those of the input stay as they are. */
+async function* transformed(
+  input: AsyncIterable<Buffer>,
+  transform: Transform,
+  field: string,
+): AsyncGenerator<Buffer, void, void> {
+  let inputError: unknown;
+  async function* watched(): AsyncGenerator<Buffer, void, void> {
+    try {
+      yield* input;
+    } catch (error) {
+      inputError = error;
+      throw error;
+    }
+  }
+  pipeline(Readable.from(watched(), { objectMode: true, highWaterMark: 1 }), transform, () => {
+    // Failures reach the reader of the transform, below.
+  });
+  try {
+    for await (const bytes of transform) yield bytes;
+  } catch (error) {
+    if (inputError !== undefined) throw inputError;
+    if (isOperatingError(error)) throw error;
+    throw corruptData(field, messageOf(error), error);
+  }
+}

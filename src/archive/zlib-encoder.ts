@@ -1,0 +1,85 @@
+// Makes the bytes of an entry out of plain data: one zlib stream for gzip, a frame with checksum per call for zstd.
+// node:zlib's streams would do for zstd too, were it not for their bugs; one-shot calls are sound and faster.
+
+import { once } from "node:events";
+import { promisify } from "node:util";
+import { constants, createDeflate, zstdCompress, type Deflate } from "node:zlib";
+
+import type { CompressionAlgorithm } from "./toc.ts";
+
+const OUTPUT_CHUNK_BYTES = 256 * 1024;
+
+/** node:zlib takes no smaller chunkSize. */
+const ZLIB_CHUNK_BYTES_MIN = 64;
+
+const ZSTD_LEVEL_DEFAULT = 3;
+
+const zstdCompressAsync = promisify(zstdCompress);
+
+/** Encodes the plain bytes of one entry or one large object; used once. */
+export interface DataEncoder {
+  /** Takes plain bytes and gives what is to be written, in order; perhaps nothing yet. */
+  encode(bytes: Uint8Array): Promise<Uint8Array[]>;
+  /** The rest, at the end of the data. */
+  end(): Promise<Uint8Array[]>;
+}
+
+/** One zstd frame with checksum and content size. */
+export async function compressFrame(bytes: Uint8Array, level = ZSTD_LEVEL_DEFAULT): Promise<Buffer> {
+  return await zstdCompressAsync(bytes, {
+    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
+    pledgedSrcSize: bytes.byteLength,
+    chunkSize: Math.max(bytes.byteLength, ZLIB_CHUNK_BYTES_MIN),
+  });
+}
+
+/** An encoder for an algorithm that is written here; `level` as in the archive's head, -1 for the default. */
+export function createDataEncoder(compression: CompressionAlgorithm, level: number): DataEncoder {
+  if (compression === "gzip") return new DeflateEncoder(level);
+  const end = async (): Promise<Uint8Array[]> => [];
+  if (compression === "none") return { encode: async (bytes) => [bytes], end };
+  const zstdLevel = level > 0 ? level : ZSTD_LEVEL_DEFAULT;
+  return { encode: async (bytes) => (bytes.byteLength === 0 ? [] : [await compressFrame(bytes, zstdLevel)]), end };
+}
+
+class DeflateEncoder implements DataEncoder {
+  readonly #level: number;
+  #deflate: Deflate | null = null;
+  #output: Uint8Array[] = [];
+
+  constructor(level: number) {
+    this.#level = level >= -1 && level <= 9 ? level : -1;
+  }
+
+  async encode(bytes: Uint8Array): Promise<Uint8Array[]> {
+    if (bytes.byteLength === 0) return [];
+    const deflate = this.#open();
+    await new Promise<void>((resolve, reject) => {
+      deflate.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+    return this.#take();
+  }
+
+  /** No byte at all gives no stream at all, as pg_dump from 16 on does it. */
+  async end(): Promise<Uint8Array[]> {
+    if (this.#deflate === null) return [];
+    const ended = once(this.#deflate, "end");
+    this.#deflate.end();
+    await ended;
+    return this.#take();
+  }
+
+  #open(): Deflate {
+    if (this.#deflate === null) {
+      this.#deflate = createDeflate({ level: this.#level, chunkSize: OUTPUT_CHUNK_BYTES });
+      this.#deflate.on("data", (chunk: Buffer) => this.#output.push(chunk));
+    }
+    return this.#deflate;
+  }
+
+  #take(): Uint8Array[] {
+    const output = this.#output;
+    this.#output = [];
+    return output;
+  }
+}
