@@ -1,0 +1,143 @@
+// An authenticated connection to a server: sslmode's order of attempts, the time limit, and the errors.
+// Source: PostgreSQL manual, "SSL Support" (table of sslmode), and libpq's behaviour on prefer and allow.
+//
+//   mode                                  first attempt   second attempt, if the server refuses before a password
+//   disable, unix socket                  plain           none
+//   allow                                 plain           TLS
+//   prefer                                TLS             plain (also when the TLS handshake fails)
+//   require, verify-ca, verify-full       TLS             none
+
+import type { Socket } from "node:net";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
+import { OperatingError } from "../base/errors.ts";
+import { authenticate, EarlyRefusal } from "./authenticate.ts";
+import { connectionFailure, timeoutFailure } from "./connection-errors.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
+import { usesUnixSocket } from "./connection-settings.ts";
+import { loadTlsOptions } from "./tls.ts";
+import { openTransport, TlsAttemptError } from "./transport.ts";
+
+/** What connect_timeout=0 (libpq: wait for ever) means here. */
+export const CONNECT_TIMEOUT_MS_MAX = 600_000;
+
+/** A connection that the server said is ready. The socket is paused and has no listeners of ours; it belongs to the caller. */
+export interface AuthenticatedConnection {
+  readonly socket: Socket | TLSSocket;
+  /** The ParameterStatus values so far, e.g. server_version, server_encoding. */
+  readonly parameters: Map<string, string>;
+  readonly processId: number;
+  /** For the CancelRequest; 4 bytes. */
+  readonly secretKey: Uint8Array;
+  readonly settings: ConnectionSettings;
+  readonly isTls: boolean;
+}
+
+/** Options of connectAuthenticated(). */
+export interface ConnectOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Used unless the settings name one. */
+  readonly applicationName?: string | undefined;
+  /** "true" for a walsender, "database" for one with a database; overrides the settings. */
+  readonly replication?: string | undefined;
+  /** Server settings for the startup packet, e.g. { statement_timeout: "0" }. */
+  readonly startupOptions?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Makes the unconnected socket, once per attempt; for reading by `onread` see createDirectReadSocket(), which says
+   * what such a socket must do until the login is over.
+   */
+  readonly createSocket?: (() => Socket) | undefined;
+}
+
+/** Connects and logs in. Throws OperatingError "connection_failed", or the signal's reason. */
+export async function connectAuthenticated(
+  settings: ConnectionSettings,
+  options: ConnectOptions = {},
+): Promise<AuthenticatedConnection> {
+  const limitMs = settings.connectTimeoutMs > 0 ? settings.connectTimeoutMs : CONNECT_TIMEOUT_MS_MAX;
+  const attempts = await planAttempts(settings);
+  let firstFailure: OperatingError | null = null;
+  for (const [index, attempt] of attempts.entries()) {
+    try {
+      return await tryOnce(settings, options, attempt, limitMs);
+    } catch (error) {
+      const failure = error instanceof TlsAttemptError || error instanceof EarlyRefusal ? error.failure : error;
+      if (failure === error || !(failure instanceof OperatingError) || index === attempts.length - 1) {
+        throw withFirstFailure(failure, firstFailure);
+      }
+      firstFailure = failure;
+    }
+  }
+  throw connectionFailure(settings, "no attempt was possible");
+}
+
+/** Options of tls.connect() for a session that did or did not use TLS; for the connection of a CancelRequest. */
+export async function tlsOptionsFor(settings: ConnectionSettings, isTls: boolean): Promise<ConnectionOptions | null> {
+  return isTls ? await loadTlsOptions(settings) : null;
+}
+
+interface Attempt {
+  readonly tls: ConnectionOptions | null;
+  readonly needsTls: boolean;
+}
+
+async function planAttempts(settings: ConnectionSettings): Promise<Attempt[]> {
+  const plain: Attempt = { tls: null, needsTls: false };
+  const { mode } = settings.tls;
+  if (mode === "disable" || usesUnixSocket(settings)) return [plain];
+  const tls = await loadTlsOptions(settings);
+  if (mode === "allow") return [plain, { tls, needsTls: true }];
+  if (mode === "prefer") return [{ tls, needsTls: false }, plain];
+  return [{ tls, needsTls: true }];
+}
+
+async function tryOnce(
+  settings: ConnectionSettings,
+  options: ConnectOptions,
+  attempt: Attempt,
+  limitMs: number,
+): Promise<AuthenticatedConnection> {
+  options.signal?.throwIfAborted();
+  const controller = new AbortController();
+  const progress = { step: "connecting" };
+  const timer = setTimeout(() => controller.abort(timeoutFailure(settings, progress.step)), limitMs);
+  const forward = (): void => controller.abort(options.signal?.reason);
+  options.signal?.addEventListener("abort", forward, { once: true });
+  try {
+    const { signal } = controller;
+    const transport = await openTransport(settings, { ...attempt, signal, createSocket: options.createSocket });
+    progress.step = "logging in";
+    const greeting = await authenticate(settings, transport, startupParameters(settings, options), signal);
+    return { ...greeting, ...transport, settings };
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", forward);
+  }
+}
+
+function startupParameters(settings: ConnectionSettings, options: ConnectOptions): [string, string][] {
+  const parameters: [string, string][] = [
+    ["user", settings.user],
+    ["database", settings.database],
+  ];
+  const replication = options.replication ?? settings.replication;
+  const applicationName = settings.applicationName ?? options.applicationName;
+  if (replication !== null && replication !== undefined) parameters.push(["replication", replication]);
+  if (settings.options !== null) parameters.push(["options", settings.options]);
+  if (applicationName !== undefined) parameters.push(["application_name", applicationName]);
+  parameters.push(["client_encoding", settings.clientEncoding ?? "UTF8"]);
+  parameters.push(...Object.entries(options.startupOptions ?? {}));
+  return parameters;
+}
+
+// Both attempts failed: the last one's message, and the first one's as a detail.
+function withFirstFailure(failure: unknown, first: OperatingError | null): unknown {
+  if (first === null || !(failure instanceof OperatingError) || failure.message === first.message) return failure;
+  const reason = first.message.slice(first.message.indexOf(": ") + 2);
+  return new OperatingError(failure.code, failure.message, {
+    detail: `${failure.detail === undefined ? "" : `${failure.detail} `}The attempt before it failed with: ${reason}.`,
+    hint: failure.hint,
+    retryable: failure.retryable,
+    cause: failure,
+    sqlState: failure.sqlState,
+  });
+}

@@ -1,0 +1,51 @@
+// Connections to PostgreSQL servers: settings, login, sessions, COPY, quoting, throwaway servers.
+
+export { cancelRequest } from "./cancel.ts";
+export { connectAuthenticated } from "./connect.ts";
+export type { AuthenticatedConnection, ConnectOptions } from "./connect.ts";
+export {
+  describeConnection,
+  describeServer,
+  deserializeConnectionSettings,
+  serializeConnectionSettings,
+  socketPath,
+  usesUnixSocket,
+} from "./connection-settings.ts";
+export type {
+  ConnectionSettings,
+  SerializedConnectionSettings,
+  TlsMode,
+  TlsSettings,
+  TlsVersion,
+} from "./connection-settings.ts";
+export type { ParameterName } from "./connection-parameters.ts";
+export type { CopyInWriter } from "./copy-in.ts";
+export type { CopyOutStream } from "./copy-out.ts";
+export { MESSAGE_SIZE_BYTES_MAX, MessageReader } from "./message-reader.ts";
+export type { Message } from "./message-reader.ts";
+export {
+  BACKEND,
+  encodeCancelRequest,
+  encodeFunctionCall,
+  encodeHeader,
+  encodeMessage,
+  encodeQuery,
+  encodeStartup,
+  FRONTEND,
+  parseParameterStatus,
+  readCString,
+  readInt16,
+  readInt32,
+} from "./messages.ts";
+export type { Column, QueryResult, StatementResult } from "./query-result.ts";
+export { parseDataRow, parseRowDescription, rowCountOf } from "./query-result.ts";
+export { displayIdentifier, parseQualifiedName, quoteIdentifier, quoteLiteral, quoteQualifiedName } from "./quote.ts";
+export { resolveConnection } from "./resolve-connection.ts";
+export type { ResolveOptions } from "./resolve-connection.ts";
+export { Secret } from "./secret.ts";
+export { isFatal, parseErrorFields, ServerError, serverErrorOf } from "./server-error.ts";
+export type { ServerMessage, TextEncoding } from "./server-error.ts";
+export { parseServerVersion, parseVersionNumber, parseVersionText } from "./server-version.ts";
+export type { ServerVersion } from "./server-version.ts";
+export { openSession, Session } from "./session.ts";
+export type { QueryOptions, SessionOptions } from "./session.ts";
