@@ -1,18 +1,56 @@
 // Where the readers' chunks go: a repository, or one archive file. The sink is handed in, so that this room knows
 // neither.
 
-/** How a chunk's id is made: HMAC-SHA-256 with this secret, or plain SHA-256 when null. */
-export type ChunkIdSecret = Uint8Array | null;
+import type { TablePlan } from "./segment-plan.ts";
 
-/** A chunk as a reader made it: a row-aligned piece of COPY text (or bytes of large objects). */
+/**
+ * How a chunk's id is made: HMAC-SHA-256 under the secret (SHA-256 without one) of prefix and plaintext. Null: the sink
+ * wants no ids.
+ */
+export type ChunkHashing = {
+  readonly secret: Uint8Array | null;
+  readonly tablePrefix: Uint8Array;
+  readonly largeObjectsPrefix: Uint8Array;
+} | null;
+
+/** A chunk as a reader made it: a row-aligned piece of COPY text, or contents of large objects. */
 export interface ReadChunk {
-  /** 32 bytes: hash of the kind prefix and the plaintext. */
+  /** 32 bytes; empty when the sink wants no ids. */
   readonly id: Uint8Array;
   readonly rawLengthBytes: number;
   /** Rows that end in the chunk. */
   readonly rowCount: number;
-  /** True when its last row goes on in the next chunk. */
+  /** True when its last row, or its large object, goes on in the next chunk. */
   readonly continues: boolean;
-  /** One zstd frame with checksum; null when the sink had said that it has the chunk with this id. */
+  /** One frame, a buffer of its own; null when the sink had said that it has the chunk with this id. */
   readonly frame: Uint8Array | null;
+}
+
+/** Contents of large objects: several small ones whole, one after another, or a piece of one. */
+export interface LargeObjectChunk {
+  readonly members: readonly { readonly oid: number; readonly lengthBytes: number }[];
+  readonly chunk: ReadChunk;
+}
+
+/**
+ * Takes what the readers read. Calls for one segment come in order and one at a time; those of different segments mix.
+ * A call's promise is the back-pressure: while it is open, the reader sends little more.
+ */
+export interface DataSink {
+  /** Ids (32 bytes each, one after another) of the chunks it has for this segment; asked once, in plan order. */
+  knownTableChunks(table: TablePlan, segmentIndex: number): Promise<Uint8Array | null>;
+  tableChunk(table: TablePlan, segmentIndex: number, chunk: ReadChunk): Promise<void>;
+  segmentDone(table: TablePlan, segmentIndex: number, rowCount: number): Promise<void>;
+  /** Ids of the chunks it has of objects in this bucket; asked once, in plan order. */
+  knownLargeObjectChunks(bucket: LargeObjectBucket): Promise<Uint8Array | null>;
+  largeObjectChunk(bucket: LargeObjectBucket, chunk: LargeObjectChunk): Promise<void>;
+  largeObjectBucketDone(bucket: LargeObjectBucket): Promise<void>;
+}
+
+/** Large objects of one BLOBS entry whose OIDs are alike in all but the last ten bits, in ascending order. */
+export interface LargeObjectBucket {
+  readonly dumpId: number;
+  /** Position among the buckets of the dump. */
+  readonly bucketIndex: number;
+  readonly oids: readonly number[];
 }

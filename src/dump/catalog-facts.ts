@@ -1,0 +1,65 @@
+// What the catalog says of the relations to be read, asked twice: within the snapshot and outside it. A relation whose
+// file or columns differ was rewritten between snapshot and lock: COPY in the snapshot would then give no rows and no
+// error.
+
+import { assert } from "../base/assert.ts";
+import type { Session } from "../postgres/index.ts";
+import type { RelationFacts } from "./segment-plan.ts";
+
+/** One relation as one of the two sessions sees it. */
+export interface RelationState {
+  readonly facts: RelationFacts;
+  /** Changes when the relation's file or columns change. */
+  readonly fingerprint: string;
+}
+
+const FACTS_QUERY = `
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, coalesce(a.amname, ''), c.reltablespace, c.relfilenode,
+       CASE WHEN c.relkind IN ('r', 'm', 't') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END
+         / pg_catalog.current_setting('block_size')::bigint,
+       (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.attnum, t.attname, t.atttypid, t.atttypmod,
+                 t.attisdropped), ',' ORDER BY t.attnum))
+          FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0)
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
+ WHERE c.oid = ANY (ARRAY[OIDS]::pg_catalog.oid[])`;
+
+/** States of the relations by OID; one that is not there any more is missing. */
+export async function readRelationStates(
+  session: Session,
+  oids: readonly number[],
+): Promise<Map<number, RelationState>> {
+  if (oids.length === 0) return new Map();
+  const { rows } = await session.query(FACTS_QUERY.replace("OIDS", [...new Set(oids)].join(",")));
+  return new Map(rows.map((row) => [Number(row[0]), toState(row)]));
+}
+
+function toState(row: readonly (string | null)[]): RelationState {
+  const text = (index: number): string => {
+    const value = row[index];
+    assert(value !== undefined, "the facts query has this column");
+    return value ?? "";
+  };
+  const facts: RelationFacts = {
+    oid: Number(text(0)),
+    namespace: text(1),
+    name: text(2),
+    kind: text(3),
+    persistence: text(4),
+    accessMethod: text(5) === "" ? null : text(5),
+    tablespaceOid: Number(text(6)),
+    filenode: Number(text(7)),
+    blockCount: Number(text(8)),
+  };
+  return { facts, fingerprint: `${text(7)} ${text(6)} ${text(9)}` };
+}
+
+/** Relations that are not now what the snapshot shows. */
+export function changedRelations(
+  inSnapshot: ReadonlyMap<number, RelationState>,
+  now: ReadonlyMap<number, RelationState>,
+): RelationFacts[] {
+  const states = [...inSnapshot.values()];
+  return states.filter((state) => now.get(state.facts.oid)?.fingerprint !== state.fingerprint).map(({ facts }) => facts);
+}

@@ -1,0 +1,21 @@
+// The dump room: a source's contents by pg_dump, and its data by readers of our own, in one snapshot.
+
+export { availablePgDumps, type PgDumpRequest } from "./available-pg-dumps.ts";
+export { choosePgDump, SERVER_MAJOR_MIN, type AvailablePgDump, type PgDumpChoice } from "./choose-pg-dump.ts";
+export type { ChunkHashing, DataSink, LargeObjectBucket, LargeObjectChunk, ReadChunk } from "./data-sink.ts";
+export { Dump, openDump, type OpenDumpOptions } from "./open-dump.ts";
+export { defaultJobs, JOBS_MAX, readDump, type ReadDumpOptions } from "./read-dump.ts";
+export type { ChunkCompression, ChunkOptions } from "./reader-messages.ts";
+export { biggestFirst, SEGMENT_BLOCK_COUNT, type RelationFacts, type TablePlan } from "./segment-plan.ts";
+export {
+  checkFlagsKnown,
+  parseSelectionFlags,
+  passedFlags,
+  refusedFlags,
+  summarizeFlags,
+  toArguments,
+  type SelectionFlag,
+  type SelectionSummary,
+} from "./selection-flags.ts";
+export type { SnapshotFacts } from "./snapshot-facts.ts";
+export type { PlannedTask } from "./task-list.ts";

@@ -1,0 +1,169 @@
+// Opens a dump: contents by pg_dump, the holder with its snapshot exported, what the catalog says of each table, and
+// the plan of segments. A table rewritten between snapshot and lock is noticed here and a new snapshot is taken.
+
+import type { Toc, TocEntry } from "../archive/index.ts";
+import { assert } from "../base/assert.ts";
+import { OperatingError } from "../base/errors.ts";
+import type { ConnectionSettings, ServerVersion, Session } from "../postgres/index.ts";
+import { openSession } from "../postgres/index.ts";
+import { changedRelations, readRelationStates, type RelationState } from "./catalog-facts.ts";
+import type { AvailablePgDump } from "./choose-pg-dump.ts";
+import { fetchContents, type Contents } from "./contents.ts";
+import type { LargeObjectBucket } from "./data-sink.ts";
+import { planTable, type TablePlan } from "./segment-plan.ts";
+import { readSnapshotFacts, type SnapshotFacts } from "./snapshot-facts.ts";
+import { planLargeObjects } from "./task-list.ts";
+
+/** New snapshots taken when tables were rewritten between snapshot and lock. */
+const SNAPSHOT_ATTEMPT_COUNT_MAX = 4;
+
+/** How often the holder is asked whether it lives. */
+const HOLDER_PING_INTERVAL_MS = 30_000;
+
+export interface OpenDumpOptions {
+  readonly settings: ConnectionSettings;
+  readonly server: ServerVersion;
+  readonly pgDump: AvailablePgDump;
+  /** Selection flags for pg_dump. */
+  readonly arguments: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  readonly segmentBlockCount?: number;
+  onNotice?(message: string): void;
+}
+
+/** A dump with its snapshot held; disposing it ends the holder's transaction. */
+export class Dump implements AsyncDisposable {
+  readonly headAndToc: Uint8Array;
+  readonly toc: Toc;
+  /** In the order of the archive. */
+  readonly tables: readonly TablePlan[];
+  readonly largeObjectBuckets: readonly LargeObjectBucket[];
+  readonly snapshot: SnapshotFacts;
+  readonly settingStatements: readonly string[];
+  readonly pgDumpMessages: string;
+  /** Aborts with the reason when the holder is lost: nothing read after that belongs to the snapshot. */
+  readonly holderLost: AbortSignal;
+  readonly holder: Session;
+  readonly #pinger: NodeJS.Timeout;
+  #isPrepared = false;
+
+  constructor(contents: Contents, tables: readonly TablePlan[], snapshot: SnapshotFacts) {
+    this.headAndToc = contents.headAndToc;
+    this.toc = contents.toc;
+    this.tables = tables;
+    this.largeObjectBuckets = planLargeObjects(contents.largeObjectOids);
+    this.snapshot = snapshot;
+    this.settingStatements = contents.settings;
+    this.pgDumpMessages = contents.pgDumpMessages;
+    this.holder = contents.holder;
+    const lost = new AbortController();
+    this.holderLost = lost.signal;
+    this.#pinger = setInterval(() => {
+      this.holder.query("SELECT 1").catch((error: unknown) => lost.abort(holderLostError(error)));
+    }, HOLDER_PING_INTERVAL_MS);
+    this.#pinger.unref();
+    this.holder.onLost((error) => lost.abort(holderLostError(error)));
+  }
+
+  /** Statements that put another session into the holder's snapshot with pg_dump's settings, then ours. */
+  readerSetup(): string[] {
+    return [
+      "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+      `SET TRANSACTION SNAPSHOT '${this.snapshot.exportedName}'`,
+      ...this.settingStatements,
+      ...READER_SETTINGS,
+    ];
+  }
+
+  /** Gives the holder the readers' settings, once, so that it reads the same text. */
+  async prepareHolderForReading(): Promise<void> {
+    if (this.#isPrepared) return;
+    this.#isPrepared = true;
+    for (const statement of READER_SETTINGS) await this.holder.query(statement);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#pinger);
+    await this.holder.close();
+  }
+}
+
+/** Equal bytes for equal blocks: no parallel plans, no synchronized scans, no time zone of the server. */
+const READER_SETTINGS = [
+  "SET TimeZone TO 'UTC'",
+  "SET bytea_output TO hex",
+  "SET max_parallel_workers_per_gather TO 0",
+  "SET synchronize_seqscans TO off",
+  "SET enable_tidscan TO on",
+  "SET enable_seqscan TO off",
+  "SET jit TO off",
+  "SET application_name TO 'cairn reader'",
+];
+
+/** Opens a dump. Throws what pg_dump and the server say, and "source_unstable" when tables keep being rewritten. */
+export async function openDump(options: OpenDumpOptions): Promise<Dump> {
+  for (let attempt = 1; ; attempt += 1) {
+    const contents = await fetchContents(options);
+    try {
+      const result = await examine(contents, options);
+      if (result.changed.length === 0) return new Dump(contents, result.tables, result.snapshot);
+      const names = result.changed.slice(0, 5).map(({ namespace, name }) => `"${namespace}"."${name}"`).join(", ");
+      if (attempt === SNAPSHOT_ATTEMPT_COUNT_MAX) throw unstable(names);
+      options.onNotice?.(`rewritten between snapshot and lock: ${names}; taking a new snapshot`);
+    } catch (error) {
+      contents.holder.destroy();
+      throw error;
+    }
+    await contents.holder.close();
+  }
+}
+
+interface Examined {
+  readonly changed: readonly { readonly namespace: string; readonly name: string }[];
+  readonly tables: readonly TablePlan[];
+  readonly snapshot: SnapshotFacts;
+}
+
+async function examine(contents: Contents, options: OpenDumpOptions): Promise<Examined> {
+  const entries = contents.toc.entries.filter((entry) => contents.copyStatements.has(entry.dumpId));
+  const oids = entries.map((entry) => entry.catalogId.oid);
+  const inSnapshot = await readRelationStates(contents.holder, oids);
+  await using second = await openSession(options.settings, { signal: options.signal, applicationName: "cairn" });
+  const now = await readRelationStates(second, oids);
+  const changed = changedRelations(inSnapshot, now);
+  const snapshot = await readSnapshotFacts(contents.holder, second);
+  const tables = changed.length > 0 ? [] : entries.map((entry) => plan(entry, contents, now, options));
+  return { changed, tables, snapshot };
+}
+
+function plan(
+  entry: TocEntry,
+  contents: Contents,
+  states: ReadonlyMap<number, RelationState>,
+  options: OpenDumpOptions,
+): TablePlan {
+  const state = states.get(entry.catalogId.oid);
+  assert(state !== undefined, "a relation whose state did not change is there");
+  const copyStatement = contents.copyStatements.get(entry.dumpId)!;
+  const relation = { ...state.facts, namespace: entry.namespace ?? "", name: entry.tag };
+  return planTable({ dumpId: entry.dumpId, relation, copyStatement }, options.server.major, options.segmentBlockCount);
+}
+
+function unstable(names: string): OperatingError {
+  return new OperatingError("source_unstable", `tables were rewritten between snapshot and lock: ${names}`, {
+    detail: `This happened ${SNAPSHOT_ATTEMPT_COUNT_MAX} times in a row; reading them would give no rows and no error.`,
+    hint: "Something truncates or rewrites these tables all the time: back up when it rests, or leave their rows out " +
+      "with --exclude-table-data.",
+  });
+}
+
+function holderLostError(cause: unknown): OperatingError {
+  return new OperatingError("connection_lost", "the session that holds the snapshot was lost", {
+    detail: cause instanceof Error ? `${cause.message}.` : undefined,
+    hint: "On a standby, a recovery conflict does this: set hot_standby_feedback = on or raise " +
+      "max_standby_streaming_delay. Else look at the server's log.",
+    retryable: true,
+    cause,
+  });
+}

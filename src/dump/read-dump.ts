@@ -1,0 +1,81 @@
+// Reads the data of an open dump into a sink: by reader threads, and on the holder what a reader could not lock.
+
+import { availableParallelism } from "node:os";
+
+import { assert } from "../base/assert.ts";
+import type { ConnectionSettings } from "../postgres/index.ts";
+import { serializeConnectionSettings } from "../postgres/index.ts";
+import { KnownIds, makeChunk } from "./chunk-maker.ts";
+import type { DataSink, ReadChunk } from "./data-sink.ts";
+import type { Dump } from "./open-dump.ts";
+import type { ChunkOptions } from "./reader-messages.ts";
+import { runReaders } from "./reader-pool.ts";
+import type { TablePlan } from "./segment-plan.ts";
+import { listTasks, type PlannedTask } from "./task-list.ts";
+import { TextCutter } from "./text-cutter.ts";
+
+/** Readers that one dump may use. */
+export const JOBS_MAX = 64;
+
+export interface ReadDumpOptions {
+  readonly settings: ConnectionSettings;
+  readonly jobs: number;
+  readonly chunks: ChunkOptions;
+  readonly sink: DataSink;
+  readonly signal: AbortSignal;
+  /** The order of reading; the dump's own order when left out. */
+  readonly tables?: readonly TablePlan[];
+  onTaskStarted?(task: PlannedTask, readerIndex: number): void;
+  onTaskDone?(task: PlannedTask, readerIndex: number): void;
+}
+
+/** As many readers as there are processors, within reason. */
+export function defaultJobs(): number {
+  return Math.max(1, Math.min(4, availableParallelism()));
+}
+
+/** Reads everything; settles when all of it is with the sink. The loss of the holder ends it at once. */
+export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<void> {
+  const tables = options.tables ?? dump.tables;
+  const taskCount = tables.reduce((sum, table) => sum + table.segments.length, dump.largeObjectBuckets.length);
+  if (taskCount === 0) return;
+  const signal = AbortSignal.any([options.signal, dump.holderLost]);
+  await runReaders({
+    threads: {
+      settings: serializeConnectionSettings(options.settings),
+      setupStatements: dump.readerSetup(),
+      chunks: options.chunks,
+    },
+    jobs: Math.max(1, Math.min(options.jobs, JOBS_MAX, taskCount)),
+    sink: options.sink,
+    signal,
+    tasks: listTasks(tables, dump.largeObjectBuckets, options.sink),
+    readOnHolder: (task) => readOnHolder(dump, task, options),
+    ...(options.onTaskStarted === undefined ? {} : { onTaskStarted: options.onTaskStarted.bind(options) }),
+    ...(options.onTaskDone === undefined ? {} : { onTaskDone: options.onTaskDone.bind(options) }),
+  });
+}
+
+/** The holder has pg_dump's lock on the table already, so nobody's queued lock stands in its way. */
+async function readOnHolder(dump: Dump, task: PlannedTask, options: ReadDumpOptions): Promise<void> {
+  assert(task.kind === "table", "only tables are locked");
+  await dump.prepareHolderForReading();
+  const known = new KnownIds(task.knownIds);
+  const ready: ReadChunk[] = [];
+  let rowCount = 0;
+  const cutter = new TextCutter(options.chunks.chunkSizeBytes, (text, rows, continues) => {
+    rowCount += rows;
+    ready.push(makeChunk({ kind: "table", text, rowCount: rows, continues }, options.chunks, known));
+  });
+  const deliver = async (): Promise<void> => {
+    for (const chunk of ready.splice(0)) await options.sink.tableChunk(task.table, task.segmentIndex, chunk);
+  };
+  const { statement } = task.table.segments[task.segmentIndex]!;
+  for await (const bytes of dump.holder.copyOut(Buffer.from(statement, "latin1"), { signal: options.signal })) {
+    cutter.push(bytes);
+    await deliver();
+  }
+  cutter.finish();
+  await deliver();
+  await options.sink.segmentDone(task.table, task.segmentIndex, rowCount);
+}

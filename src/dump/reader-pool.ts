@@ -1,0 +1,206 @@
+// Drives the reader threads: hands out tasks in plan order, two ahead for each thread, passes their chunks to the sink
+// with back-pressure, and reads on the holder what a thread could not lock. The first failure ends all.
+
+import { Worker } from "node:worker_threads";
+
+import { assert } from "../base/assert.ts";
+import { OperatingError, type ErrorCode } from "../base/errors.ts";
+import { siblingModuleUrl } from "../base/worker-url.ts";
+import type { DataSink } from "./data-sink.ts";
+import type { FromReader, ReaderTask, ReaderThreadOptions, ToReader, TransferredError } from "./reader-messages.ts";
+import type { PlannedTask } from "./task-list.ts";
+
+/** Tasks given to a thread ahead of their results. */
+const TASKS_AHEAD_COUNT = 3;
+
+export interface ReaderPoolOptions {
+  readonly threads: ReaderThreadOptions;
+  readonly jobs: number;
+  readonly sink: DataSink;
+  readonly signal: AbortSignal;
+  /** In plan order. */
+  readonly tasks: AsyncIterable<PlannedTask>;
+  /** Reads one task on the holder; called one at a time. */
+  readOnHolder(task: PlannedTask): Promise<void>;
+  onTaskStarted?(task: PlannedTask, readerIndex: number): void;
+  onTaskDone?(task: PlannedTask, readerIndex: number): void;
+}
+
+/** Reads all tasks; settles when every chunk is with the sink, or with the first failure once all threads are down. */
+export async function runReaders(options: ReaderPoolOptions): Promise<void> {
+  options.signal.throwIfAborted();
+  const pool = new ReaderPool(options);
+  try {
+    await pool.run();
+  } finally {
+    await pool.close();
+  }
+}
+
+interface Reader {
+  readonly index: number;
+  readonly worker: Worker;
+  readonly assigned: Map<number, PlannedTask>;
+  /** Sink calls of one reader are made one after another. */
+  queue: Promise<void>;
+}
+
+class ReaderPool {
+  readonly #options: ReaderPoolOptions;
+  readonly #readers: Reader[] = [];
+  readonly #tasks: AsyncIterator<PlannedTask>;
+  #source: Promise<unknown> = Promise.resolve();
+  #holderQueue: Promise<void> = Promise.resolve();
+  #exhausted = false;
+  #settled = false;
+  #finish: { resolve: () => void; reject: (error: unknown) => void } | null = null;
+
+  constructor(options: ReaderPoolOptions) {
+    this.#options = options;
+    this.#tasks = options.tasks[Symbol.asyncIterator]();
+  }
+
+  async run(): Promise<void> {
+    const onAbort = (): void => this.#settle(this.#options.signal.reason);
+    this.#options.signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#finish = { resolve, reject };
+        for (let index = 0; index < this.#options.jobs; index += 1) this.#start(index);
+      });
+    } finally {
+      this.#options.signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { worker } of this.#readers) worker.postMessage({ type: "stop" } satisfies ToReader);
+    await Promise.all(this.#readers.map(({ worker }) => worker.terminate()));
+    await this.#tasks.return?.();
+  }
+
+  #start(index: number): void {
+    const worker = new Worker(siblingModuleUrl(import.meta.url, "reader-thread"), {
+      workerData: this.#options.threads,
+      name: `reader ${index}`,
+      env: {},
+    });
+    const reader: Reader = { index, worker, assigned: new Map(), queue: Promise.resolve() };
+    this.#readers.push(reader);
+    worker.on("message", (message: FromReader) => this.#onMessage(reader, message));
+    worker.on("error", (error) => this.#settle(error));
+    worker.on("exit", () => this.#settle(new OperatingError("internal", `reader ${index} ended early`)));
+  }
+
+  #onMessage(reader: Reader, message: FromReader): void {
+    if (this.#settled) return;
+    if (message.type === "ready") {
+      for (let count = 0; count < TASKS_AHEAD_COUNT; count += 1) this.#assign(reader);
+    } else if (message.type === "failed") {
+      const task = message.taskId === null ? null : (reader.assigned.get(message.taskId) ?? null);
+      this.#settle(readFailure(message.error, task));
+    } else {
+      reader.queue = reader.queue.then(() => this.#handle(reader, message)).catch((error: unknown) => this.#settle(error));
+    }
+  }
+
+  async #handle(reader: Reader, message: Exclude<FromReader, { type: "ready" | "failed" }>): Promise<void> {
+    if (this.#settled) return;
+    const task = reader.assigned.get(message.taskId);
+    assert(task !== undefined, "a reader speaks of its own tasks");
+    switch (message.type) {
+      case "chunk":
+        assert(task.kind === "table", "table chunks belong to tables");
+        await this.#options.sink.tableChunk(task.table, task.segmentIndex, message.chunk);
+        this.#send(reader, { type: "credit" });
+        break;
+      case "large-objects":
+        assert(task.kind === "large-objects", "large objects belong to buckets");
+        await this.#options.sink.largeObjectChunk(task.bucket, message.piece);
+        this.#send(reader, { type: "credit" });
+        break;
+      case "lock-refused":
+        await this.#readOnHolder(task);
+        this.#end(reader, message.taskId, task);
+        break;
+      default:
+        if (task.kind === "table") {
+          await this.#options.sink.segmentDone(task.table, task.segmentIndex, message.rowCount);
+        } else {
+          await this.#options.sink.largeObjectBucketDone(task.bucket);
+        }
+        this.#end(reader, message.taskId, task);
+    }
+  }
+
+  #readOnHolder(task: PlannedTask): Promise<void> {
+    const done = this.#holderQueue.then(() => this.#options.readOnHolder(task));
+    this.#holderQueue = done.catch(() => {});
+    return done;
+  }
+
+  #end(reader: Reader, taskId: number, task: PlannedTask): void {
+    reader.assigned.delete(taskId);
+    this.#options.onTaskDone?.(task, reader.index);
+    if (this.#exhausted) this.#finishWhenIdle();
+    else this.#assign(reader);
+  }
+
+  /** Takes the next task from the list, one request at a time, and gives it to the reader. */
+  #assign(reader: Reader): void {
+    this.#source = this.#source
+      .then(async () => {
+        if (this.#exhausted || this.#settled) return;
+        const next = await this.#tasks.next();
+        if (next.done === true) {
+          this.#exhausted = true;
+          this.#finishWhenIdle();
+          return;
+        }
+        reader.assigned.set(next.value.taskId, next.value);
+        this.#options.onTaskStarted?.(next.value, reader.index);
+        this.#send(reader, { type: "task", task: toReaderTask(next.value) });
+      })
+      .catch((error: unknown) => this.#settle(error));
+  }
+
+  #finishWhenIdle(): void {
+    if (this.#readers.every((reader) => reader.assigned.size === 0)) this.#settle(null);
+  }
+
+  #settle(error: unknown): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    if (error === null) this.#finish?.resolve();
+    else this.#finish?.reject(error);
+  }
+
+  #send(reader: Reader, message: ToReader): void {
+    if (!this.#settled) reader.worker.postMessage(message);
+  }
+}
+
+function toReaderTask(task: PlannedTask): ReaderTask {
+  const { taskId, knownIds } = task;
+  if (task.kind === "large-objects") return { kind: "large-objects", taskId, oids: task.bucket.oids, knownIds };
+  const { statement } = task.table.segments[task.segmentIndex]!;
+  return { kind: "copy", taskId, statement, lockName: task.table.quotedName, knownIds };
+}
+
+/** Says which table could not be read, in the words of the server. */
+function readFailure(error: TransferredError, task: PlannedTask | null): OperatingError {
+  const what = task === null ? "data" : describeTask(task);
+  return new OperatingError((error.code as ErrorCode | null) ?? "internal", `could not read ${what}: ${error.message}`, {
+    detail: error.detail ?? undefined,
+    hint: error.hint ?? undefined,
+    sqlState: error.sqlState ?? undefined,
+    retryable: error.code === "connection_lost",
+  });
+}
+
+function describeTask(task: PlannedTask): string {
+  if (task.kind === "large-objects") return `large objects ${task.bucket.oids[0]} and following`;
+  const { namespace, name } = task.table.relation;
+  const segment = task.table.segments[task.segmentIndex]!;
+  return `table "${namespace}"."${name}" from block ${segment.firstBlock} on`;
+}

@@ -1,0 +1,206 @@
+// A reader's session on the wire: statements go out ahead of their answers, COPY text comes in through the assembler.
+// At most two statements are under way, so that the server never waits for the next one; a LOCK is awaited before its
+// COPY is sent. Where the connection is plain, the socket reads straight into the assembler's buffer.
+// Source: PostgreSQL manual, "Message Flow"; data path in docs/decisions.
+
+import { Socket } from "node:net";
+
+import { assert } from "../base/assert.ts";
+import { OperatingError } from "../base/errors.ts";
+import type { AuthenticatedConnection, ConnectionSettings } from "../postgres/index.ts";
+import { BACKEND, connectAuthenticated, encodeQuery, parseErrorFields, serverErrorOf, usesUnixSocket } from "../postgres/index.ts";
+import { CopyAssembler } from "./copy-assembler.ts";
+
+
+/** What becomes of one statement. */
+export interface StatementOutcome {
+  readonly error: OperatingError | null;
+  /** The command tag, e.g. "COPY 12". */
+  readonly tag: string;
+}
+
+export interface ReaderSessionEvents {
+  chunk(text: Uint8Array, rowCount: number, continues: boolean): void;
+  /** The answer of a statement has begun to arrive: the next one may be sent. */
+  started(): void;
+  lost(error: OperatingError): void;
+}
+
+/** Reads plain sockets into the assembler without a copy; during authentication it behaves as any socket. */
+class DirectSocket {
+  readonly socket: Socket;
+  #read: ((lengthBytes: number) => boolean) | null = null;
+  #reserve: () => Uint8Array;
+  readonly #startBuffer = Buffer.allocUnsafeSlow(16 * 1024);
+
+  constructor() {
+    this.#reserve = () => this.#startBuffer;
+    const onread = {
+      buffer: (): Uint8Array => this.#reserve(),
+      callback: (lengthBytes: number): boolean => {
+        if (this.#read !== null) return this.#read(lengthBytes);
+        this.socket.emit("data", Buffer.from(this.#startBuffer.subarray(0, lengthBytes)));
+        return true;
+      },
+    };
+    this.socket = new Socket({ onread } as ConstructorParameters<typeof Socket>[0]);
+  }
+
+  /** From now on bytes go where `reserve` says and `read` is told; it returns false to pause. */
+  divert(reserve: () => Uint8Array, read: (lengthBytes: number) => boolean): void {
+    this.#reserve = reserve;
+    this.#read = read;
+  }
+}
+
+export class ReaderSession {
+  readonly #connection: AuthenticatedConnection;
+  readonly #events: ReaderSessionEvents;
+  readonly #assembler: CopyAssembler;
+  readonly #waiting: { resolve: (outcome: StatementOutcome) => void; started: boolean }[] = [];
+  #error: OperatingError | null = null;
+  #tag = "";
+  #functionResult: Uint8Array | null = null;
+  #paused = false;
+  #closed = false;
+
+  private constructor(connection: AuthenticatedConnection, events: ReaderSessionEvents, chunkSizeBytes: number) {
+    this.#connection = connection;
+    this.#events = events;
+    this.#assembler = new CopyAssembler(chunkSizeBytes, {
+      chunk: (text, rowCount, continues) => events.chunk(text, rowCount, continues),
+      message: (type, payload) => this.#onMessage(type, payload),
+    });
+  }
+
+  static async open(
+    settings: ConnectionSettings,
+    options: { readonly events: ReaderSessionEvents; readonly chunkSizeBytes: number },
+  ): Promise<ReaderSession> {
+    const isPlain = usesUnixSocket(settings) || settings.tls.mode === "disable";
+    const direct = isPlain ? new DirectSocket() : null;
+    const connection = await connectAuthenticated(settings, direct === null ? {} : { createSocket: () => direct.socket });
+    const session = new ReaderSession(connection, options.events, options.chunkSizeBytes);
+    session.#attach(direct);
+    return session;
+  }
+
+  get pendingCount(): number {
+    return this.#waiting.length;
+  }
+
+  /** Sends a statement (one byte a character) and gives its outcome. Chunks come by the events, before the outcome. */
+  run(statement: string): Promise<StatementOutcome> {
+    return this.#send(encodeQuery(Buffer.from(statement, "latin1")));
+  }
+
+  /** Sends a FunctionCall message made by the caller; the result's bytes, null for SQL null. */
+  async call(message: Uint8Array): Promise<Uint8Array | null> {
+    assert(this.#waiting.length === 0, "function calls are not mixed with statements");
+    const outcome = await this.#send(message);
+    if (outcome.error !== null) throw outcome.error;
+    return this.#functionResult;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#connection.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#connection.socket.resume();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#connection.socket.destroy();
+  }
+
+  #send(message: Uint8Array): Promise<StatementOutcome> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ resolve, started: false });
+      this.#connection.socket.write(message);
+    });
+  }
+
+  #attach(direct: DirectSocket | null): void {
+    const { socket } = this.#connection;
+    const lost = (cause?: Error): void => {
+      if (this.#closed) return;
+      this.#closed = true;
+      this.#events.lost(this.#error ?? lostError(cause));
+    };
+    socket.on("error", lost);
+    socket.on("close", () => lost());
+    socket.on("end", () => lost());
+    if (direct === null) {
+      socket.on("data", (bytes: Buffer) => this.#feed(bytes));
+    } else {
+      direct.divert(
+        () => this.#assembler.reserve(),
+        (lengthBytes) => {
+          this.#assembler.advance(lengthBytes);
+          return !this.#paused;
+        },
+      );
+    }
+    socket.resume();
+  }
+
+  #feed(bytes: Buffer): void {
+    let rest: Uint8Array = bytes;
+    while (rest.length > 0) {
+      const room = this.#assembler.reserve();
+      const taken = Math.min(room.length, rest.length);
+      room.set(rest.subarray(0, taken));
+      this.#assembler.advance(taken);
+      rest = rest.subarray(taken);
+    }
+  }
+
+  #onMessage(type: number, payload: Uint8Array): void {
+    switch (type) {
+      case BACKEND.copyOutResponse:
+        if (this.#waiting[0] !== undefined) this.#waiting[0].started = true;
+        this.#events.started();
+        break;
+      case BACKEND.errorResponse:
+        this.#error = serverErrorOf(parseErrorFields(payload));
+        break;
+      case BACKEND.commandComplete:
+        this.#tag = Buffer.from(payload.subarray(0, -1)).toString("latin1");
+        break;
+      case BACKEND.functionCallResponse:
+        this.#functionResult = functionResult(payload);
+        break;
+      case BACKEND.readyForQuery:
+        this.#endStatement();
+        break;
+      default: // row descriptions and rows of SELECT set_config, notices, parameter changes
+        break;
+    }
+  }
+
+  #endStatement(): void {
+    if (this.#error === null) this.#assembler.finish();
+    const outcome = { error: this.#error, tag: this.#tag };
+    this.#error = null;
+    this.#tag = "";
+    this.#waiting.shift()?.resolve(outcome);
+  }
+}
+
+function functionResult(payload: Uint8Array): Uint8Array | null {
+  const lengthBytes = new DataView(payload.buffer, payload.byteOffset).getInt32(0);
+  return lengthBytes < 0 ? null : payload.subarray(4, 4 + lengthBytes);
+}
+
+function lostError(cause: Error | undefined): OperatingError {
+  return new OperatingError("connection_lost", "connection to the server was lost while reading data", {
+    hint: "Look at the server's log for the time of the failure; the backup can simply be started again.",
+    retryable: true,
+    cause,
+  });
+}

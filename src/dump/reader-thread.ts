@@ -1,0 +1,198 @@
+// A reader thread: one connection in the snapshot, tasks in, finished chunks out. Unframing, hashing and compression
+// happen here, synchronously; only finished chunks cross to the main thread, and never more than it gave credit for.
+
+import { parentPort, workerData } from "node:worker_threads";
+
+import { assert } from "../base/assert.ts";
+import { isOperatingError, messageOf, OperatingError } from "../base/errors.ts";
+import { deserializeConnectionSettings } from "../postgres/index.ts";
+import { KnownIds, makeChunk } from "./chunk-maker.ts";
+import { readLargeObjects } from "./large-object-reader.ts";
+import type { FromReader, LargeObjectTask, ReaderTask, ReaderThreadOptions, ReadTask, ToReader } from "./reader-messages.ts";
+import { ReaderSession } from "./reader-session.ts";
+
+/** Chunks that may be on their way to the main thread. */
+const READER_CREDIT_COUNT = 4;
+
+/** Statements under way at once: one being answered, one behind it. */
+const STATEMENT_COUNT_MAX = 2;
+
+const LOCK_NOT_AVAILABLE = "55P03";
+
+class ReaderThread {
+  readonly #options: ReaderThreadOptions;
+  readonly #post: (message: FromReader, transfer?: ArrayBuffer[]) => void;
+  readonly #tasks: ReaderTask[] = [];
+  readonly #running: { task: ReadTask; known: KnownIds; rowCount: number }[] = [];
+  readonly #locked = new Set<string>();
+  #session: ReaderSession | null = null;
+  #credits = READER_CREDIT_COUNT;
+  #creditWaiter: (() => void) | null = null;
+  #busy = false;
+  #failed = false;
+
+  constructor(options: ReaderThreadOptions, post: (message: FromReader, transfer?: ArrayBuffer[]) => void) {
+    this.#options = options;
+    this.#post = post;
+  }
+
+  async open(): Promise<void> {
+    this.#session = await ReaderSession.open(deserializeConnectionSettings(this.#options.settings), {
+      chunkSizeBytes: this.#options.chunks.chunkSizeBytes,
+      events: {
+        chunk: (text, rowCount, continues) => this.#onChunk(text, rowCount, continues),
+        started: () => this.#pump(),
+        lost: (error) => this.fail(error),
+      },
+    });
+    for (const statement of this.#options.setupStatements) {
+      const { error } = await this.#session.run(statement);
+      if (error !== null) throw error;
+    }
+    this.#post({ type: "ready" });
+  }
+
+  add(task: ReaderTask): void {
+    this.#tasks.push(task);
+    this.#pump();
+  }
+
+  credit(): void {
+    this.#credits += 1;
+    if (this.#credits <= 0) return;
+    this.#session?.resume();
+    this.#creditWaiter?.();
+    this.#creditWaiter = null;
+  }
+
+  fail(error: unknown): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#session?.close();
+    const known = isOperatingError(error) ? error : null;
+    this.#post({
+      type: "failed",
+      taskId: this.#running[0]?.task.taskId ?? null,
+      error: {
+        message: messageOf(error),
+        sqlState: known?.sqlState ?? null,
+        detail: known?.detail ?? null,
+        hint: known?.hint ?? null,
+        code: known?.code ?? null,
+      },
+    });
+  }
+
+  stop(): void {
+    this.#failed = true; // what comes after is of no interest
+    this.#session?.close();
+  }
+
+  /** Sends as much as may be under way. */
+  #pump(): void {
+    const session = this.#session;
+    if (session === null || this.#busy || this.#failed) return;
+    while (session.pendingCount < STATEMENT_COUNT_MAX) {
+      const task = this.#tasks[0];
+      if (task === undefined) return;
+      if (task.kind === "large-objects") {
+        if (session.pendingCount === 0) this.#exclusive(this.#readLargeObjects(task));
+        return;
+      }
+      if (task.lockName !== null && !this.#locked.has(task.lockName)) {
+        if (session.pendingCount === 0) this.#exclusive(this.#lock(task, task.lockName));
+        return;
+      }
+      this.#tasks.shift();
+      this.#read(task).catch((error: unknown) => this.fail(error));
+    }
+  }
+
+  /** Runs something that must have the session to itself. */
+  #exclusive(work: Promise<void>): void {
+    this.#busy = true;
+    work.then(
+      () => {
+        this.#busy = false;
+        this.#pump();
+      },
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  /** Takes pg_dump's own lock here too; refused, the task goes back: the holder has the lock already. */
+  async #lock(task: ReadTask, name: string): Promise<void> {
+    const lock = `LOCK TABLE ONLY ${name} IN ACCESS SHARE MODE NOWAIT`;
+    const outcome = await this.#session!.run(`SAVEPOINT cairn_lock; ${lock}; RELEASE SAVEPOINT cairn_lock`);
+    if (outcome.error === null) {
+      this.#locked.add(name);
+      return;
+    }
+    if (outcome.error.sqlState !== LOCK_NOT_AVAILABLE) throw outcome.error;
+    const rollback = await this.#session!.run("ROLLBACK TO SAVEPOINT cairn_lock; RELEASE SAVEPOINT cairn_lock");
+    if (rollback.error !== null) throw rollback.error;
+    assert(this.#tasks[0] === task, "the task being locked is the next one");
+    this.#tasks.shift();
+    this.#post({ type: "lock-refused", taskId: task.taskId });
+  }
+
+  async #read(task: ReadTask): Promise<void> {
+    const running = { task, known: new KnownIds(task.knownIds), rowCount: 0 };
+    this.#running.push(running);
+    const { error, tag } = await this.#session!.run(task.statement);
+    if (error !== null) throw error;
+    assert(this.#running.shift() === running, "statements end in the order in which they were sent");
+    if (tag !== `COPY ${running.rowCount}`) {
+      throw new OperatingError("internal", `the server counted "${tag}", ${running.rowCount} rows were received`);
+    }
+    this.#post({ type: "done", taskId: task.taskId, rowCount: running.rowCount });
+    this.#pump();
+  }
+
+  #onChunk(text: Uint8Array, rowCount: number, continues: boolean): void {
+    const running = this.#running[0];
+    if (running === undefined || this.#failed) return;
+    running.rowCount += rowCount;
+    const chunk = makeChunk({ kind: "table", text, rowCount, continues }, this.#options.chunks, running.known);
+    this.#spendCredit();
+    const transfer = chunk.frame === null ? [] : [chunk.frame.buffer as ArrayBuffer];
+    this.#post({ type: "chunk", taskId: running.task.taskId, chunk }, transfer);
+  }
+
+  #spendCredit(): void {
+    this.#credits -= 1;
+    if (this.#credits <= 0) this.#session!.pause();
+  }
+
+  async #readLargeObjects(task: LargeObjectTask): Promise<void> {
+    this.#tasks.shift();
+    for await (const piece of readLargeObjects(this.#session!, task, this.#options.chunks)) {
+      this.#credits -= 1;
+      const transfer = piece.chunk.frame === null ? [] : [piece.chunk.frame.buffer as ArrayBuffer];
+      this.#post({ type: "large-objects", taskId: task.taskId, piece }, transfer);
+      if (this.#credits <= 0) await this.#waitForCredit();
+    }
+    this.#post({ type: "done", taskId: task.taskId, rowCount: 0 });
+  }
+
+  #waitForCredit(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#creditWaiter = resolve;
+    });
+  }
+}
+
+assert(parentPort !== null, "reader-thread.ts runs as a worker thread");
+const port = parentPort;
+const thread = new ReaderThread(workerData as ReaderThreadOptions, (message, transfer) =>
+  port.postMessage(message, transfer ?? []),
+);
+port.on("message", (message: ToReader) => {
+  if (message.type === "task") thread.add(message.task);
+  else if (message.type === "credit") thread.credit();
+  else {
+    thread.stop();
+    port.close();
+  }
+});
+thread.open().catch((error: unknown) => thread.fail(error));

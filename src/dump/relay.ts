@@ -1,0 +1,183 @@
+// The relay between a pg_dump and the server. pg_dump's protocol messages come in one at a time, whole; those that
+// fetch data (COPY … TO stdout, large object reads) are answered here with "nothing", all others go to the server.
+// pg_dump's Terminate never reaches the server, so the session keeps pg_dump's own transaction and locks: it becomes
+// the holder. It does not start pg_dump and opens no socket for it (installed/, bundled/ do).
+// Source: PostgreSQL manual, "Message Flow" and "Message Formats"; pg_dump.c, setup_connection, dumpTableData_copy.
+
+import { assert } from "../base/assert.ts";
+import { OperatingError } from "../base/errors.ts";
+import type { AuthenticatedConnection } from "../postgres/index.ts";
+import { BACKEND, encodeMessage, FRONTEND, Session } from "../postgres/index.ts";
+import { answerLargeObjectCall } from "./large-object-stub.ts";
+
+/** A frontend message of pg_dump is mostly a catalog query; this bounds what a broken one may claim. */
+export const RELAY_MESSAGE_SIZE_BYTES_MAX = 64 * 1024 * 1024;
+
+const MESSAGE_HEADER_SIZE_BYTES = 5;
+
+const COPY_TO_STDOUT = /^COPY\s[\s\S]*\sTO\s+stdout;?\s*$/i;
+const SESSION_SETTING = /^\s*(SET\s+(?!TRANSACTION\b|CONSTRAINTS\b)|SELECT\s+(pg_catalog\.)?set_config\()/i;
+
+/** Finds the end of an answer (ReadyForQuery) in backend bytes that come in arbitrary pieces. */
+class AnswerTracker {
+  #header = new Uint8Array(MESSAGE_HEADER_SIZE_BYTES);
+  #headerLength = 0;
+  #payloadRemaining = 0;
+  #type = 0;
+
+  /** Takes the next bytes; true when they end with a complete ReadyForQuery. */
+  push(bytes: Uint8Array): boolean {
+    let position = 0;
+    let ready = false;
+    while (position < bytes.length) {
+      if (this.#payloadRemaining > 0) {
+        const taken = Math.min(this.#payloadRemaining, bytes.length - position);
+        this.#payloadRemaining -= taken;
+        position += taken;
+      } else {
+        this.#header[this.#headerLength++] = bytes[position++]!;
+        if (this.#headerLength < MESSAGE_HEADER_SIZE_BYTES) continue;
+        this.#headerLength = 0;
+        this.#type = this.#header[0]!;
+        const view = new DataView(this.#header.buffer);
+        this.#payloadRemaining = view.getUint32(1) - 4;
+      }
+      ready = this.#headerLength === 0 && this.#payloadRemaining === 0 && this.#type === BACKEND.readyForQuery;
+    }
+    return ready;
+  }
+}
+
+/** What the relay saw go by that the readers need. Strings hold one byte a character (latin1): send them the same way. */
+export interface RelayRecord {
+  /** pg_dump's session settings, in order, as sent: `SET …` and `SELECT set_config(…)`, without SET TRANSACTION. */
+  readonly settings: readonly string[];
+  /** Its COPY … TO stdout statements, in the order of the archive's data entries. */
+  readonly copyStatements: readonly string[];
+}
+
+interface Exchange {
+  readonly tracker: AnswerTracker;
+  readonly onBytes: (bytes: Uint8Array) => void;
+  readonly done: () => void;
+  readonly fail: (error: Error) => void;
+}
+
+/** Relays one pg_dump's session. Not re-entrant: one exchange at a time. */
+export class Relay {
+  readonly #connection: AuthenticatedConnection;
+  readonly #settings: string[] = [];
+  readonly #copyStatements: string[] = [];
+  #exchange: Exchange | null = null;
+  #failure: Error | null = null;
+  #released = false;
+
+  constructor(connection: AuthenticatedConnection) {
+    this.#connection = connection;
+    connection.socket.on("data", this.#onData);
+    connection.socket.on("error", this.#onError);
+    connection.socket.on("close", this.#onClose);
+    connection.socket.resume();
+  }
+
+  /** ParameterStatus of the server's session, to be shown to pg_dump. */
+  get parameters(): ReadonlyMap<string, string> {
+    return this.#connection.parameters;
+  }
+
+  get connection(): AuthenticatedConnection {
+    return this.#connection;
+  }
+
+  get record(): RelayRecord {
+    return { settings: this.#settings, copyStatements: this.#copyStatements };
+  }
+
+  /**
+   * Takes one complete frontend message (type, length, payload) and gives the answer's bytes to `onBytes` until
+   * ReadyForQuery. Throws OperatingError "connection_lost" when the server goes away.
+   */
+  async exchange(message: Uint8Array, onBytes: (bytes: Uint8Array) => void): Promise<void> {
+    assert(this.#exchange === null, "one relay exchange at a time");
+    if (this.#failure !== null) throw this.#failure;
+    const local = this.#answerLocally(message);
+    if (local !== null) {
+      onBytes(local);
+      return;
+    }
+    await new Promise<void>((done, fail) => {
+      this.#exchange = { tracker: new AnswerTracker(), onBytes, done, fail };
+      this.#connection.socket.write(message);
+    });
+  }
+
+  /** Ends the relaying; the session, with pg_dump's transaction still open, is the caller's from now on. */
+  release(): Session {
+    assert(this.#exchange === null && !this.#released, "the relay is idle when it is released");
+    if (this.#failure !== null) throw this.#failure;
+    this.#detach();
+    return new Session(this.#connection);
+  }
+
+  /** Ends the session with the server. */
+  destroy(): void {
+    if (this.#released) return;
+    this.#detach();
+    this.#connection.socket.on("error", () => {});
+    this.#connection.socket.destroy();
+  }
+
+  #detach(): void {
+    this.#released = true;
+    const { socket } = this.#connection;
+    socket.pause();
+    socket.off("data", this.#onData);
+    socket.off("error", this.#onError);
+    socket.off("close", this.#onClose);
+  }
+
+  #answerLocally(message: Uint8Array): Uint8Array | null {
+    if (message[0] === FRONTEND.functionCall) return answerLargeObjectCall(message);
+    if (message[0] !== FRONTEND.query) return null;
+    const end = message.length - 1; // the terminating zero
+    const text = Buffer.from(message.buffer, message.byteOffset + MESSAGE_HEADER_SIZE_BYTES, end - 5).toString("latin1");
+    if (COPY_TO_STDOUT.test(text)) {
+      this.#copyStatements.push(text);
+      return EMPTY_COPY_ANSWER;
+    }
+    if (SESSION_SETTING.test(text)) this.#settings.push(text);
+    return null;
+  }
+
+  readonly #onData = (bytes: Buffer): void => {
+    const exchange = this.#exchange;
+    if (exchange === null) return; // asynchronous notices and parameter changes outside an exchange
+    const ready = exchange.tracker.push(bytes);
+    exchange.onBytes(bytes);
+    if (!ready) return;
+    this.#exchange = null;
+    exchange.done();
+  };
+
+  readonly #onError = (error: Error): void => this.#fail(error);
+  readonly #onClose = (): void => this.#fail(null);
+
+  #fail(cause: Error | null): void {
+    this.#failure ??= new OperatingError("connection_lost", "connection to the server was lost while pg_dump was running", {
+      hint: "Look at the server's log for the time of the failure; the backup can simply be started again.",
+      retryable: true,
+      cause: cause ?? undefined,
+    });
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.fail(this.#failure);
+  }
+}
+
+/** CopyOutResponse (text, no columns), CopyDone, CommandComplete "COPY 0", ReadyForQuery in a transaction. */
+const EMPTY_COPY_ANSWER: Uint8Array = Buffer.concat([
+  encodeMessage(BACKEND.copyOutResponse, Buffer.from([0, 0, 0])),
+  encodeMessage(BACKEND.copyDone, new Uint8Array(0)),
+  encodeMessage(BACKEND.commandComplete, Buffer.from("COPY 0\0")),
+  encodeMessage(BACKEND.readyForQuery, Buffer.from("T")),
+]);

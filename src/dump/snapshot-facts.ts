@@ -1,0 +1,62 @@
+// What is recorded of the snapshot that a dump reads, and of the server at that time.
+
+import { assert } from "../base/assert.ts";
+import type { Session } from "../postgres/index.ts";
+
+export interface SnapshotFacts {
+  /** Name under which other sessions take it. */
+  readonly exportedName: string;
+  readonly xmin: bigint;
+  readonly xmax: bigint;
+  /** An LSN read after the snapshot was there: insert position, or replay position on a standby; null where unreadable. */
+  readonly lsn: string | null;
+  readonly isStandby: boolean;
+  /** The server's clock when the snapshot was taken, ISO 8601. */
+  readonly takenAt: string;
+  readonly databaseOid: number;
+  readonly systemIdentifier: bigint | null;
+  readonly serverEncoding: string;
+}
+
+const HOLDER_QUERY = `
+SELECT pg_catalog.pg_export_snapshot(),
+       pg_catalog.split_part(s, ':', 1), pg_catalog.split_part(s, ':', 2),
+       pg_catalog.pg_is_in_recovery(),
+       pg_catalog.to_char(pg_catalog.transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+       (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()),
+       pg_catalog.current_setting('server_encoding')
+  FROM (SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text AS s) AS snapshot`;
+
+const LSN_QUERY = `
+SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+            ELSE pg_catalog.pg_current_wal_insert_lsn() END`;
+
+const IDENTITY_QUERY = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+
+/** Exports the holder's snapshot and gathers the facts; `second` is an ordinary session of the same database. */
+export async function readSnapshotFacts(holder: Session, second: Session): Promise<SnapshotFacts> {
+  const { rows } = await holder.query(HOLDER_QUERY);
+  const row = rows[0];
+  assert(row !== undefined && row[0] !== null, "a snapshot can be exported");
+  return {
+    exportedName: row[0]!,
+    xmin: BigInt(row[1]!),
+    xmax: BigInt(row[2]!),
+    isStandby: row[3] === "t",
+    takenAt: row[4]!,
+    databaseOid: Number(row[5]),
+    serverEncoding: row[6]!,
+    lsn: await valueOrNull(second, LSN_QUERY),
+    systemIdentifier: await valueOrNull(second, IDENTITY_QUERY).then((text) => (text === null ? null : BigInt(text))),
+  };
+}
+
+/** Null when the role may not ask, as on some managed servers. */
+async function valueOrNull(session: Session, sql: string): Promise<string | null> {
+  try {
+    const { rows } = await session.query(sql);
+    return rows[0]?.[0] ?? null;
+  } catch {
+    return null;
+  }
+}

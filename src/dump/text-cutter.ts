@@ -1,0 +1,72 @@
+// Cuts COPY text that comes without message boundaries into the same chunks as CopyAssembler: at the first row end at or
+// after the chunk size; a row that would make a chunk larger than twice that is split at exact chunk sizes. In COPY text
+// a newline byte is always a row end, in every server encoding.
+
+import type { AssemblerEvents } from "./copy-assembler.ts";
+
+const NEWLINE = 0x0a;
+
+export class TextCutter {
+  readonly #chunkSizeBytes: number;
+  readonly #chunk: AssemblerEvents["chunk"];
+  readonly #buffer: Buffer;
+  #length = 0;
+  /** Rows in the buffer up to #scanned, and where the last one of them ends. */
+  #rowCount = 0;
+  #scanned = 0;
+  #splitting = false;
+
+  constructor(chunkSizeBytes: number, chunk: AssemblerEvents["chunk"]) {
+    this.#chunkSizeBytes = chunkSizeBytes;
+    this.#chunk = chunk;
+    this.#buffer = Buffer.allocUnsafeSlow(2 * chunkSizeBytes);
+  }
+
+  push(bytes: Uint8Array): void {
+    let rest = bytes;
+    while (rest.length > 0) {
+      const taken = Math.min(rest.length, this.#buffer.length - this.#length);
+      this.#buffer.set(rest.subarray(0, taken), this.#length);
+      this.#length += taken;
+      rest = rest.subarray(taken);
+      while (this.#cutOne());
+    }
+  }
+
+  finish(): void {
+    if (this.#length > 0) this.#cut(this.#length, false);
+  }
+
+  /** Looks on from where it stopped; true when a chunk was cut. */
+  #cutOne(): boolean {
+    const text = this.#buffer.subarray(0, this.#length);
+    while (true) {
+      const newline = text.indexOf(NEWLINE, this.#scanned);
+      const end = newline + 1;
+      if (this.#splitting && (newline < 0 || end > this.#chunkSizeBytes) && this.#length >= this.#chunkSizeBytes) {
+        this.#cut(this.#chunkSizeBytes, true);
+        return true;
+      }
+      if (newline < 0) break;
+      this.#splitting = false;
+      this.#rowCount += 1;
+      this.#scanned = end;
+      if (end >= this.#chunkSizeBytes) {
+        this.#cut(end, false);
+        return true;
+      }
+    }
+    if (this.#length < this.#buffer.length) return false;
+    this.#splitting = true; // a full buffer without a row end in its second half
+    this.#cut(this.#chunkSizeBytes, true);
+    return true;
+  }
+
+  #cut(end: number, continues: boolean): void {
+    this.#chunk(this.#buffer.subarray(0, end), this.#rowCount, continues);
+    this.#buffer.copyWithin(0, end, this.#length);
+    this.#length -= end;
+    this.#scanned = 0;
+    this.#rowCount = 0;
+  }
+}

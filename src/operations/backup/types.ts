@@ -1,0 +1,41 @@
+// What backup is given and gives.
+
+import type { RepositoryAccess } from "../operation.ts";
+
+export interface BackupSettings {
+  readonly source: string | undefined;
+  readonly repository: RepositoryAccess;
+  /** Null: database@host. */
+  readonly lineage: string | null;
+  readonly jobs: number | null;
+  readonly tags: Readonly<Record<string, string>>;
+  /** "zstd:LEVEL" or "none"; null: zstd:3. */
+  readonly compression: string | null;
+  readonly pgDump: string | null;
+  readonly selection: readonly string[];
+}
+
+export interface BackupReceipt {
+  readonly id: string;
+  readonly lineage: string;
+  readonly parentId: string | null;
+  readonly repository: string;
+  readonly source: string;
+  readonly databaseName: string;
+  readonly serverVersion: string;
+  readonly pgDump: { readonly version: string; readonly path: string | null };
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly snapshotTakenAt: string;
+  readonly durationMs: number;
+  readonly entryCount: number;
+  readonly tableCount: number;
+  readonly rowCount: number;
+  readonly largeObjectCount: number;
+  readonly rawBytes: number;
+  /** Sealed bytes that the restore point refers to, and those of them that this run stored. */
+  readonly sealedBytes: number;
+  readonly newBytes: number;
+  readonly reusedBytes: number;
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,33 @@
+// What list is given and gives.
+
+import type { RepositoryAccess } from "../operation.ts";
+
+export interface ListSettings {
+  readonly repository: RepositoryAccess;
+  /** Null: all lineages. */
+  readonly lineage: string | null;
+}
+
+export interface ListedRestorePoint {
+  readonly id: string;
+  readonly lineage: string;
+  readonly databaseName: string;
+  readonly serverVersion: string;
+  readonly snapshotTakenAt: string;
+  readonly durationMs: number;
+  readonly rowCount: number;
+  readonly rawBytes: number;
+  readonly sealedBytes: number;
+  readonly newBytes: number;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly warningCount: number;
+  /** When it was last verified, ISO 8601; null: never. */
+  readonly verifiedAt: string | null;
+  readonly isDamaged: boolean;
+}
+
+export interface ListResult {
+  /** Newest first. */
+  readonly restorePoints: readonly ListedRestorePoint[];
+  readonly leftovers: readonly string[];
+}

@@ -1,0 +1,58 @@
+// What every operation is given, and what it reports on the way. An operation is a function of a context and its own
+// settings; it returns a typed result, throws OperatingError, or throws the signal's reason when it is cancelled.
+
+/** What an operation needs of its caller. */
+export interface OperationContext {
+  readonly signal: AbortSignal;
+  /** The caller's environment: PG* variables, PATH. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly homeDirectory: string;
+  /** The operating system's name of the user, libpq's default for the role. */
+  readonly userName: string;
+  onEvent(event: OperationEvent): void;
+}
+
+/** Something that a person should know, with its cure. */
+export interface Notice {
+  readonly severity: "info" | "warning";
+  readonly message: string;
+  readonly detail?: string | undefined;
+  readonly hint?: string | undefined;
+}
+
+/** How far an operation is. Totals are null while unknown. */
+export interface Progress {
+  /** Bytes of plain text (COPY text, large objects) read or loaded so far. */
+  readonly rawBytes: number;
+  /** Bytes written to or read from the storage so far. */
+  readonly storedBytes: number;
+  readonly rowCount: number;
+  /** 0 to 1, by blocks or bytes whichever is known; null when nothing is known. */
+  readonly fractionDone: number | null;
+  readonly tablesDone: number;
+  readonly tablesTotal: number;
+}
+
+export type OperationEvent =
+  /** A new phase begins, e.g. { phase: "read", message: "reading 12 tables with 4 readers" }. */
+  | { readonly type: "phase"; readonly phase: string; readonly message: string }
+  | { readonly type: "notice"; readonly notice: Notice }
+  | { readonly type: "progress"; readonly progress: Progress }
+  | { readonly type: "table-started"; readonly table: string }
+  | { readonly type: "table-done"; readonly table: string; readonly rowCount: number; readonly rawBytes: number }
+  /** A reader takes a segment of a table, or a bucket of large objects (`table` null); `left` are still to be taken. */
+  | {
+      readonly type: "segment-started";
+      readonly readerIndex: number;
+      readonly table: string | null;
+      readonly segmentIndex: number;
+    }
+  | { readonly type: "segment-done"; readonly readerIndex: number; readonly table: string | null; readonly segmentIndex: number };
+
+/** Where a repository is and how to open it. */
+export interface RepositoryAccess {
+  /** A path or a file: URI. */
+  readonly location: string;
+  /** Asked only when the repository is encrypted, or when one was given all the same; null: none was given. */
+  passphrase(): Promise<string | null>;
+}

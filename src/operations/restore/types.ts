@@ -1,0 +1,46 @@
+// What restore is given and gives.
+
+import type { RestoreOptions } from "../../restore/index.ts";
+import type { RepositoryAccess } from "../operation.ts";
+
+export interface RestoreSettings {
+  readonly repository: RepositoryAccess;
+  readonly reference: string;
+  /** URI or DSN of the target database. */
+  readonly target: string;
+  readonly options: RestoreOptions;
+  /**
+   * Into the target itself, or into a new scratch database on the target's server (`name` null: one is made up).
+   * The CLI's default is scratch for -t and -n.
+   */
+  readonly mode: { readonly kind: "in-place" } | { readonly kind: "scratch"; readonly name: string | null };
+  /** Let a target that holds objects be written to, as -a, --clean and --in-place do. */
+  readonly allowsNonEmptyTarget: boolean;
+}
+
+export interface RestoreReport {
+  readonly restorePointId: string;
+  /** The database that now holds the data. */
+  readonly database: string;
+  readonly isScratch: boolean;
+  readonly entriesDone: number;
+  readonly entriesFailed: readonly {
+    readonly dumpId: number;
+    readonly description: string;
+    readonly tag: string;
+    readonly error: string;
+  }[];
+  /** Entries left out on purpose, e.g. foreign keys in a scratch database. */
+  readonly entriesLeftOut: readonly string[];
+  readonly adaptations: readonly string[];
+  readonly tables: readonly { readonly name: string; readonly rowCount: number }[];
+  readonly rowCount: number;
+  readonly rawBytes: number;
+  readonly largeObjectCount: number;
+  readonly durationMs: number;
+  /** Bytes and requests that the storage served. */
+  readonly bytesRead: number;
+  readonly requestCount: number;
+  /** True when everything asked for was restored. */
+  readonly isComplete: boolean;
+}

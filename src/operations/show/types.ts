@@ -1,0 +1,33 @@
+// What show is given and gives.
+
+import type { RepositoryAccess } from "../operation.ts";
+import type { ListedRestorePoint } from "../list/types.ts";
+
+export interface ShowSettings {
+  readonly repository: RepositoryAccess;
+  /** ID, prefix, latest, LINEAGE@latest, LINEAGE@TIME. */
+  readonly reference: string;
+  readonly what: "summary" | "list" | "schema";
+  /** For "schema": only these tables. */
+  readonly tables: readonly string[];
+}
+
+export type ShowResult =
+  | {
+      readonly what: "summary";
+      readonly restorePoint: ListedRestorePoint;
+      readonly pgDump: string;
+      readonly options: readonly string[];
+      readonly warnings: readonly string[];
+      readonly tables: readonly {
+        readonly name: string;
+        readonly rowCount: number;
+        readonly rawBytes: number;
+        readonly sealedBytes: number;
+      }[];
+      readonly largeObjectCount: number;
+    }
+  /** Text as pg_restore --list prints it. */
+  | { readonly what: "list"; readonly text: string }
+  /** SQL of the definitions. */
+  | { readonly what: "schema"; readonly text: string };
