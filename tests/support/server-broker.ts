@@ -44,10 +44,9 @@ export async function openBroker(): Promise<Broker> {
     async [Symbol.asyncDispose]() {
       for (const socket of connections) socket.destroy();
       await new Promise((resolve) => listener.close(resolve));
-      const started = await Promise.allSettled(servers.values());
-      await Promise.all(
-        started.map((result) => (result.status === "fulfilled" ? result.value[Symbol.asyncDispose]() : undefined)),
-      );
+      for (const result of await Promise.allSettled(servers.values())) {
+        if (result.status === "fulfilled") await result.value[Symbol.asyncDispose]();
+      }
       await rm(folder, { recursive: true, force: true });
     },
   };

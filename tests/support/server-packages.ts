@@ -90,11 +90,10 @@ async function debianFiles(major: Major): Promise<ServerFiles> {
     const packages = [`postgresql-${major}`, `postgresql-client-${major}`];
     if (major === 15) packages.push("pgbouncer", "patchelf");
     const keep = `^(${keptLibraries}|patchelf|pgbouncer|postgresql-(client-)?${major})`;
-    await run(
-      join(root, "scripts/debian-tree.sh"),
-      [debianSuites[major] ?? "", tree, keep, ...packages],
-      { ...process.env, CAIRN_PATCHELF_TREE: patchelfTree },
-    );
+    await run(join(root, "scripts/debian-tree.sh"), [debianSuites[major] ?? "", tree, keep, ...packages], {
+      ...process.env,
+      CAIRN_PATCHELF_TREE: patchelfTree,
+    });
   }
   return {
     major,

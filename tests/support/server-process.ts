@@ -100,7 +100,12 @@ export class ServerProcess implements AsyncDisposable {
         ...(options.initdbArguments ?? []),
       ]);
     }
-    const settings = { ...usualSettings(major), ...options.settings, port: String(port), unix_socket_directories: folder };
+    const settings = {
+      ...usualSettings(major),
+      ...options.settings,
+      port: String(port),
+      unix_socket_directories: folder,
+    };
     const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`);
     await appendFile(join(dataDirectory, "postgresql.conf"), `\n# test server\n${lines.join("")}`);
     if (options.hostBasedAuthentication !== undefined) {

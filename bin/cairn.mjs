@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+// Starts Cairn under any Node from 20 on: in this process when it is new enough, else in the Node that npm installed
+// as an optional dependency (node-<platform>-<architecture>) or that CAIRN_NODE names. Plain JavaScript: old Nodes read it.
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { fileURLToPath } from "node:url";
+
+const needed = [24, 11];
+const configurationStatus = 78; // EX_CONFIG of sysexits.h
+// Compression and hashing run in libuv's pool; its size is read once, at start.
+process.env.UV_THREADPOOL_SIZE ??= "8";
+
+const built = new URL("../dist/cli/main.js", import.meta.url);
+const source = new URL("../src/cli/main.ts", import.meta.url);
+const entry = existsSync(source) ? source : built;
+
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major > needed[0] || (major === needed[0] && minor >= needed[1])) {
+  await import(entry.href);
+} else {
+  runUnder(otherNode());
+}
+
+function otherNode() {
+  if (process.env.CAIRN_NODE) return process.env.CAIRN_NODE;
+  const name = `node-${process.platform}-${process.arch}`;
+  try {
+    const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
+    return fileURLToPath(new URL("bin/node", `file://${manifest}`));
+  } catch {
+    return undefined;
+  }
+}
+
+function runUnder(node) {
+  if (node === undefined) {
+    console.error(`cairn: needs Node.js >= ${needed.join(".")} (found v${process.versions.node})`);
+    console.error('HINT:  Install a newer Node.js, or name one in the environment variable "CAIRN_NODE".');
+    process.exit(configurationStatus);
+  }
+  const child = spawn(node, [fileURLToPath(entry), ...process.argv.slice(2)], { stdio: "inherit" });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.on(signal, () => {
+      // A terminal sends Ctrl-C to the whole group: the child has it already, and a second one would mean "at once".
+      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+    });
+  }
+  child.on("error", (error) => {
+    console.error(`cairn: could not start "${node}": ${error.message}`);
+    process.exit(configurationStatus);
+  });
+  child.on("exit", (status, signal) => process.exit(status ?? 128 + constants.signals[signal]));
+}
