@@ -22,7 +22,13 @@ const PARAMETER_COUNT_MAX = 1000;
 const NOT_AUTHORIZED = "28000";
 
 const AUTHENTICATION = { ok: 0, clearText: 3, md5: 5, sasl: 10, saslContinue: 11, saslFinal: 12 } as const;
-const METHOD_NAMES: Readonly<Record<number, string>> = { 2: "Kerberos V5", 6: "SCM", 7: "GSSAPI", 8: "GSSAPI", 9: "SSPI" };
+const METHOD_NAMES: Readonly<Record<number, string>> = {
+  2: "Kerberos V5",
+  6: "SCM",
+  7: "GSSAPI",
+  8: "GSSAPI",
+  9: "SSPI",
+};
 
 /** What the server said while logging in. */
 export interface ServerGreeting {
@@ -182,14 +188,16 @@ class Login {
     if (method !== AUTHENTICATION.ok) this.#wasAsked = true;
     switch (method) {
       case AUTHENTICATION.ok:
-        if (this.#usesSasl && !this.#isVerified) throw this.#refuse("the server did not prove that it knows the password");
+        if (this.#usesSasl && !this.#isVerified)
+          throw this.#refuse("the server did not prove that it knows the password");
         if (this.#mustBind() && !this.#isBound) {
           throw this.#refuse("channel binding is required, but the server let us in without it");
         }
         return;
       case AUTHENTICATION.clearText:
       case AUTHENTICATION.md5:
-        if (this.#mustBind()) throw this.#refuse("channel binding is required, but the server asked for a plain password");
+        if (this.#mustBind())
+          throw this.#refuse("channel binding is required, but the server asked for a plain password");
         return;
       case AUTHENTICATION.sasl:
         this.#checkMechanisms(payload);
@@ -209,15 +217,13 @@ class Login {
 
   #checkMechanisms(payload: Uint8Array): void {
     const mechanisms: string[] = [];
-    for (let offset = 4; offset < payload.length && payload[offset] !== 0; ) {
+    for (let offset = 4; offset < payload.length && payload[offset] !== 0;) {
       const { bytes, end } = readCString(payload, offset);
       mechanisms.push(Buffer.from(bytes).toString("latin1"));
       offset = end;
     }
     const canBind =
-      this.#transport.isTls &&
-      this.#settings.channelBinding !== "disable" &&
-      mechanisms.includes("SCRAM-SHA-256-PLUS");
+      this.#transport.isTls && this.#settings.channelBinding !== "disable" && mechanisms.includes("SCRAM-SHA-256-PLUS");
     if (this.#mustBind() && !canBind) {
       throw this.#refuse(
         "channel binding is required, but the server did not offer it",
@@ -271,9 +277,7 @@ class StandInStream extends EventEmitter {
     super();
     this.#transport = transport;
     this.#startup = startup;
-    this.getPeerCertificate = transport.isTls
-      ? () => (transport.socket as TLSSocket).getPeerCertificate()
-      : undefined;
+    this.getPeerCertificate = transport.isTls ? () => (transport.socket as TLSSocket).getPeerCertificate() : undefined;
   }
 
   connect(): void {

@@ -42,7 +42,7 @@ export interface ConnectOptions {
   /** Server settings for the startup packet, e.g. { statement_timeout: "0" }. */
   readonly startupOptions?: Readonly<Record<string, string>> | undefined;
   /**
-   * Makes the unconnected socket, once per attempt; for reading by `onread` see createDirectReadSocket(), which says
+   * Makes the unconnected socket, once per attempt; for reading by `onread` see DirectReadSocket, which says
    * what such a socket must do until the login is over.
    */
   readonly createSocket?: (() => Socket) | undefined;

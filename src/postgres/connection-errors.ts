@@ -70,7 +70,11 @@ export function tlsFailure(settings: ConnectionSettings, error: unknown): Operat
   } else if (/EXPIRED|NOT_YET/.test(code)) {
     hint = "Renew the server's certificate, and check the clocks of both machines.";
   }
-  return connectionFailure(settings, `TLS failed: ${messageOf(error)}`, { hint, cause: error, detail: `sslmode is ${mode}.` });
+  return connectionFailure(settings, `TLS failed: ${messageOf(error)}`, {
+    hint,
+    cause: error,
+    detail: `sslmode is ${mode}.`,
+  });
 }
 
 /** The server refused us with an error of its own. */
@@ -145,7 +149,10 @@ function socketCure(settings: ConnectionSettings, code: string | undefined): Cur
     case "ECONNREFUSED":
       return { reason: `nobody listens on ${place}`, hint: "The server was not shut down cleanly: start it again." };
     case "EACCES":
-      return { reason: `no permission to use ${place}`, hint: "Run as a user who may, or connect by TCP: host=localhost." };
+      return {
+        reason: `no permission to use ${place}`,
+        hint: "Run as a user who may, or connect by TCP: host=localhost.",
+      };
     default:
       return undefined;
   }

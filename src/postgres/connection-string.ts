@@ -52,7 +52,8 @@ function readPlaces(text: string): { hosts: string; ports: string; rest: string 
     const host = bracketed?.[1] ?? (/^[^:/?,]*/.exec(rest)?.[0] as string);
     if (bracketed !== null && host === "") throw malformed("has an empty IPv6 host address");
     rest = rest.slice(bracketed?.[0].length ?? host.length);
-    if (rest !== "" && !/^[:/?,]/.test(rest)) throw malformed('has something other than ":" or "/" after a host address');
+    if (rest !== "" && !/^[:/?,]/.test(rest))
+      throw malformed('has something other than ":" or "/" after a host address');
     const port = /^:([^/?,]*)/.exec(rest);
     rest = rest.slice(port?.[0].length ?? 0);
     hosts.push(host);
@@ -83,7 +84,8 @@ function parsePairs(text: string): ParameterValues {
       throw malformed(`lacks a "=" after the word at position ${text.length - rest.length + 1}`);
     }
     rest = rest.slice(head.length);
-    const value = /^'((?:[^'\\]|\\.)*)'/s.exec(rest) ?? (rest.startsWith("'") ? null : /^((?:[^\s\\]|\\.|\\$)*)/s.exec(rest));
+    const value =
+      /^'((?:[^'\\]|\\.)*)'/s.exec(rest) ?? (rest.startsWith("'") ? null : /^((?:[^\s\\]|\\.|\\$)*)/s.exec(rest));
     if (value === null) throw malformed(`has an unterminated quoted string for "${name}"`);
     values.set(known(name as string, "connection"), (value[1] as string).replaceAll(/\\(.?)/gs, "$1"));
     rest = rest.slice(value[0].length).trimStart();

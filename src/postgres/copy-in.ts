@@ -120,7 +120,10 @@ export class CopyInWriter implements Operation, AsyncDisposable {
       case BACKEND.copyDone:
         return;
       default:
-        throw new OperatingError("connection_lost", `unexpected message of type 0x${type.toString(16)} from the server`);
+        throw new OperatingError(
+          "connection_lost",
+          `unexpected message of type 0x${type.toString(16)} from the server`,
+        );
     }
   }
 

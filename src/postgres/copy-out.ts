@@ -94,7 +94,10 @@ export class CopyOutStream implements AsyncIterableIterator<Uint8Array>, Operati
       case BACKEND.emptyQueryResponse:
         return;
       default:
-        throw new OperatingError("connection_lost", `unexpected message of type 0x${type.toString(16)} from the server`);
+        throw new OperatingError(
+          "connection_lost",
+          `unexpected message of type 0x${type.toString(16)} from the server`,
+        );
     }
   }
 

@@ -101,10 +101,14 @@ export class MessageReader {
     }
     const length = new DataView(this.#header.buffer).getUint32(1);
     if (length < 4 || length > this.#sizeBytesMax) {
-      throw new OperatingError("connection_lost", `the peer sent a message with an impossible length of ${length} bytes`, {
-        detail: `The type is 0x${(this.#header[0] as number).toString(16)}; the limit is ${this.#sizeBytesMax} bytes.`,
-        hint: "Is the port that of a PostgreSQL server? Else the connection got out of step: try again.",
-      });
+      throw new OperatingError(
+        "connection_lost",
+        `the peer sent a message with an impossible length of ${length} bytes`,
+        {
+          detail: `The type is 0x${(this.#header[0] as number).toString(16)}; the limit is ${this.#sizeBytesMax} bytes.`,
+          hint: "Is the port that of a PostgreSQL server? Else the connection got out of step: try again.",
+        },
+      );
     }
     this.#bodyLength = length - 4;
     return true;

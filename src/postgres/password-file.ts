@@ -36,7 +36,10 @@ export async function lookUpPassword(file: string, query: PasswordQuery): Promis
       };
     }
     if (status.size > FILE_SIZE_BYTES_MAX) {
-      return { ...none, warning: `Password file "${file}" is larger than ${FILE_SIZE_BYTES_MAX} bytes and was ignored.` };
+      return {
+        ...none,
+        warning: `Password file "${file}" is larger than ${FILE_SIZE_BYTES_MAX} bytes and was ignored.`,
+      };
     }
     return { ...none, password: findPassword(await handle.readFile("utf8"), query) };
   } finally {

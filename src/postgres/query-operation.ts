@@ -83,7 +83,10 @@ export class QueryOperation extends PromisedOperation<QueryResult> {
       case BACKEND.copyDone:
         return;
       default:
-        throw new OperatingError("connection_lost", `unexpected message of type 0x${type.toString(16)} from the server`);
+        throw new OperatingError(
+          "connection_lost",
+          `unexpected message of type 0x${type.toString(16)} from the server`,
+        );
     }
   }
 

@@ -19,9 +19,14 @@ export function parseVersionNumber(text: string | number): ServerVersion {
 
 /** Reads the text form, the first version in it: `18.6 (Debian 18.6-3)`, `pg_dump (PostgreSQL) 17.5`, `19devel`. */
 export function parseVersionText(text: string): ServerVersion {
-  const match = /(?<![\d.])(\d{1,3})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?(?:devel|beta\d+|alpha\d+|rc\d+|~\w+)?(?![\d.])/.exec(text);
+  const match =
+    /(?<![\d.])(\d{1,3})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?(?:devel|beta\d+|alpha\d+|rc\d+|~\w+)?(?![\d.])/.exec(text);
   if (match === null) throw unknownVersion(text);
-  const [major, second, third] = [match[1], match[2], match[3]].map((part) => Number(part ?? 0)) as [number, number, number];
+  const [major, second, third] = [match[1], match[2], match[3]].map((part) => Number(part ?? 0)) as [
+    number,
+    number,
+    number,
+  ];
   if (major >= 10) return { major, minor: second, number: major * 10_000 + second };
   return { major, minor: second, number: major * 10_000 + second * 100 + third };
 }
@@ -29,6 +34,11 @@ export function parseVersionText(text: string): ServerVersion {
 /** Reads the parameter server_version of a session. */
 export function parseServerVersion(text: string): ServerVersion {
   return parseVersionText(text);
+}
+
+/** The short text form, e.g. "18.6". */
+export function formatVersion(version: ServerVersion): string {
+  return `${version.major}.${version.minor}`;
 }
 
 function unknownVersion(text: string): OperatingError {

@@ -55,10 +55,11 @@ export function findService(text: string, service: string, file: string): Parame
     if (values === null) continue;
     const separator = line.indexOf("=");
     const name = line.slice(0, Math.max(separator, 0));
-    if (name === "service" || name === "servicefile") throw badLine(file, index, `"${name}" is not allowed in a service`);
+    if (name === "service" || name === "servicefile")
+      throw badLine(file, index, `"${name}" is not allowed in a service`);
     if (!isParameterName(name)) {
       const isLdap = /^ldaps?:/.test(line);
-      throw badLine(file, index, isLdap ? "LDAP look-up is not supported" : "no known parameter before a \"=\"");
+      throw badLine(file, index, isLdap ? "LDAP look-up is not supported" : 'no known parameter before a "="');
     }
     if (!values.has(name)) values.set(name, line.slice(separator + 1));
   }

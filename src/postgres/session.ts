@@ -242,13 +242,17 @@ export class Session implements AsyncDisposable {
   #loseByServer(fields: ServerMessage): void {
     const error = serverErrorOf(fields);
     this.#endWith(
-      new OperatingError("connection_lost", `lost the connection to ${describeConnection(this.settings)}: ${error.message}`, {
-        detail: error.detail,
-        hint: error.hint ?? "Look at the server's log for who ended the session and why.",
-        retryable: true,
-        cause: error,
-        sqlState: error.sqlState,
-      }),
+      new OperatingError(
+        "connection_lost",
+        `lost the connection to ${describeConnection(this.settings)}: ${error.message}`,
+        {
+          detail: error.detail,
+          hint: error.hint ?? "Look at the server's log for who ended the session and why.",
+          retryable: true,
+          cause: error,
+          sqlState: error.sqlState,
+        },
+      ),
     );
   }
 

@@ -62,7 +62,10 @@ function settleVersions(values: ParameterValues): Pick<TlsSettings, "versionMin"
   const versionMin = read("ssl_min_protocol_version");
   const versionMax = read("ssl_max_protocol_version");
   if (versionMin !== null && versionMax !== null && VERSIONS.indexOf(versionMin) > VERSIONS.indexOf(versionMax)) {
-    throw new OperatingError("usage", `ssl_min_protocol_version ${versionMin} is above ssl_max_protocol_version ${versionMax}`);
+    throw new OperatingError(
+      "usage",
+      `ssl_min_protocol_version ${versionMin} is above ssl_max_protocol_version ${versionMax}`,
+    );
   }
   return { versionMin, versionMax };
 }
