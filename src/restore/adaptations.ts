@@ -3,7 +3,7 @@
 // Source: own trials with pg_dump 15 to 18 against servers 13 to 18.
 
 import type { Toc, TocEntry } from "../archive/index.ts";
-import { firstBracketed, quoteQualifiedName, readQualifiedName, splitTopLevel } from "./sql-text.ts";
+import { firstBracketed, qualifiedName, readQualifiedName, splitTopLevel } from "./sql-text.ts";
 import type { RestoreStatement } from "./statements.ts";
 
 /** The rules, by name, each with the sentence that the output gives. */
@@ -112,7 +112,7 @@ function withoutTableNotNull(entry: TocEntry, sql: string, report: Report): stri
   if (columns.length === 0) return sql;
   const list = kept.length === 0 ? "\n" : kept.join(",");
   const kind = sql.startsWith("CREATE FOREIGN TABLE") ? "ALTER FOREIGN TABLE" : "ALTER TABLE";
-  const table = quoteQualifiedName(entry.namespace, entry.tag);
+  const table = qualifiedName(entry.namespace, entry.tag);
   const added = columns.map((column) => `\n${kind} ONLY ${table} ALTER COLUMN ${column} SET NOT NULL;`);
   return `${sql.slice(0, body.start)}${list}${sql.slice(body.end)}${added.join("")}\n`;
 }

@@ -16,7 +16,7 @@ import { buildGraph, type EntryGraph } from "./graph.ts";
 import type { RestoreOptions } from "./options.ts";
 import { selectEntries, type Selection, type Wanted } from "./selection.ts";
 import { readSessionDefaults, sessionStatements } from "./session-settings.ts";
-import { quoteQualifiedName } from "./sql-text.ts";
+import { qualifiedName } from "./sql-text.ts";
 import {
   entrySettings,
   entryStatements,
@@ -61,6 +61,8 @@ export interface RestoreTask {
   readonly dependencies: readonly number[];
   /** Dump ids that nothing else may use meanwhile. */
   readonly locks: readonly number[];
+  /** Dump ids that the task uses, those of tasks that have run before too. */
+  readonly uses: readonly number[];
   /** Estimated; 0 when unknown. */
   readonly sizeBytes: number;
 }
@@ -175,6 +177,7 @@ function planTask(entry: TocEntry, planner: Planner): RestoreTask {
     reconnectTo: wanted?.schema === true ? reconnectsTo(entry) : null,
     dependencies: node?.dependencies ?? [],
     locks: node?.locks ?? [],
+    uses: node?.dependencies ?? [],
     sizeBytes: node?.sizeBytes ?? 0,
   };
 }
@@ -202,7 +205,7 @@ function noteWarning(entry: TocEntry, wanted: Wanted | undefined, planner: Plann
 
 function dataLoad(entry: TocEntry, planner: Planner): DataLoad {
   if (entry.description === "BLOBS" || entry.description === "BLOB COMMENTS") return { kind: "large-objects" };
-  const table = quoteQualifiedName(entry.namespace, entry.tag);
+  const table = qualifiedName(entry.namespace, entry.tag);
   if (entry.copyStatement === "") return { kind: "statements", table };
   const throughRoot = loadsThroughPartitionRoot(entry);
   const tableDumpId = entry.dependencies[0];

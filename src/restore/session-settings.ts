@@ -3,8 +3,8 @@
 
 import type { Toc } from "../archive/index.ts";
 import { OperatingError } from "../base/errors.ts";
+import { quoteIdentifier } from "../postgres/index.ts";
 import type { RestoreOptions } from "./options.ts";
-import { quoteName } from "./sql-text.ts";
 
 /** What the archive says of the session that it was made in. */
 export interface SessionDefaults {
@@ -56,7 +56,7 @@ export function sessionStatements(
     `SET client_encoding = '${defaults.clientEncoding}';`,
     `SET standard_conforming_strings = ${defaults.standardStrings ? "on" : "off"};`,
   );
-  if (options.role !== undefined) statements.push(`SET ROLE ${quoteName(options.role)};`);
+  if (options.role !== undefined) statements.push(`SET ROLE ${quoteIdentifier(options.role)};`);
   statements.push(
     defaults.searchPath ?? "SELECT pg_catalog.set_config('search_path', '', false);",
     "SET check_function_bodies = false;",

@@ -2,6 +2,8 @@
 // quoted names, string literals (E'' and, with standard_conforming_strings off, backslashes in all), dollar quotes and
 // comments. Not a parser.
 
+import { quoteIdentifier } from "../postgres/index.ts";
+
 /** How backslashes in '…' are read: true when standard_conforming_strings was on. */
 export interface SqlReading {
   readonly standardStrings: boolean;
@@ -9,20 +11,10 @@ export interface SqlReading {
 
 const STANDARD: SqlReading = { standardStrings: true };
 
-/** A name, quoted as SQL wants it. */
-export function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
 /** A name with its schema, when it has one. */
-export function quoteQualifiedName(namespace: string | null, name: string): string {
-  return namespace === null || namespace === "" ? quoteName(name) : `${quoteName(namespace)}.${quoteName(name)}`;
-}
-
-/** A string literal that is read alike whatever standard_conforming_strings says. */
-export function quoteText(text: string): string {
-  const quoted = `'${text.replaceAll("'", "''").replaceAll("\\", "\\\\")}'`;
-  return text.includes("\\") ? ` E${quoted}` : quoted;
+export function qualifiedName(namespace: string | null, name: string): string {
+  const quoted = quoteIdentifier(name);
+  return namespace === null || namespace === "" ? quoted : `${quoteIdentifier(namespace)}.${quoted}`;
 }
 
 /**

@@ -3,9 +3,10 @@
 // IssueACLPerBlob.
 
 import type { TocEntry } from "../archive/index.ts";
+import { quoteIdentifier } from "../postgres/index.ts";
 import { isAcl, isDatabase } from "./entry-kinds.ts";
 import type { RestoreOptions } from "./options.ts";
-import { quoteName, quoteQualifiedName } from "./sql-text.ts";
+import { qualifiedName } from "./sql-text.ts";
 
 /** What a statement is for: the words of error reports. */
 export type StatementPurpose = "definition" | "owner" | "access method" | "adaptation";
@@ -89,7 +90,7 @@ export function entryStatements(
     statements.push({ purpose, sql });
   };
   if (options.noOwner && entry.description === "SCHEMA" && !entry.definition.startsWith("--")) {
-    add("definition", `CREATE SCHEMA ${quoteName(entry.tag)};`);
+    add("definition", `CREATE SCHEMA ${quoteIdentifier(entry.tag)};`);
   } else if (entry.description === "BLOB METADATA") {
     for (const oid of largeObjectOids(entry)) add("definition", `SELECT pg_catalog.lo_create('${oid}');`);
   } else if (entry.description === "ACL" && entry.tag.startsWith("LARGE OBJECTS")) {
@@ -106,8 +107,8 @@ export function entryStatements(
     for (const sql of owner ?? []) add("owner", sql);
   }
   if (entry.relationKind === "p" && entry.tableAccessMethod !== null && !options.noTableAccessMethod) {
-    const table = quoteQualifiedName(entry.namespace, entry.tag);
-    add("access method", `ALTER TABLE ${table} SET ACCESS METHOD ${quoteName(entry.tableAccessMethod)};`);
+    const table = qualifiedName(entry.namespace, entry.tag);
+    add("access method", `ALTER TABLE ${table} SET ACCESS METHOD ${quoteIdentifier(entry.tableAccessMethod)};`);
   }
   return { statements, problem };
 }
@@ -119,13 +120,13 @@ function wantsOwner(entry: TocEntry, options: RestoreOptions): boolean {
 }
 
 function ownerStatements(entry: TocEntry): readonly string[] | null {
-  const owner = quoteName(entry.owner);
+  const owner = quoteIdentifier(entry.owner);
   const kind = entry.description;
   if (kind === "BLOB METADATA") {
     return largeObjectOids(entry).map((oid) => `ALTER LARGE OBJECT ${oid} OWNER TO ${owner};`);
   }
   if (PLAIN_OWNED_KINDS.has(kind)) {
-    return [`ALTER ${kind} ${quoteQualifiedName(entry.namespace, entry.tag)} OWNER TO ${owner};`];
+    return [`ALTER ${kind} ${qualifiedName(entry.namespace, entry.tag)} OWNER TO ${owner};`];
   }
   if (kind === "BLOB") return [`ALTER LARGE OBJECT ${entry.tag} OWNER TO ${owner};`];
   if (SIGNATURE_OWNED_KINDS.has(kind)) {

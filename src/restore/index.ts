@@ -1,0 +1,9 @@
+// The restore room: entries and their data into a target.
+
+export { ADAPTATION_RULES, type Adaptation, type AdaptationRule } from "./adaptations.ts";
+export { checkRestoreOptions, type RestoreOptions, type RestoreSection } from "./options.ts";
+export { planRestore, type PlanTarget, type RestorePlan, type RestoreTask } from "./plan.ts";
+export type { EntryError, EntryFailure, RestoreEvent, RestoreResult, TableRows } from "./result.ts";
+export { runRestore, type RunOptions } from "./run.ts";
+export { selectEntries, type Selection, type Wanted } from "./selection.ts";
+export type { ConnectTarget } from "./session.ts";

@@ -1,0 +1,165 @@
+// The rows of one table into the target: in one COPY and one transaction, or in several COPYs over several connections
+// that commit only when all of them have all rows. A table holds all its rows or none.
+// Source: pg_backup_archiver.c (18), restore_toc_entry.
+
+import type { ArchiveContents } from "../archive/index.ts";
+import { OperatingError } from "../base/errors.ts";
+import { PieceFeeder } from "./piece-feeder.ts";
+import type { DataLoad, RestoreTask } from "./plan.ts";
+import type { TableRows } from "./result.ts";
+import type { RestoreWorker } from "./worker.ts";
+
+type CopyLoad = Extract<DataLoad, { readonly kind: "copy" }>;
+
+/** How a table is loaded. */
+export interface TableLoadOptions {
+  /** The load is a part of a transaction that somebody else ends. */
+  readonly isInTransaction: boolean;
+  /** The table was made by this run and is empty: TRUNCATE first spares the WAL where wal_level is minimal. */
+  readonly truncatesFirst: boolean;
+  /** Other connections may join. Not together with `truncatesFirst`, which locks them out. */
+  readonly mayBeShared: boolean;
+  readonly onData: (worker: RestoreWorker, sizeBytes: number) => void;
+  /** More pieces are waiting: another connection might join. */
+  readonly onWork: () => void;
+}
+
+/** The load of one table, which other connections may join while it runs. */
+export class TableLoad {
+  readonly task: RestoreTask;
+  readonly #load: CopyLoad;
+  readonly #options: TableLoadOptions;
+  readonly #feeder: PieceFeeder;
+  /** Connections that copy or wait to commit. */
+  readonly #copies: Promise<number>[] = [];
+  #decision = Promise.withResolvers<boolean>();
+  #isCommitting = false;
+  #sizeBytes = 0;
+  /** A commit that failed after others had succeeded. */
+  #commitFailure: { readonly error: unknown } | null = null;
+  readonly #ends: Promise<void>[] = [];
+
+  constructor(task: RestoreTask, load: CopyLoad, contents: ArchiveContents, options: TableLoadOptions) {
+    this.task = task;
+    this.#load = load;
+    this.#options = options;
+    this.#feeder = new PieceFeeder((signal) => contents.tableData(task.entry, signal), options.onWork);
+  }
+
+  /** True when another connection may join now and has something to do. */
+  get wantsHelp(): boolean {
+    return !this.#isCommitting && this.#options.mayBeShared && this.#feeder.hasWorkForAnother;
+  }
+
+  /** Loads the table, with the help of whoever joins. Throws what went wrong; then the table is as it was before. */
+  async run(worker: RestoreWorker): Promise<TableRows> {
+    try {
+      this.#copies.push(this.#copy(worker, true));
+      const rows = await this.#settleCopies();
+      this.#checkRows(rows);
+      this.#isCommitting = true;
+      this.#decision.resolve(true);
+      await this.#end(worker, true);
+      await Promise.all(this.#ends);
+      if (this.#commitFailure !== null) {
+        await this.#undoCommits(worker);
+        throw this.#commitFailure.error;
+      }
+      const { entry } = this.task;
+      return {
+        dumpId: entry.dumpId,
+        namespace: entry.namespace,
+        table: entry.tag,
+        rows,
+        sizeBytes: this.#sizeBytes,
+        expectedRows: this.#feeder.expectedRows,
+        connectionCount: this.#copies.length,
+      };
+    } catch (error) {
+      this.#isCommitting = true;
+      this.#feeder.fail(error);
+      this.#decision.resolve(false);
+      await Promise.allSettled([...this.#copies, ...this.#ends]);
+      await this.#end(worker, false);
+      throw error;
+    } finally {
+      await this.#feeder.close();
+    }
+  }
+
+  /** Takes pieces over another connection until none are left, then commits or rolls back with the others. */
+  async join(worker: RestoreWorker): Promise<void> {
+    const copy = this.#copy(worker, false);
+    this.#copies.push(copy);
+    copy.catch((error: unknown) => this.#feeder.fail(error));
+    const end = this.#endWithOthers(worker, copy);
+    this.#ends.push(end);
+    await end;
+  }
+
+  /** Stops the load: it fails with this error and rolls back. */
+  stop(error: unknown): void {
+    if (!this.#isCommitting) this.#feeder.fail(error);
+  }
+
+  async #endWithOthers(worker: RestoreWorker, copy: Promise<number>): Promise<void> {
+    await copy.catch(() => {});
+    const commits = await this.#decision.promise;
+    try {
+      await this.#end(worker, commits);
+    } catch (error) {
+      if (commits) this.#commitFailure ??= { error };
+    }
+  }
+
+  async #copy(worker: RestoreWorker, isFirst: boolean): Promise<number> {
+    const { session } = worker;
+    if (!this.#options.isInTransaction) await worker.run("BEGIN;");
+    if (isFirst && this.#options.truncatesFirst) await worker.run(`TRUNCATE TABLE ONLY ${this.#load.table};`);
+    const copy = await session.copyIn(this.#load.copyStatement, { signal: worker.signal });
+    try {
+      for (;;) {
+        const bytes = await this.#feeder.take(copy);
+        if (bytes === null) break;
+        await copy.write(bytes);
+        this.#sizeBytes += bytes.length;
+        this.#options.onData(worker, bytes.length);
+      }
+    } catch (error) {
+      await copy.fail("the data could not be read or another connection failed");
+      throw error;
+    }
+    return (await copy.finish()).rowCount ?? 0;
+  }
+
+  /** Rows of all copies, those that join meanwhile too. */
+  async #settleCopies(): Promise<number> {
+    let rows = 0;
+    for (let index = 0; index < this.#copies.length; index += 1) rows += (await this.#copies[index]) as number;
+    return rows;
+  }
+
+  #checkRows(rows: number): void {
+    const expected = this.#feeder.expectedRows;
+    if (expected === null || expected === rows) return;
+    throw new OperatingError("restore_incomplete", `table has ${rows} rows after loading, not ${expected}`, {
+      detail: "A trigger or rule of the target may have dropped rows, or the source is damaged.",
+      hint: "The rows were taken back. Restore into a new database, or disable the triggers.",
+    });
+  }
+
+  async #end(worker: RestoreWorker, commits: boolean): Promise<void> {
+    if (this.#options.isInTransaction) return;
+    if (commits) {
+      // A COMMIT of a failed transaction is answered by ROLLBACK, without an error.
+      if ((await worker.run("COMMIT;")) === "ROLLBACK")
+        throw new OperatingError("query_failed", "the transaction was rolled back");
+    } else if (worker.session.isConnected) {
+      await worker.session.query("ROLLBACK;");
+    }
+  }
+
+  async #undoCommits(worker: RestoreWorker): Promise<void> {
+    await worker.run(`TRUNCATE TABLE ONLY ${this.#load.table};`);
+  }
+}

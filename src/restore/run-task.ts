@@ -1,0 +1,163 @@
+// One entry on one connection: its statements, then its data. Errors are collected; only what makes the connection
+// useless, or cancellation, is thrown. Source: pg_backup_archiver.c (18), restore_toc_entry.
+
+import type { ArchiveContents } from "../archive/index.ts";
+import { isOperatingError } from "../base/errors.ts";
+import { loadLargeObjects } from "./load-large-objects.ts";
+import { loadStatements } from "./load-statements.ts";
+import { TableLoad } from "./load-table.ts";
+import type { RestorePlan, RestoreTask } from "./plan.ts";
+import { entryError, type EntryError, type TableRows } from "./result.ts";
+import { leavesUserUnknown } from "./statements.ts";
+import type { RestoreWorker } from "./worker.ts";
+
+/** What the run offers to its tasks. */
+export interface TaskContext {
+  readonly plan: RestorePlan;
+  readonly contents: ArchiveContents;
+  /** A transaction is open around everything. */
+  readonly isInTransaction: boolean;
+  readonly isParallel: boolean;
+  readonly walLevelIsMinimal: boolean;
+  /** True when this run created the table of a TABLE DATA entry (its dump id). */
+  readonly wasCreated: (dataDumpId: number) => boolean;
+  /** Makes a load known to connections that have nothing to do, and takes it back. */
+  readonly offerLoad: (load: TableLoad) => void;
+  readonly withdrawLoad: (load: TableLoad) => void;
+  readonly onWork: () => void;
+  readonly onData: (task: RestoreTask, worker: RestoreWorker, sizeBytes: number) => void;
+}
+
+/** What became of a task. */
+export interface TaskOutcomeReport {
+  /** Empty: done. */
+  readonly errors: readonly EntryError[];
+  /** The definition was accepted, whatever became of the owner. */
+  readonly isCreated: boolean;
+  readonly rows: TableRows | null;
+  readonly largeObjectCount: number;
+}
+
+/** Does what a task says. */
+export async function runTask(
+  worker: RestoreWorker,
+  task: RestoreTask,
+  context: TaskContext,
+): Promise<TaskOutcomeReport> {
+  const errors: EntryError[] = [];
+  let isCreated = false;
+  if (task.statements.length > 0) {
+    await worker.apply(task.settings, errors);
+    const mayBatch = task.entry.description === "BLOB METADATA" || task.entry.tag.startsWith("LARGE OBJECTS");
+    await worker.attemptAll(task.statements, mayBatch, errors);
+    isCreated = errors.every((error) => error.during !== "definition");
+    if (leavesUserUnknown(task.entry)) worker.forgetUser();
+  }
+  if (task.problem !== null) {
+    const nothing = { sqlState: undefined, detail: undefined, hint: undefined, statement: undefined };
+    errors.push({ ...nothing, message: task.problem, during: "definition" });
+  }
+  let rows: TableRows | null = null;
+  let largeObjectCount = 0;
+  if (task.load?.kind === "large-objects") {
+    largeObjectCount = (await attemptData(worker, context, errors, () => largeObjects(worker, task, context))) ?? 0;
+  } else if (task.load !== null) {
+    rows = await loadRows(worker, task, context, errors);
+  }
+  return { errors, isCreated, rows, largeObjectCount };
+}
+
+async function largeObjects(worker: RestoreWorker, task: RestoreTask, context: TaskContext): Promise<number> {
+  const { isInTransaction } = context;
+  if (!isInTransaction) await worker.run("BEGIN;");
+  const count = await loadLargeObjects(worker, task.entry, context.contents, (sizeBytes) =>
+    context.onData(task, worker, sizeBytes),
+  );
+  if (!isInTransaction) await worker.run("COMMIT;");
+  return count;
+}
+
+async function loadRows(
+  worker: RestoreWorker,
+  task: RestoreTask,
+  context: TaskContext,
+  errors: EntryError[],
+): Promise<TableRows | null> {
+  const { load } = task;
+  if (load === null || load.kind === "large-objects") return null;
+  await worker.apply(task.settings, errors);
+  if (task.disablesTriggers) await setTriggers(worker, load.table, "DISABLE", context, errors);
+  await worker.apply(task.settings, errors);
+  const rows = await attemptData(worker, context, errors, async () => {
+    if (load.kind === "statements") return await statementRows(worker, task, context);
+    const table = new TableLoad(task, load, context.contents, loadOptions(task, context));
+    context.offerLoad(table);
+    try {
+      return await table.run(worker);
+    } finally {
+      context.withdrawLoad(table);
+    }
+  });
+  if (task.disablesTriggers) await setTriggers(worker, load.table, "ENABLE", context, errors);
+  return rows;
+}
+
+function loadOptions(task: RestoreTask, context: TaskContext): ConstructorParameters<typeof TableLoad>[3] {
+  const { load } = task;
+  const isShareable = load?.kind === "copy" && load.mayBeShared;
+  const throughRoot = load?.kind !== "copy" || load.throughRoot;
+  const isNew = context.isParallel && context.wasCreated(task.entry.dumpId);
+  const truncatesFirst = isNew && !throughRoot && context.walLevelIsMinimal;
+  return {
+    isInTransaction: context.isInTransaction,
+    truncatesFirst,
+    mayBeShared: isNew && isShareable && !truncatesFirst,
+    onData: (worker, sizeBytes) => context.onData(task, worker, sizeBytes),
+    onWork: context.onWork,
+  };
+}
+
+async function statementRows(worker: RestoreWorker, task: RestoreTask, context: TaskContext): Promise<TableRows> {
+  const { entry } = task;
+  let sizeBytes = 0;
+  if (!context.isInTransaction) await worker.run("BEGIN;");
+  const rows = await loadStatements(worker, entry, context.contents, {
+    standardStrings: context.plan.standardStrings,
+    onData: (bytes) => {
+      sizeBytes += bytes;
+      context.onData(task, worker, bytes);
+    },
+  });
+  if (!context.isInTransaction) await worker.run("COMMIT;");
+  const { dumpId, namespace, tag: table } = entry;
+  return { dumpId, namespace, table, rows, sizeBytes, expectedRows: null, connectionCount: 1 };
+}
+
+/** Runs a load; its failure is added to `errors`, and its transaction ended. */
+async function attemptData<T>(
+  worker: RestoreWorker,
+  context: TaskContext,
+  errors: EntryError[],
+  load: () => Promise<T>,
+): Promise<T | null> {
+  try {
+    return await load();
+  } catch (error) {
+    const isOver = worker.signal.aborted || !worker.session.isConnected || !isOperatingError(error);
+    if (isOver) throw error;
+    errors.push(entryError(error, "data"));
+    if (!context.isInTransaction && worker.session.transactionStatus !== "idle") await worker.run("ROLLBACK;");
+    return null;
+  }
+}
+
+async function setTriggers(
+  worker: RestoreWorker,
+  table: string,
+  verb: "DISABLE" | "ENABLE",
+  context: TaskContext,
+  errors: EntryError[],
+): Promise<void> {
+  await worker.becomeUser(context.plan.options.superuser ?? "");
+  await worker.attempt(`ALTER TABLE ${table} ${verb} TRIGGER ALL;`, "triggers", errors);
+}
