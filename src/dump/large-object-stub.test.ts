@@ -22,7 +22,9 @@ const readyInTransaction = "5a0000000554";
 describe("answerLargeObjectCall()", () => {
   test("answers lo_open and lo_close with the integer 0", () => {
     for (const call of [functionCall(952, [900_001, 0x40000]), functionCall(953, [0])]) {
-      expect(Buffer.from(answerLargeObjectCall(call)!).toString("hex")).toBe(`560000000c0000000400000000${readyInTransaction}`);
+      expect(Buffer.from(answerLargeObjectCall(call)!).toString("hex")).toBe(
+        `560000000c0000000400000000${readyInTransaction}`,
+      );
     }
   });
 

@@ -2,6 +2,8 @@
 // (scripts/copy-bundled-pg-dump.mjs), in a checkout in node_modules. Why: docs/decisions/0002-bundled-pg-dump.md.
 
 import { access, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
 import { OperatingError } from "../../base/errors.ts";
 
 /** Majors of which a pg_dump is bundled. */
@@ -21,7 +23,13 @@ export async function bundledPackageUrl(major: BundledMajor): Promise<URL> {
   const candidates = candidateFolders(major);
   for (const folder of candidates) {
     const url = new URL(MODULE_FILE, folder);
-    if (await access(url).then(() => true, () => false)) return url;
+    if (
+      await access(url).then(
+        () => true,
+        () => false,
+      )
+    )
+      return url;
   }
   throw new OperatingError("pg_dump_missing", `the bundled pg_dump ${major} is not in this installation`, {
     hint: "Install the package pgcairn again, or install PostgreSQL's own client tools.",
@@ -32,7 +40,7 @@ function candidateFolders(major: BundledMajor): URL[] {
   const folders = [new URL(`./pg-dump-${major}/`, import.meta.url)];
   const name = PACKAGES.find((candidate) => candidate.major === major)!.name;
   try {
-    folders.push(new URL("./", import.meta.resolve(name)));
+    folders.push(new URL("./", pathToFileURL(createRequire(import.meta.url).resolve(name))));
   } catch {
     // Not installed: the published package has the copy only.
   }

@@ -7,6 +7,8 @@
 // Limits: one run per thread; standard output and standard error only, no files.
 // Source: WASI preview 1, fd_write; WebAssembly core specification, "Binary Format".
 
+import { messageOf } from "../../base/errors.ts";
+
 /** What a run reads and writes. All functions are called synchronously from within pg_dump. */
 export interface PgDumpStreams {
   /** Bytes for the server, in pieces of any size. */
@@ -37,7 +39,7 @@ interface WasmImports {
 }
 
 interface WasmNamespace {
-  instantiate(bytes: Uint8Array, imports: WasmImports): Promise<{ module: unknown; instance: WasmInstance }>;
+  instantiate: (bytes: Uint8Array, imports: WasmImports) => Promise<{ module: unknown; instance: WasmInstance }>;
   Module: new (bytes: Uint8Array) => unknown;
   Instance: new (module: unknown, imports: Record<string, Record<string, WasmFunction>>) => WasmInstance;
 }
@@ -57,7 +59,7 @@ export async function runPgDumpModule(
   streams: PgDumpStreams,
 ): Promise<number> {
   const outcome: MainOutcome = { exitCode: null, failure: null };
-  const instantiate = webAssembly.instantiate;
+  const { instantiate } = webAssembly;
   webAssembly.instantiate = async (bytes, imports) => {
     webAssembly.instantiate = instantiate;
     const catching = { ...imports, wasi_snapshot_preview1: catchOutput(imports, streams) };
@@ -74,7 +76,12 @@ export async function runPgDumpModule(
     webAssembly.instantiate = instantiate;
   }
   if (outcome.exitCode !== null) return outcome.exitCode;
-  throw outcome.failure ?? new Error("pg_dump's main function was not reached");
+  throw new Error(
+    `pg_dump did not end by itself: ${messageOf(outcome.failure ?? "its main function was not reached")}`,
+    {
+      cause: outcome.failure,
+    },
+  );
 }
 
 interface MainOutcome {
@@ -102,15 +109,17 @@ function replacementMain(
   const setSocketFunctions = exportNamed(instance, SET_SOCKET_FUNCTIONS);
   const realMain = exportNamed(instance, [MAIN]);
   return toWasmFunction((_argumentCount, vectorAddress) => {
-    const receive = addToTable((address, length) => run.streams.receive(new Uint8Array(memory.buffer, address, length)));
+    const receive = addToTable((address, length) =>
+      run.streams.receive(new Uint8Array(memory.buffer, address, length)),
+    );
     const send = addToTable((address, length) => {
       run.streams.send(new Uint8Array(memory.buffer, address, length));
       return length;
     });
     setSocketFunctions(receive, send);
-    shortenArguments(instance, memory, vectorAddress!, run.argumentCount);
+    shortenArguments(instance, memory, vectorAddress, run.argumentCount);
     try {
-      run.outcome.exitCode = realMain(run.argumentCount + 1, vectorAddress!);
+      run.outcome.exitCode = realMain(run.argumentCount + 1, vectorAddress);
       return run.outcome.exitCode;
     } catch (error) {
       // exit() leaves main by an exception that carries the status.
@@ -142,19 +151,19 @@ function catchOutput(imports: WasmImports, streams: PgDumpStreams): Record<strin
   const memory = imports.env.memory;
   const write: WasmFunction = (descriptor, vectorsAddress, vectorCount, writtenAddress) => {
     if (descriptor !== STDOUT && descriptor !== STDERR) {
-      return original["fd_write"]!(descriptor!, vectorsAddress!, vectorCount!, writtenAddress!);
+      return original["fd_write"]!(descriptor, vectorsAddress, vectorCount, writtenAddress);
     }
     const view = new DataView(memory.buffer);
     let written = 0;
-    for (let index = 0; index < vectorCount!; index += 1) {
-      const address = view.getUint32(vectorsAddress! + 8 * index, true);
-      const length = view.getUint32(vectorsAddress! + 8 * index + 4, true);
+    for (let index = 0; index < vectorCount; index += 1) {
+      const address = view.getUint32(vectorsAddress + 8 * index, true);
+      const length = view.getUint32(vectorsAddress + 8 * index + 4, true);
       const bytes = new Uint8Array(memory.buffer, address, length);
       if (descriptor === STDOUT) streams.writeOutput(bytes);
       else streams.writeError(bytes);
       written += length;
     }
-    view.setUint32(writtenAddress!, written, true);
+    view.setUint32(writtenAddress, written, true);
     return 0;
   };
   return { ...original, fd_write: write };
@@ -177,7 +186,6 @@ function toWasmFunction(javascriptFunction: WasmFunction): WasmFunction {
   return exportNamed(new webAssembly.Instance(module, { e: { f: javascriptFunction } }), ["f"]);
 }
 
-// biome-ignore format: one section a line
 // prettier-ignore
 const PASS_THROUGH_MODULE = new Uint8Array([
   0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // magic, version 1

@@ -9,8 +9,8 @@ import { FrontendFramer } from "./frontend-framer.ts";
 import { type PackagePgDump, type PgDumpStreams, runPgDumpModule } from "./pg-dump-module.ts";
 import { ANSWER_COMPLETE, type ThreadInput, type ThreadMessage } from "./thread-messages.ts";
 
-/** Text of standard error that is kept; pg_dump writes a few lines, with --verbose one for each object. */
-const STDERR_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+/** The end of standard error that is kept; pg_dump writes a few lines, with --verbose one for each object. */
+const STDERR_SIZE_BYTES_MAX = 256 * 1024;
 
 const input = workerData as ThreadInput;
 
@@ -52,7 +52,7 @@ class ServerSocket {
 
   #awaitPart(): void {
     Atomics.wait(input.partsPosted, 0, this.#partsTaken);
-    const received = receiveMessageOnPort(input.answers) as { message: unknown } | undefined;
+    const received = receiveMessageOnPort(input.answers);
     if (received === undefined) return;
     this.#partsTaken += 1;
     if (received.message === ANSWER_COMPLETE) this.#isAnswerOutstanding = false;
@@ -72,7 +72,11 @@ async function main(): Promise<void> {
       report({ kind: "archive-too-large" });
       throw new Error("the archive is too large");
     },
-    writeError: (bytes) => void stderr.append(bytes),
+    writeError: (bytes) => {
+      if (stderr.append(bytes)) return;
+      stderr.take(); // full: what was said last matters most
+      stderr.append(bytes.subarray(-STDERR_SIZE_BYTES_MAX));
+    },
   };
   const { pgDump } = (await import(input.packageUrl)) as { pgDump: PackagePgDump };
   const exitCode = await runPgDumpModule(pgDump, input.arguments, streams);

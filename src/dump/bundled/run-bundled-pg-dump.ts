@@ -112,9 +112,13 @@ function withoutLookupNotice(stderr: string): string {
 }
 
 function archiveTooLarge(sizeBytesMax: number): OperatingError {
-  return new OperatingError("value_too_large", `pg_dump's table of contents is larger than ${formatSize(sizeBytesMax)}`, {
-    hint: "Select fewer schemas or tables per backup.",
-  });
+  return new OperatingError(
+    "value_too_large",
+    `pg_dump's table of contents is larger than ${formatSize(sizeBytesMax)}`,
+    {
+      hint: "Select fewer schemas or tables per backup.",
+    },
+  );
 }
 
 function threadFailed(major: BundledMajor, cause: unknown): OperatingError {

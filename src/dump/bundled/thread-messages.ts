@@ -27,4 +27,9 @@ export interface ThreadInput {
 export type ThreadMessage =
   | { readonly kind: "request"; readonly message: Uint8Array<ArrayBuffer> }
   | { readonly kind: "archive-too-large" }
-  | { readonly kind: "done"; readonly archive: Uint8Array<ArrayBuffer>; readonly stderr: string; readonly exitCode: number };
+  | {
+      readonly kind: "done";
+      readonly archive: Uint8Array<ArrayBuffer>;
+      readonly stderr: string;
+      readonly exitCode: number;
+    };
