@@ -34,6 +34,7 @@ export class CustomArchiveWriter {
   #state: "between" | "table" | "large-objects" | "large-object" | "finished" = "between";
   #entry: TocEntry | null = null;
   #encoder: DataEncoder | null = null;
+  #hasBlocks = false;
 
   private constructor(sink: ArchiveSink, toc: Toc) {
     this.#sink = sink;
@@ -85,8 +86,12 @@ export class CustomArchiveWriter {
   /** Compresses plain bytes as the archive says, and writes them to the present entry or large object. */
   async writePlain(bytes: Uint8Array): Promise<void> {
     assert(this.#state === "table" || this.#state === "large-object", "no data was begun");
-    this.#encoder ??= createDataEncoder(this.#toc.header.compression, this.#toc.header.compressionLevel);
+    this.#encoder ??= this.#createEncoder();
     for (const encoded of await this.#encoder.encode(bytes)) await this.#writeBlock(encoded);
+  }
+
+  #createEncoder(): DataEncoder {
+    return createDataEncoder(this.#toc.header.compression, this.#toc.header.compressionLevel);
   }
 
   /** Ends a table's data; the end-of-data mark, which pg_restore needs to print the rows, is written here. */
@@ -152,9 +157,10 @@ export class CustomArchiveWriter {
   }
 
   async #endRuns(): Promise<void> {
-    const encoder = this.#encoder;
+    const encoder = this.#encoder ?? (this.#hasBlocks ? null : this.#createEncoder());
     this.#encoder = null;
     if (encoder !== null) for (const encoded of await encoder.end()) await this.#writeBlock(encoded);
+    this.#hasBlocks = false;
     await this.#writeInt(0);
   }
 
@@ -162,6 +168,7 @@ export class CustomArchiveWriter {
     // A length of zero would end the data.
     if (bytes.byteLength === 0) return;
     assert(bytes.byteLength <= BLOCK_SIZE_BYTES_MAX, "a block is too long");
+    this.#hasBlocks = true;
     await this.#writeInt(bytes.byteLength);
     await this.#write(bytes);
   }

@@ -20,7 +20,7 @@ const zstdCompressAsync = promisify(zstdCompress);
 export interface DataEncoder {
   /** Takes plain bytes and gives what is to be written, in order; perhaps nothing yet. */
   encode(bytes: Uint8Array): Promise<Uint8Array[]>;
-  /** The rest, at the end of the data. */
+  /** The rest, at the end of the data: with no data at all an empty stream or frame, without which gzip is not read. */
   end(): Promise<Uint8Array[]>;
 }
 
@@ -36,10 +36,27 @@ export async function compressFrame(bytes: Uint8Array, level = ZSTD_LEVEL_DEFAUL
 /** An encoder for an algorithm that is written here; `level` as in the archive's head, -1 for the default. */
 export function createDataEncoder(compression: CompressionAlgorithm, level: number): DataEncoder {
   if (compression === "gzip") return new DeflateEncoder(level);
-  const end = async (): Promise<Uint8Array[]> => [];
-  if (compression === "none") return { encode: async (bytes) => [bytes], end };
-  const zstdLevel = level > 0 ? level : ZSTD_LEVEL_DEFAULT;
-  return { encode: async (bytes) => (bytes.byteLength === 0 ? [] : [await compressFrame(bytes, zstdLevel)]), end };
+  if (compression === "none") return { encode: async (bytes) => [bytes], end: async () => [] };
+  return new FrameEncoder(level > 0 ? level : ZSTD_LEVEL_DEFAULT);
+}
+
+class FrameEncoder implements DataEncoder {
+  readonly #level: number;
+  #isEmpty = true;
+
+  constructor(level: number) {
+    this.#level = level;
+  }
+
+  async encode(bytes: Uint8Array): Promise<Uint8Array[]> {
+    if (bytes.byteLength === 0) return [];
+    this.#isEmpty = false;
+    return [await compressFrame(bytes, this.#level)];
+  }
+
+  async end(): Promise<Uint8Array[]> {
+    return this.#isEmpty ? [await compressFrame(new Uint8Array(0), this.#level)] : [];
+  }
 }
 
 class DeflateEncoder implements DataEncoder {
@@ -60,11 +77,10 @@ class DeflateEncoder implements DataEncoder {
     return this.#take();
   }
 
-  /** No byte at all gives no stream at all, as pg_dump from 16 on does it. */
   async end(): Promise<Uint8Array[]> {
-    if (this.#deflate === null) return [];
-    const ended = once(this.#deflate, "end");
-    this.#deflate.end();
+    const deflate = this.#open();
+    const ended = once(deflate, "end");
+    deflate.end();
     await ended;
     return this.#take();
   }

@@ -1,0 +1,90 @@
+import { describe, expect, test } from "vitest";
+
+import { copyArchive, findEntry, largeObjectsOf, memorySink, readFixture, rowsOf, type Variant } from "../../tests/archive/fixtures.ts";
+import { oldestPgRestore } from "./archive-version.ts";
+import { CustomArchiveReader } from "./custom-archive-reader.ts";
+import { CustomArchiveWriter } from "./custom-archive-writer.ts";
+import { memorySource } from "./random-access-source.ts";
+import type { Toc } from "./toc.ts";
+import { compressFrame } from "./zlib-encoder.ts";
+
+const VARIANTS: readonly Variant[] = [
+  { version: "1.14", compression: "none", canPatch: true },
+  { version: "1.14", compression: "gzip", canPatch: false },
+  { version: "1.15", compression: "zstd", canPatch: true },
+  { version: "1.16", compression: "none", canPatch: false },
+  { version: "1.16", compression: "gzip", canPatch: true },
+  { version: "1.16", compression: "zstd", canPatch: false },
+];
+
+async function openSmall(name: string): Promise<CustomArchiveReader> {
+  return await CustomArchiveReader.open(memorySource(readFixture(name)));
+}
+
+describe("CustomArchiveWriter", () => {
+  test.each(VARIANTS)("writes $version $compression patched=$canPatch that reads the same", async (variant) => {
+    const original = await openSmall("small-18.dump");
+    const bytes = await copyArchive(original, variant);
+    const copy = await CustomArchiveReader.open(memorySource(bytes));
+    expect(copy.toc.header.version).toBe(variant.version);
+    expect(copy.toc.header.compression).toBe(variant.compression);
+    for (const table of ["note", "empty"]) {
+      const rows = await rowsOf(original, findEntry(original.toc, "TABLE DATA", table));
+      expect(await rowsOf(copy, findEntry(copy.toc, "TABLE DATA", table))).toBe(rows);
+    }
+    expect(await largeObjectsOf(copy)).toEqual(await largeObjectsOf(original));
+    const states = copy.toc.entries.filter((entry) => entry.hadDumper).map((entry) => entry.layout?.dataState);
+    expect(new Set(states)).toEqual(new Set([variant.canPatch ? "set" : "not-set"]));
+  });
+
+  test("hands frames to the sink as they are, and gives them back as pieces", async () => {
+    const { toc } = await openSmall("small-18.dump");
+    const entries = toc.entries.filter((entry) => entry.tag === "note");
+    const written: Uint8Array[] = [];
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      written.push(bytes);
+    };
+    const header = { ...toc.header, compression: "zstd" } as const;
+    const writer = await CustomArchiveWriter.create({ write }, { ...toc, header, entries });
+    const texts = ["1\ta\tb\n".repeat(1000), "2\ta\tlong", " row\n3\ta\tb\n"];
+    const frames = await Promise.all(texts.map((text) => compressFrame(Buffer.from(text))));
+    await writer.beginTableData(findEntry(toc, "TABLE DATA", "note"));
+    for (const frame of frames) await writer.writeFrame(frame);
+    await writer.endTableData();
+    await writer.finish();
+    for (const frame of frames) expect(written.includes(frame)).toBe(true);
+    const reader = await CustomArchiveReader.open(memorySource(Buffer.concat(written)));
+    const pieces = [];
+    for await (const piece of reader.tableData(findEntry(reader.toc, "TABLE DATA", "note"))) {
+      const { encoding, bytes } = await piece.loadFrame();
+      pieces.push({ text: Buffer.from(await piece.load()).toString(), encoding, bytes, continues: piece.continues });
+    }
+    expect(pieces).toEqual(
+      texts.map((text, index) => ({ text, encoding: "zstd", bytes: frames[index], continues: index === 1 })),
+    );
+  });
+
+  test("refuses combinations that no pg_restore reads", async () => {
+    const { toc } = await openSmall("small-18.dump");
+    const create = async (change: Partial<Toc["header"]>): Promise<unknown> =>
+      await CustomArchiveWriter.create(memorySink(false), { ...toc, header: { ...toc.header, ...change } });
+    await expect(create({ version: "1.14", compression: "zstd" })).rejects.toThrow(/version 1.14 with zstd/);
+    await expect(create({ version: "1.13" })).rejects.toThrow(/version 1.13/);
+    await expect(create({ compression: "lz4" })).rejects.toThrow(/lz4/);
+    await expect(create({ version: "1.15" })).rejects.toThrow(/large objects in groups/);
+  });
+
+  test("insists on the data of every entry, in order", async () => {
+    const { toc } = await openSmall("small-18.dump");
+    const writer = await CustomArchiveWriter.create(memorySink(false), toc);
+    await expect(writer.finish()).rejects.toThrow(/is missing/);
+    await expect(writer.beginTableData(findEntry(toc, "TABLE DATA", "note"))).rejects.toThrow(/comes next/);
+  });
+});
+
+test("oldestPgRestore() is the major that added the version, or zstd", () => {
+  expect(oldestPgRestore("1.14", "gzip")).toBe(12);
+  expect(oldestPgRestore("1.15", "none")).toBe(16);
+  expect(oldestPgRestore("1.15", "zstd")).toBe(16);
+  expect(oldestPgRestore("1.16", "gzip")).toBe(17);
+});
