@@ -64,12 +64,13 @@ async function main(): Promise<void> {
   const socket = new ServerSocket();
   const archive = new ByteCollector(input.archiveSizeBytesMax);
   const stderr = new ByteCollector(STDERR_SIZE_BYTES_MAX);
+  let isTooLarge = false;
   const streams: PgDumpStreams = {
     send: (bytes) => socket.send(bytes),
     receive: (target) => socket.receive(target),
     writeOutput: (bytes) => {
       if (archive.append(bytes)) return;
-      report({ kind: "archive-too-large" });
+      isTooLarge = true;
       throw new Error("the archive is too large");
     },
     writeError: (bytes) => {
@@ -79,9 +80,15 @@ async function main(): Promise<void> {
     },
   };
   const { pgDump } = (await import(input.packageUrl)) as { pgDump: PackagePgDump };
-  const exitCode = await runPgDumpModule(pgDump, input.arguments, streams);
-  const bytes = archive.take();
-  report({ kind: "done", archive: bytes, stderr: new TextDecoder().decode(stderr.take()), exitCode }, [bytes.buffer]);
+  try {
+    const exitCode = await runPgDumpModule(pgDump, input.arguments, streams);
+    const bytes = archive.take();
+    const text = new TextDecoder().decode(stderr.take());
+    report({ kind: "done", archive: bytes, stderr: text, exitCode }, [bytes.buffer]);
+  } catch (error) {
+    if (!isTooLarge) throw error;
+    report({ kind: "archive-too-large" });
+  }
 }
 
 await main();
