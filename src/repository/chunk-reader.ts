@@ -1,0 +1,153 @@
+// Reads chunks out of packs: by range, authenticated, decoded within their raw length, their id checked.
+// Neighbours in a pack are fetched together. Memory: GROUPS_AHEAD groups of at most GROUP_BYTES_MAX (or one larger chunk).
+
+import { timingSafeEqual } from "node:crypto";
+import { isOperatingError, OperatingError } from "../base/errors.ts";
+import { KIB, MIB } from "../base/units.ts";
+import { chunkId } from "./chunk-id.ts";
+import { mapAhead, RecentResults } from "./context.ts";
+import type { RepositoryContext } from "./context.ts";
+import { packObjectName } from "./identifiers.ts";
+import type { ChunkReference } from "./lists.ts";
+import { HEADER_BYTES, ObjectCipher } from "./sealing.ts";
+import type { Encoding } from "./sealing.ts";
+import { decode } from "./sealed-object.ts";
+
+const GROUP_BYTES_MAX = 4 * MIB;
+const GROUP_GAP_BYTES_MAX = 4 * KIB;
+const GROUPS_AHEAD = 3;
+const PACK_CIPHERS_MAX = 1024;
+
+/** A chunk as it was stored, authentic: one zstd frame or plain bytes. */
+export interface UnsealedChunk {
+  readonly reference: ChunkReference;
+  readonly encoding: Encoding;
+  readonly bytes: Uint8Array;
+}
+
+/** Reads items of packs. Share one: it keeps the keys of the packs that it met. */
+export class ChunkReader {
+  readonly #context: RepositoryContext;
+  readonly #ciphers = new RecentResults<string, ObjectCipher>(PACK_CIPHERS_MAX);
+
+  constructor(context: RepositoryContext) {
+    this.#context = context;
+  }
+
+  /** The cipher of a pack, from its header. */
+  async packCipher(pack: string, signal?: AbortSignal): Promise<ObjectCipher> {
+    signal?.throwIfAborted();
+    // The result serves other callers too, so one caller's cancellation must not end it.
+    return await this.#ciphers.get(pack, async () => {
+      const name = packObjectName(pack);
+      const header = await this.#context.storage.read(name, { offset: 0, lengthBytes: HEADER_BYTES });
+      return new ObjectCipher(this.#context.keyring, name, header);
+    });
+  }
+
+  /** The stored form of a chunk, authentic. Throws OperatingError "corrupt" or "not_found". */
+  async read(reference: ChunkReference, signal?: AbortSignal): Promise<UnsealedChunk> {
+    const { lengthBytes, offset, pack } = reference;
+    return await namingChunk(reference, async () => {
+      const cipher = await this.packCipher(pack, signal);
+      const sealed = await this.#context.storage.read(packObjectName(pack), { offset, lengthBytes }, signal);
+      return unseal(cipher, reference, sealed);
+    });
+  }
+
+  /** Many chunks in their order, neighbours fetched together, a few requests ahead. */
+  readMany(
+    references: Iterable<ChunkReference> | AsyncIterable<ChunkReference>,
+    signal?: AbortSignal,
+  ): AsyncIterable<UnsealedChunk> {
+    return this.#readMany(references, signal);
+  }
+
+  /** The plaintext of a chunk that was read: decoded within its raw length, its id checked. */
+  async decode(chunk: UnsealedChunk): Promise<Uint8Array> {
+    const { bytes, reference } = chunk;
+    return await namingChunk(reference, async () => {
+      const raw = await decode(packObjectName(reference.pack), reference, bytes);
+      const id = chunkId(this.#context.keyring.chunkIdSecret, reference.kind, raw);
+      if (timingSafeEqual(id, reference.id)) return raw;
+      throw new OperatingError("corrupt", "its contents do not match its id");
+    });
+  }
+
+  /** The plaintext of a chunk. */
+  async load(reference: ChunkReference, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.decode(await this.read(reference, signal));
+  }
+
+  async *#readMany(
+    references: Iterable<ChunkReference> | AsyncIterable<ChunkReference>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<UnsealedChunk> {
+    const groups = mapAhead(groupNeighbours(references), GROUPS_AHEAD, async (group) => {
+      return await this.#readGroup(group, signal);
+    });
+    for await (const chunks of groups) yield* chunks;
+  }
+
+  async #readGroup(group: readonly ChunkReference[], signal: AbortSignal | undefined): Promise<UnsealedChunk[]> {
+    const first = group[0]!;
+    const last = group.at(-1)!;
+    const range = { offset: first.offset, lengthBytes: last.offset + last.lengthBytes - first.offset };
+    const sealed = await namingChunk(first, async () => {
+      return await this.#context.storage.read(packObjectName(first.pack), range, signal);
+    });
+    const cipher = await this.packCipher(first.pack, signal);
+    return await Promise.all(
+      group.map(async (reference) => {
+        const start = reference.offset - range.offset;
+        return await namingChunk(reference, async () => {
+          return unseal(cipher, reference, sealed.subarray(start, start + reference.lengthBytes));
+        });
+      }),
+    );
+  }
+}
+
+function unseal(cipher: ObjectCipher, reference: ChunkReference, sealed: Uint8Array): UnsealedChunk {
+  const { encoding, itemNumber } = reference;
+  return { reference, encoding, bytes: cipher.unseal(itemNumber, reference, sealed) };
+}
+
+/** Says in the error which chunk it was. */
+async function namingChunk<T>(reference: ChunkReference, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isOperatingError(error)) throw error;
+    const id = Buffer.from(reference.id.subarray(0, 4)).toString("hex");
+    const message = `could not read chunk ${id}… (item ${reference.itemNumber} of pack ${reference.pack}): ${error.message}`;
+    throw new OperatingError(error.code, message, {
+      hint: error.code === "corrupt" ? "Run \"cairn verify\" to learn what else is damaged; the next backup stores it anew." : error.hint,
+      retryable: error.retryable,
+      cause: error,
+    });
+  }
+}
+
+/** Runs of chunks that lie one after another in a pack. */
+export async function* groupNeighbours(
+  references: Iterable<ChunkReference> | AsyncIterable<ChunkReference>,
+): AsyncGenerator<readonly ChunkReference[]> {
+  let group: ChunkReference[] = [];
+  for await (const reference of references) {
+    if (group.length > 0 && !isNeighbour(group, reference)) {
+      yield group;
+      group = [];
+    }
+    group.push(reference);
+  }
+  if (group.length > 0) yield group;
+}
+
+function isNeighbour(group: readonly ChunkReference[], next: ChunkReference): boolean {
+  const first = group[0]!;
+  const last = group.at(-1)!;
+  const gap = next.offset - last.offset - last.lengthBytes;
+  const length = next.offset + next.lengthBytes - first.offset;
+  return next.pack === last.pack && gap >= 0 && gap <= GROUP_GAP_BYTES_MAX && length <= GROUP_BYTES_MAX;
+}

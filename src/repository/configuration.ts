@@ -1,0 +1,190 @@
+// cairn.json: a repository's settings and key slots. Source: docs/formats/repository.md §3.
+// What is authenticated is every byte before the file's fixed ending, so that no rule about JSON is needed.
+
+import { timingSafeEqual } from "node:crypto";
+import { OperatingError } from "../base/errors.ts";
+import { KIB, MIB } from "../base/units.ts";
+import { CONFIGURATION_NAME } from "./identifiers.ts";
+import { checkScryptCost, configurationMac } from "./keys.ts";
+import type { DataKey, PassphraseSlot } from "./keys.ts";
+
+export const CONFIGURATION_BYTES_MAX = MIB;
+const FORMAT = "cairn-repository";
+const FORMAT_VERSION = 1;
+const SLOT_COUNT_MAX = 16;
+const DATA_KEY_COUNT_MAX = 64;
+/** Features that this version knows. */
+const KNOWN_FEATURES: ReadonlySet<string> = new Set();
+const ENDING_PATTERN = /^,\n {2}"authentication": "([0-9a-f]{64})"\n\}\n$/;
+const ENDING_BYTES = ',\n  "authentication": ""\n}\n'.length + 64;
+
+export const PACK_SIZE_BYTES_DEFAULT = 64 * MIB;
+export const PACK_SIZE_BYTES_MIN = 4 * KIB;
+export const PACK_SIZE_BYTES_MAX = 1024 * MIB;
+
+/** A data key's entry: its id and the repository secret wrapped under it. */
+export interface DataKeyEntry {
+  readonly id: Uint8Array;
+  readonly isCurrent: boolean;
+  readonly secret: Uint8Array;
+}
+
+/** cairn.json as data. */
+export interface Configuration {
+  readonly repositoryId: Uint8Array;
+  readonly createdAt: string;
+  readonly encryption: "aes-256-gcm" | "none";
+  readonly dataKeys: readonly DataKeyEntry[];
+  readonly keySlots: readonly PassphraseSlot[];
+  readonly packSizeBytes: number;
+}
+
+/** cairn.json and what authenticates it. */
+export interface ConfigurationFile {
+  readonly configuration: Configuration;
+  readonly authenticated: Uint8Array;
+  readonly authentication: Uint8Array;
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+/** The bytes of cairn.json, authenticated under the current data key. */
+export function encodeConfiguration(configuration: Configuration, dataKey: DataKey | null): Uint8Array {
+  const { repositoryId, createdAt, encryption, dataKeys, keySlots, packSizeBytes } = configuration;
+  const text = JSON.stringify(
+    {
+      format: FORMAT,
+      formatVersion: FORMAT_VERSION,
+      repositoryId: hex(repositoryId),
+      createdAt,
+      encryption,
+      requiredFeatures: [],
+      dataKeys: dataKeys.map(({ id, isCurrent, secret }) => ({ id: hex(id), isCurrent, secret: hex(secret) })),
+      keySlots: keySlots.map(({ kind, dataKeyId, n, r, p, salt, wrapped }) => {
+        return { kind, dataKeyId: hex(dataKeyId), n, r, p, salt: hex(salt), wrapped: hex(wrapped) };
+      }),
+      settings: { packSizeBytes },
+    },
+    null,
+    2,
+  );
+  const authenticated = Buffer.from(text.slice(0, text.lastIndexOf("\n}")));
+  const ending = `,\n  "authentication": "${hex(configurationMac(dataKey, authenticated))}"\n}\n`;
+  return Buffer.concat([authenticated, Buffer.from(ending)]);
+}
+
+/** Reads cairn.json; nothing in it is authentic before checkConfiguration(). Throws OperatingError "corrupt". */
+export function decodeConfiguration(bytes: Uint8Array): ConfigurationFile {
+  if (bytes.length > CONFIGURATION_BYTES_MAX) throw invalid("it is too long");
+  const ending = ENDING_PATTERN.exec(Buffer.from(bytes.subarray(-ENDING_BYTES)).toString("latin1"));
+  if (ending === null) throw invalid("its end is missing");
+  const fields = fieldsOf(parseJson(Buffer.from(bytes).toString("utf8")));
+  if (fields.text("format") !== FORMAT) throw invalid("it is no repository of ours");
+  const version = fields.integer("formatVersion");
+  if (version !== FORMAT_VERSION) throw tooNew(`format version ${version}`);
+  const unknown = fields.list("requiredFeatures").find((feature) => !KNOWN_FEATURES.has(String(feature)));
+  if (unknown !== undefined) throw tooNew(`the feature ${JSON.stringify(unknown)}`);
+  return {
+    configuration: readConfiguration(fields),
+    authenticated: bytes.subarray(0, bytes.length - ENDING_BYTES),
+    authentication: Buffer.from(ending[1]!, "hex"),
+  };
+}
+
+/** Throws OperatingError "corrupt" unless cairn.json is authentic under that data key (null: the checksum is right). */
+export function checkConfiguration(file: ConfigurationFile, dataKey: DataKey | null): void {
+  if (timingSafeEqual(configurationMac(dataKey, file.authenticated), file.authentication)) return;
+  throw new OperatingError("corrupt", `"${CONFIGURATION_NAME}" was changed after it was written`, {
+    detail: "Its authentication does not match its contents.",
+    hint: "Put back the original file, or read the repository with the recovery kit and the rescue program.",
+  });
+}
+
+function readConfiguration(fields: Fields): Configuration {
+  const encryption = fields.text("encryption");
+  if (encryption !== "aes-256-gcm" && encryption !== "none") throw tooNew(`the encryption ${JSON.stringify(encryption)}`);
+  const dataKeys = fields.list("dataKeys").map((entry) => readDataKey(fieldsOf(entry)));
+  const keySlots = fields
+    .list("keySlots")
+    .map(fieldsOf)
+    .filter((slot) => slot.text("kind") === "scrypt")
+    .map(readSlot);
+  const currentCount = dataKeys.filter((entry) => entry.isCurrent).length;
+  const isConsistent = encryption === "none" ? dataKeys.length + keySlots.length === 0 : currentCount === 1;
+  if (!isConsistent) throw invalid("its keys do not fit its encryption");
+  if (dataKeys.length > DATA_KEY_COUNT_MAX || keySlots.length > SLOT_COUNT_MAX) throw invalid("it has too many keys");
+  const packSizeBytes = fieldsOf(fields.value("settings")).integer("packSizeBytes");
+  if (packSizeBytes < PACK_SIZE_BYTES_MIN || packSizeBytes > PACK_SIZE_BYTES_MAX) throw invalid("its pack size is no size");
+  const [repositoryId, createdAt] = [fields.bytes("repositoryId", 16), fields.text("createdAt")];
+  return { repositoryId, createdAt, encryption, dataKeys, keySlots, packSizeBytes };
+}
+
+function readDataKey(fields: Fields): DataKeyEntry {
+  return {
+    id: fields.bytes("id", 16),
+    isCurrent: fields.value("isCurrent") === true,
+    secret: fields.bytes("secret", 60),
+  };
+}
+
+function readSlot(fields: Fields): PassphraseSlot {
+  const slot: PassphraseSlot = {
+    kind: "scrypt",
+    dataKeyId: fields.bytes("dataKeyId", 16),
+    n: fields.integer("n"),
+    r: fields.integer("r"),
+    p: fields.integer("p"),
+    salt: fields.bytes("salt", 32),
+    wrapped: fields.bytes("wrapped", 60),
+  };
+  checkScryptCost(slot);
+  return slot;
+}
+
+/** Reads the fields of a JSON object, each checked for its type. */
+interface Fields {
+  value(name: string): unknown;
+  text(name: string): string;
+  integer(name: string): number;
+  list(name: string): readonly unknown[];
+  /** Hex digits of exactly that many bytes. */
+  bytes(name: string, lengthBytes: number): Uint8Array;
+}
+
+function fieldsOf(json: unknown): Fields {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) throw invalid("a part of it is no object");
+  const value = (name: string): unknown => (Object.hasOwn(json, name) ? (json as Record<string, unknown>)[name] : null);
+  const typed = <T>(name: string, isRight: (found: unknown) => boolean): T => {
+    const found = value(name);
+    if (!isRight(found)) throw invalid(`"${name}" is not what it should be`);
+    return found as T;
+  };
+  return {
+    value,
+    text: (name) => typed(name, (found) => typeof found === "string"),
+    integer: (name) => typed(name, Number.isSafeInteger),
+    list: (name) => typed(name, Array.isArray),
+    bytes: (name, lengthBytes) => {
+      const pattern = new RegExp(`^[0-9a-f]{${lengthBytes * 2}}$`);
+      return Buffer.from(typed<string>(name, (found) => typeof found === "string" && pattern.test(found)), "hex");
+    },
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalid("it is no JSON");
+  }
+}
+
+function invalid(reason: string): OperatingError {
+  return new OperatingError("corrupt", `could not read "${CONFIGURATION_NAME}": ${reason}`);
+}
+
+function tooNew(what: string): OperatingError {
+  return new OperatingError("corrupt", `could not read "${CONFIGURATION_NAME}": this program does not know ${what}`, {
+    hint: "The repository was made by a newer version of cairn, or the file was changed. Use that version.",
+  });
+}

@@ -1,0 +1,41 @@
+// The repository: where restore points are kept. Format: docs/formats/repository.md.
+
+export { chunkId, chunkIdPrefix, createChunkIdHash } from "./chunk-id.ts";
+export type { ChunkKind } from "./chunk-id.ts";
+export type { UnsealedChunk } from "./chunk-reader.ts";
+export type { CreateOptions, OpenOptions } from "./create.ts";
+export type { Clock, Random } from "./environment.ts";
+export type { ScryptCost } from "./keys.ts";
+export type { Leftovers, OrphanPack } from "./leftovers.ts";
+export type { LineageFacts } from "./lineages.ts";
+export type { LargeObjectListWriter, SegmentListWriter } from "./list-writer.ts";
+export type {
+  ChunkReference,
+  FinishedList,
+  LargeObjectRecord,
+  OwnLargeObject,
+  SegmentRecord,
+  SharedLargeObjects,
+} from "./lists.ts";
+export type {
+  Json,
+  LargeObjectSet,
+  Lineage,
+  Manifest,
+  RelationRecord,
+  RelationStorage,
+  RestorePointFacts,
+  RestorePointSummary,
+  SnapshotFacts,
+  SourceFacts,
+  ToolFacts,
+  Totals,
+} from "./manifest.ts";
+export type { Damage, DamageRegister, VerifyMark } from "./marks.ts";
+export { createRepository, openRepository } from "./repository.ts";
+export type { LineagePlan, ListOptions, Repository, StartRunOptions } from "./repository.ts";
+export type { RestorePoint } from "./restore-point.ts";
+export type { CommitInput, NewChunk, Run } from "./run.ts";
+export type { RunRecord, SeenRun } from "./run-record.ts";
+export type { Transfer } from "./transfer.ts";
+export type { VerifyOptions, VerifyProgress, VerifyResult } from "./verify.ts";

@@ -1,0 +1,267 @@
+// An open repository: restore points to list and open, runs that write new ones, verify, damage and left-overs.
+
+import { isOperatingError, OperatingError } from "../base/errors.ts";
+import type { Storage } from "../storage/index.ts";
+import { ChunkReader } from "./chunk-reader.ts";
+import { mapAhead } from "./context.ts";
+import type { RepositoryContext } from "./context.ts";
+import { unlockRepository, writeRepository } from "./create.ts";
+import type { CreateOptions, OpenOptions, Unlocked } from "./create.ts";
+import { systemClock, systemRandom } from "./environment.ts";
+import type { Clock, Random } from "./environment.ts";
+import { BACKUPS_PREFIX, isId, isLineageKey, makeId, manifestObjectName } from "./identifiers.ts";
+import { findLeftovers, removeDeadLeftovers } from "./leftovers.ts";
+import type { Leftovers } from "./leftovers.ts";
+import { labelLineages, lineageKeyOf } from "./lineages.ts";
+import type { LineageFacts } from "./lineages.ts";
+import type { Lineage, RestorePointSummary } from "./manifest.ts";
+import { readDamage, readVerifyMarks } from "./marks.ts";
+import type { DamageRegister, VerifyMark } from "./marks.ts";
+import { needsLineages, resolveReference } from "./references.ts";
+import type { RestorePointPlace } from "./references.ts";
+import { isDamage, openManifest, readSummary, RestorePoint } from "./restore-point.ts";
+import { ReusablePacks } from "./reuse.ts";
+import { RunBeacon, RunObserver } from "./run-record.ts";
+import type { SeenRun } from "./run-record.ts";
+import { Run } from "./run.ts";
+import { CountingStorage } from "./transfer.ts";
+import type { Transfer } from "./transfer.ts";
+import { verifyRestorePoint } from "./verify.ts";
+import type { VerifyOptions, VerifyResult } from "./verify.ts";
+
+const SUMMARIES_AHEAD = 8;
+
+export interface StartRunOptions {
+  /** "backup" and the like, for people. */
+  readonly kind: string;
+  readonly lineageName?: string;
+  /** Whose chunks may be taken over. */
+  readonly parent?: RestorePoint | null;
+  readonly signal?: AbortSignal;
+}
+
+export interface ListOptions {
+  /** Only lineages of this name. */
+  readonly lineageName?: string;
+  readonly signal?: AbortSignal;
+  /** Called for each manifest that cannot be read; without it, the first one is thrown. */
+  readonly onDamage?: (objectName: string, error: OperatingError) => void;
+}
+
+/** The lineage that a database's next backup continues or begins. */
+export interface LineagePlan {
+  /** Newest restore point to compare with; null when there is none. */
+  readonly parentId: string | null;
+  /** Sentences for the user: the name was another database's before. */
+  readonly warnings: readonly string[];
+}
+
+interface ManifestObject extends RestorePointPlace {
+  readonly name: string;
+  readonly sizeBytes: number;
+}
+
+/** Makes a repository. The recovery kit is secret: show it once, keep it nowhere near the storage. Null without encryption. */
+export async function createRepository(
+  storage: Storage,
+  options: CreateOptions,
+): Promise<{ repository: Repository; recoveryKit: string | null }> {
+  const { recoveryKit, ...unlocked } = await writeRepository(storage, options);
+  return { repository: new Repository(storage, unlocked, options), recoveryKit };
+}
+
+/** Opens a repository. Throws OperatingError "no_repository", "wrong_key", "corrupt". */
+export async function openRepository(storage: Storage, options: OpenOptions = {}): Promise<Repository> {
+  return new Repository(storage, await unlockRepository(storage, options), options);
+}
+
+/** See openRepository(). Methods may be called concurrently. */
+export class Repository implements AsyncDisposable {
+  /** 32 hex digits. */
+  readonly id: string;
+  readonly isEncrypted: boolean;
+  readonly description: string;
+  /** Key of chunk ids for chunkId(); null without encryption. Secret. */
+  readonly chunkIdSecret: Uint8Array | null;
+  readonly #context: RepositoryContext;
+  readonly #observer: RunObserver;
+  readonly #chunks: ChunkReader;
+
+  constructor(storage: Storage, unlocked: Unlocked, environment: { clock?: Clock; random?: Random }) {
+    const { configuration, keyring } = unlocked;
+    this.id = Buffer.from(keyring.repositoryId).toString("hex");
+    this.isEncrypted = keyring.current !== null;
+    this.description = storage.description;
+    this.chunkIdSecret = keyring.chunkIdSecret;
+    this.#context = {
+      storage: new CountingStorage(storage),
+      keyring,
+      clock: environment.clock ?? systemClock,
+      random: environment.random ?? systemRandom,
+      packSizeBytes: configuration.packSizeBytes,
+    };
+    this.#observer = new RunObserver(this.#context);
+    this.#chunks = new ChunkReader(this.#context);
+  }
+
+  /** Requests and bytes since the repository was opened. */
+  get transfer(): Readonly<Transfer> {
+    return { ...this.#context.storage.transfer };
+  }
+
+  async freeSpaceBytes(): Promise<number | null> {
+    return await this.#context.storage.freeSpaceBytes();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#context.storage[Symbol.asyncDispose]();
+  }
+
+  /** Begins a run: writes its record, removes what dead runs left unfinished, looks at the parent's packs. */
+  async startRun(options: StartRunOptions): Promise<Run> {
+    const { kind, lineageName = null, parent = null, signal } = options;
+    signal?.throwIfAborted();
+    const runId = makeId(this.#context.clock.now(), this.#context.random);
+    const beacon = await RunBeacon.start(this.#context, { runId, kind, lineageName });
+    try {
+      await removeDeadLeftovers(this.#context, this.#observer, signal);
+      const reusable = await ReusablePacks.find(this.#context, parent, signal);
+      return new Run(this.#context, { id: runId, beacon, parent, reusable, signal });
+    } catch (error) {
+      await beacon.end().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Runs that have a record now, this process's own among them. */
+  async runs(signal?: AbortSignal): Promise<readonly SeenRun[]> {
+    return await this.#observer.runs(signal);
+  }
+
+  /** Restore points, newest first. Reads a few KiB of each. */
+  async restorePoints(options: ListOptions = {}): Promise<readonly RestorePointSummary[]> {
+    const objects = (await this.#manifestObjects(options.signal)).toSorted((one, other) => (one.id < other.id ? 1 : -1));
+    const summaries: RestorePointSummary[] = [];
+    const reads = mapAhead(objects, SUMMARIES_AHEAD, async (object) => {
+      return await this.#readSummary(object, options);
+    });
+    for await (const summary of reads) {
+      if (summary === null) continue;
+      if (options.lineageName === undefined || summary.lineage.name === options.lineageName) summaries.push(summary);
+    }
+    return summaries;
+  }
+
+  /** Lineages in the order of their labels, each as its newest readable restore point tells it. */
+  async lineages(options: Omit<ListOptions, "lineageName"> = {}): Promise<readonly LineageFacts[]> {
+    const folders = Map.groupBy(await this.#manifestObjects(options.signal), (object) => object.lineageKey);
+    const reads = mapAhead(folders, SUMMARIES_AHEAD, async ([key, objects]) => {
+      const newestFirst = objects.toSorted((one, other) => (one.id < other.id ? 1 : -1));
+      for (const object of newestFirst) {
+        const summary = await this.#readSummary(object, options);
+        if (summary === null) continue;
+        return { ...summary.lineage, key, restorePointCount: objects.length, newestId: newestFirst[0]!.id };
+      }
+      return null;
+    });
+    const found: Omit<LineageFacts, "label">[] = [];
+    for await (const lineage of reads) if (lineage !== null) found.push(lineage);
+    return labelLineages(found).toSorted((one, other) => (one.label < other.label ? -1 : 1));
+  }
+
+  /** The id that a reference means. Throws OperatingError "restore_point_not_found" or "ambiguous_reference". */
+  async resolve(reference: string, signal?: AbortSignal): Promise<string> {
+    const places = await this.#manifestObjects(signal);
+    const options = { onDamage: () => undefined, ...(signal && { signal }) };
+    const lineages = needsLineages(reference) ? await this.lineages(options) : [];
+    return resolveReference(reference, places, lineages).id;
+  }
+
+  /** Opens a restore point by its whole id. Throws OperatingError "restore_point_not_found" or "corrupt". */
+  async openRestorePoint(id: string, signal?: AbortSignal): Promise<RestorePoint> {
+    const object = (await this.#manifestObjects(signal)).find((one) => one.id === id);
+    if (object === undefined) {
+      throw new OperatingError("restore_point_not_found", `there is no restore point "${id}"`);
+    }
+    const bytes = await this.#context.storage.read(object.name, undefined, signal);
+    return new RestorePoint(this.#context, this.#chunks, await openManifest(this.#context, object.name, bytes));
+  }
+
+  /** What a backup of that database under that name continues. */
+  async planLineage(lineage: Lineage, signal?: AbortSignal): Promise<LineagePlan> {
+    const key = lineageKeyOf(this.#context.keyring, lineage);
+    const objects = await this.#manifestObjects(signal);
+    const own = objects.filter((object) => object.lineageKey === key).map((object) => object.id);
+    const parentId = own.toSorted().at(-1) ?? null;
+    if (parentId !== null) return { parentId, warnings: [] };
+    const options = { onDamage: () => undefined, ...(signal && { signal }) };
+    const others = (await this.lineages(options)).filter((one) => one.name === lineage.name);
+    const warnings = others.map((other) => {
+      return (
+        `the lineage "${lineage.name}" was of another database before (${other.databaseName}, oid ${other.databaseOid}, ` +
+        `system identifier ${other.systemIdentifier}); a new lineage of the same name begins`
+      );
+    });
+    return { parentId, warnings };
+  }
+
+  /** Newest restore point of the lineage, of the same database, to compare with; null when none can be opened. */
+  async readParent(lineage: Lineage, signal?: AbortSignal): Promise<RestorePoint | null> {
+    const { parentId } = await this.planLineage(lineage, signal);
+    if (parentId === null) return null;
+    try {
+      return await this.openRestorePoint(parentId, signal);
+    } catch (error) {
+      // A damaged parent costs deduplication, not the backup.
+      if (isDamage(error)) return null;
+      throw error;
+    }
+  }
+
+  /** Reads back and authenticates every byte of a restore point; see VerifyResult.isWhole. Writes a mark. */
+  async verifyRestorePoint(restorePoint: RestorePoint, options: VerifyOptions = {}): Promise<VerifyResult> {
+    return await verifyRestorePoint(this.#context, restorePoint, options);
+  }
+
+  /** Verifies of a restore point, oldest first. */
+  async verifies(restorePointId: string, signal?: AbortSignal): Promise<readonly VerifyMark[]> {
+    const marks: VerifyMark[] = [];
+    for await (const mark of readVerifyMarks(this.#context, { restorePointId }, signal)) marks.push(mark);
+    return marks.toSorted((one, other) => (one.at < other.at ? -1 : 1));
+  }
+
+  /** Everything that any verify found damaged; later backups store it anew. */
+  async damaged(signal?: AbortSignal): Promise<DamageRegister> {
+    return await readDamage(this.#context, signal);
+  }
+
+  /** What dead runs left behind. Changes nothing. */
+  async leftovers(signal?: AbortSignal): Promise<Leftovers> {
+    const names = (await this.#manifestObjects(signal)).map((object) => object.name);
+    const packsOf = async (name: string): Promise<readonly string[]> => {
+      const { manifest } = await openManifest(this.#context, name, await this.#context.storage.read(name, undefined, signal));
+      return manifest.packs.map(([pack]) => pack);
+    };
+    return await findLeftovers(this.#context, this.#observer, { names, packsOf }, signal);
+  }
+
+  async #manifestObjects(signal: AbortSignal | undefined): Promise<ManifestObject[]> {
+    const objects: ManifestObject[] = [];
+    for await (const { name, sizeBytes } of this.#context.storage.list(BACKUPS_PREFIX, signal)) {
+      const [lineageKey = "", id = ""] = name.slice(BACKUPS_PREFIX.length).split("/");
+      if (!isLineageKey(lineageKey) || !isId(id) || manifestObjectName(lineageKey, id) !== name) continue;
+      objects.push({ lineageKey, id, name, sizeBytes });
+    }
+    return objects;
+  }
+
+  async #readSummary(object: ManifestObject, options: ListOptions): Promise<RestorePointSummary | null> {
+    try {
+      return await readSummary(this.#context, object, options.signal);
+    } catch (error) {
+      if (options.onDamage === undefined || !isOperatingError(error) || !isDamage(error)) throw error;
+      options.onDamage(object.name, error);
+      return null;
+    }
+  }
+}

@@ -1,0 +1,164 @@
+// An opened restore point: its manifest, the archive's table of contents, and its lists and chunks on demand.
+// Lists are streamed; memory is bounded by a few pages whatever the number of chunks.
+
+import { isOperatingError } from "../base/errors.ts";
+import { ChunkReader } from "./chunk-reader.ts";
+import type { UnsealedChunk } from "./chunk-reader.ts";
+import { mapAhead, RecentResults } from "./context.ts";
+import type { RepositoryContext } from "./context.ts";
+import { manifestObjectName, packObjectName } from "./identifiers.ts";
+import { lineageKeyOf } from "./lineages.ts";
+import { SpanDecoder } from "./list-codec.ts";
+import type { ChunkReference, LargeObjectRecord, SegmentRecord } from "./lists.ts";
+import { decodeBody, decodeSummary, MANIFEST_BYTES_MAX, SUMMARY_BYTES_MAX } from "./manifest.ts";
+import type { LargeObjectSet, ListSpan, Manifest, RelationRecord, RestorePointSummary } from "./manifest.ts";
+import { corrupt, firstItemBytes, HEADER_BYTES, ITEM_BYTES_MAX, ObjectCipher, TAG_BYTES } from "./sealing.ts";
+import { openObject } from "./sealed-object.ts";
+
+const PAGES_KEPT_MAX = 12;
+const SPANS_AHEAD = 4;
+/** Enough for the header and nearly every summary in one request. */
+const SUMMARY_READ_BYTES = 8 * 1024;
+
+/** See Repository.openRestorePoint(). Its iterations are independent of one another. */
+export class RestorePoint {
+  readonly id: string;
+  readonly manifest: Manifest;
+  /** The custom archive's head and table of contents as pg_dump wrote them. */
+  readonly toc: Uint8Array;
+  readonly chunks: ChunkReader;
+  readonly #context: RepositoryContext;
+  readonly #pages = new RecentResults<number, Uint8Array>(PAGES_KEPT_MAX);
+
+  constructor(context: RepositoryContext, chunks: ChunkReader, opened: OpenedManifest) {
+    this.#context = context;
+    this.chunks = chunks;
+    this.manifest = opened.manifest;
+    this.toc = opened.toc;
+    this.id = opened.manifest.id;
+  }
+
+  /** The relation with that dump id, oid or name; null when there is none. */
+  findRelation(wanted: { dumpId: number } | { oid: number } | { namespace: string; name: string }): RelationRecord | null {
+    const entries = Object.entries(wanted) as [keyof RelationRecord, unknown][];
+    return this.manifest.relations.find((one) => entries.every(([key, value]) => one[key] === value)) ?? null;
+  }
+
+  /** The segments of a relation in order; a long one comes in several records. Throws OperatingError "corrupt". */
+  async *segments(relation: RelationRecord, signal?: AbortSignal): AsyncGenerator<SegmentRecord> {
+    for await (const decoder of this.#spans(relation.list, signal)) {
+      for (let record = decoder.nextSegment(); record !== null; record = decoder.nextSegment()) yield record;
+    }
+  }
+
+  /** The large objects of a set in order; a long one comes in several records. Throws OperatingError "corrupt". */
+  async *largeObjects(set: LargeObjectSet, signal?: AbortSignal): AsyncGenerator<LargeObjectRecord> {
+    for await (const decoder of this.#spans(set.list, signal)) {
+      for (let record = decoder.nextLargeObjects(); record !== null; record = decoder.nextLargeObjects()) yield record;
+    }
+  }
+
+  /** The stored form of a chunk, authentic: one zstd frame or plain bytes. */
+  async readChunk(reference: ChunkReference, signal?: AbortSignal): Promise<UnsealedChunk> {
+    return await this.chunks.read(reference, signal);
+  }
+
+  /** Many chunks in their order, neighbours fetched together, a few requests ahead. */
+  readChunks(
+    references: Iterable<ChunkReference> | AsyncIterable<ChunkReference>,
+    signal?: AbortSignal,
+  ): AsyncIterable<UnsealedChunk> {
+    return this.chunks.readMany(references, signal);
+  }
+
+  /** The plaintext of a chunk: decoded within its raw length, its id checked. */
+  async loadChunk(reference: ChunkReference, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.chunks.load(reference, signal);
+  }
+
+  /** The plaintext of a chunk that was read. */
+  async decodeChunk(chunk: UnsealedChunk): Promise<Uint8Array> {
+    return await this.chunks.decode(chunk);
+  }
+
+  #spans(spans: readonly ListSpan[], signal: AbortSignal | undefined): AsyncGenerator<SpanDecoder> {
+    return mapAhead(spans, SPANS_AHEAD, async ([pageIndex, offset, length]) => {
+      signal?.throwIfAborted();
+      const page = await this.#pages.get(pageIndex, async () => await this.#readPage(pageIndex));
+      return new SpanDecoder(page.subarray(offset, offset + length), this.#pageName(pageIndex));
+    });
+  }
+
+  #pageName(pageIndex: number): string {
+    return packObjectName(this.manifest.packs[this.manifest.pages[pageIndex]![0]]![0]);
+  }
+
+  async #readPage(pageIndex: number): Promise<Uint8Array> {
+    const [packIndex, itemNumber, offset, rawLengthBytes] = this.manifest.pages[pageIndex]!;
+    const name = this.#pageName(pageIndex);
+    const cipher = await this.chunks.packCipher(this.manifest.packs[packIndex]![0]);
+    const range = { offset, lengthBytes: rawLengthBytes + TAG_BYTES };
+    if (range.lengthBytes > ITEM_BYTES_MAX) throw corrupt(name, "a list page is too long");
+    const sealed = await this.#context.storage.read(name, range);
+    return cipher.unseal(itemNumber, { kind: "page", encoding: "none", rawLengthBytes, id: null }, sealed);
+  }
+}
+
+/** A manifest's parts, authentic. */
+export interface OpenedManifest {
+  readonly manifest: Manifest;
+  readonly toc: Uint8Array;
+}
+
+/** Opens a manifest from its bytes. Throws OperatingError "corrupt". */
+export async function openManifest(
+  context: RepositoryContext,
+  name: string,
+  bytes: Uint8Array,
+): Promise<OpenedManifest> {
+  if (bytes.length > MANIFEST_BYTES_MAX) throw corrupt(name, "it is too long");
+  const object = openObject(context.keyring, name, bytes);
+  const [summaryItem, bodyItem, tocItem] = object.items;
+  if (summaryItem?.kind !== "summary" || bodyItem?.kind !== "body" || tocItem?.kind !== "toc") {
+    throw corrupt(name, "it is no manifest");
+  }
+  const summary = checkSummary(context, name, await object.load(summaryItem));
+  const body = decodeBody(await object.load(bodyItem));
+  if (body === null) throw corrupt(name, "its body is no manifest's");
+  return { manifest: { ...summary, ...body }, toc: await object.load(tocItem) };
+}
+
+/** Reads only the summary of a manifest. Throws OperatingError "corrupt", "not_found". */
+export async function readSummary(
+  context: RepositoryContext,
+  object: { readonly name: string; readonly sizeBytes: number },
+  signal?: AbortSignal,
+): Promise<RestorePointSummary> {
+  const { name, sizeBytes } = object;
+  const lengthBytes = Math.min(SUMMARY_READ_BYTES, sizeBytes);
+  let bytes = await context.storage.read(name, { offset: 0, lengthBytes }, signal);
+  if (bytes.length < HEADER_BYTES) throw corrupt(name, "it is too short");
+  const header = bytes.subarray(0, HEADER_BYTES);
+  const cipher = new ObjectCipher(context.keyring, name, header);
+  const sealedBytes = firstItemBytes(header);
+  const end = HEADER_BYTES + sealedBytes;
+  if (sealedBytes < TAG_BYTES || sealedBytes > SUMMARY_BYTES_MAX + TAG_BYTES || end > sizeBytes) {
+    throw corrupt(name, "its summary is not where it should be");
+  }
+  if (end > bytes.length) bytes = await context.storage.read(name, { offset: 0, lengthBytes: end }, signal);
+  const facts = { kind: "summary", encoding: "none", rawLengthBytes: sealedBytes - TAG_BYTES, id: null } as const;
+  return checkSummary(context, name, cipher.unseal(0, facts, bytes.subarray(HEADER_BYTES, end)));
+}
+
+function checkSummary(context: RepositoryContext, name: string, bytes: Uint8Array): RestorePointSummary {
+  const summary = decodeSummary(bytes);
+  if (summary === null) throw corrupt(name, "its summary is none");
+  const expected = manifestObjectName(lineageKeyOf(context.keyring, summary.lineage), summary.id);
+  if (expected !== name) throw corrupt(name, "it belongs elsewhere");
+  return summary;
+}
+
+/** True for errors that mean damage, not a failing storage. */
+export function isDamage(error: unknown): boolean {
+  return isOperatingError(error, "corrupt") || isOperatingError(error, "not_found");
+}

@@ -1,0 +1,283 @@
+// A run that writes a restore point: stores chunks and lists, then commits a manifest, or leaves nothing that counts.
+// Source: docs/formats/repository.md §5 to §7. Before commit() has written the manifest, nothing refers to the packs.
+
+import { assert } from "../base/assert.ts";
+import { OperatingError } from "../base/errors.ts";
+import { CHUNK_ID_BYTES } from "./chunk-id.ts";
+import type { ChunkKind } from "./chunk-id.ts";
+import type { RepositoryContext } from "./context.ts";
+import { BACKUPS_PREFIX, isId, makeId, manifestObjectName, packObjectName } from "./identifiers.ts";
+import { lineageKeyOf } from "./lineages.ts";
+import { LargeObjectListWriter, PageWriter, SegmentListWriter } from "./list-writer.ts";
+import type { ChunkReference } from "./lists.ts";
+import { encodeBody, encodeSummary } from "./manifest.ts";
+import type {
+  Json,
+  LargeObjectSet,
+  ManifestBody,
+  PackRecord,
+  RelationRecord,
+  RestorePointFacts,
+  RestorePointSummary,
+  Totals,
+} from "./manifest.ts";
+import { PackStream } from "./pack-stream.ts";
+import type { FinishedPack } from "./pack-stream.ts";
+import { openManifest } from "./restore-point.ts";
+import type { RestorePoint } from "./restore-point.ts";
+import type { ReusablePacks } from "./reuse.ts";
+import type { RunBeacon } from "./run-record.ts";
+import { corrupt } from "./sealing.ts";
+import type { Encoding } from "./sealing.ts";
+import { sealObject } from "./sealed-object.ts";
+
+/** A chunk to be stored: one zstd frame with checksum, or plain bytes. */
+export interface NewChunk {
+  readonly kind: ChunkKind;
+  readonly id: Uint8Array;
+  readonly rawLengthBytes: number;
+  readonly rowCount: number;
+  readonly continues: boolean;
+  readonly encoding: Encoding;
+  /** The run may keep the buffer until storeChunk() resolves. */
+  readonly bytes: Uint8Array;
+}
+
+/** What commit() needs besides what the run knows. */
+export interface CommitInput extends RestorePointFacts {
+  readonly relations: readonly RelationRecord[];
+  readonly largeObjects: readonly LargeObjectSet[];
+  readonly incremental?: Json;
+  /** The custom archive's head and table of contents as pg_dump wrote them. */
+  readonly toc: Uint8Array;
+}
+
+/** What startRun() hands to a run. */
+export interface RunParts {
+  readonly id: string;
+  readonly beacon: RunBeacon;
+  readonly parent: RestorePoint | null;
+  readonly reusable: ReusablePacks;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** See Repository.startRun(). Disposing a run that was not committed aborts it. */
+export class Run implements AsyncDisposable {
+  readonly id: string;
+  readonly parent: RestorePoint | null;
+  readonly #context: RepositoryContext;
+  readonly #parts: RunParts;
+  readonly #packs: PackStream;
+  readonly #pages: PageWriter;
+  /** Packs in the order in which the manifest names them. */
+  readonly #packIndexes = new Map<string, number>();
+  #state: "open" | "committing" | "ended" = "open";
+  /** Own packs that may be removed when the run ends without a restore point. */
+  #finishedPacks: readonly FinishedPack[] = [];
+  #isManifestInDoubt = false;
+
+  constructor(context: RepositoryContext, parts: RunParts) {
+    const { id, parent, signal } = parts;
+    this.id = id;
+    this.parent = parent;
+    this.#context = context;
+    this.#parts = parts;
+    this.#packs = new PackStream({ ...context, runId: id, signal });
+    this.#pages = new PageWriter(this.#pageSink());
+  }
+
+  /** True when a list of this run may refer to that chunk of the parent instead of storing it anew. */
+  canReuse(reference: Pick<ChunkReference, "pack" | "itemNumber">): boolean {
+    return this.#parts.reusable.canReuse(reference);
+  }
+
+  /** Seals and stores a chunk. May be called concurrently; resolves when the storage wants more. */
+  async storeChunk(chunk: NewChunk): Promise<ChunkReference> {
+    const { bytes, continues, encoding, id, kind, rawLengthBytes, rowCount } = chunk;
+    assert(this.#state === "open", "a run that takes chunks is open");
+    assert(id.length === CHUNK_ID_BYTES, "a chunk id has 32 bytes");
+    const place = await this.#packs.append({ kind, encoding, rawLengthBytes, id }, bytes);
+    return { kind, id, ...place, rawLengthBytes, rowCount, continues, encoding };
+  }
+
+  /** A list for the segments of one relation. Several may be open; its own calls must not overlap. */
+  openSegmentList(): SegmentListWriter {
+    return new SegmentListWriter(this.#pageSink(), this.#pages);
+  }
+
+  /** A list for the large objects of one BLOBS entry. */
+  openLargeObjectList(): LargeObjectListWriter {
+    return new LargeObjectListWriter(this.#pageSink(), this.#pages);
+  }
+
+  /**
+   * Makes the restore point: packs durable, reused packs confirmed, manifest written last, confirmed again, read back.
+   * When it throws, no restore point exists and the run has to be aborted.
+   */
+  async commit(input: CommitInput): Promise<RestorePointSummary> {
+    assert(this.#state === "open", "a run is committed once");
+    this.#state = "committing";
+    const { beacon, reusable, signal } = this.#parts;
+    const pages = await this.#pages.finish();
+    this.#finishedPacks = await this.#packs.finish();
+    beacon.check();
+    const pageRecords = pages.map(({ place, rawLengthBytes }) => {
+      return [this.#indexOf(place.pack), place.itemNumber, place.offset, rawLengthBytes] as const;
+    });
+    const packs = this.#packRecords();
+    const reused = packs.filter(([name]) => reusable.find(name) !== null);
+    await reusable.confirm(reused, signal);
+    const { toc, relations, largeObjects, incremental, ...facts } = input;
+    const body: ManifestBody = {
+      packs,
+      pages: pageRecords,
+      relations: relations.map(withoutExtras),
+      largeObjects: largeObjects.map(withoutExtras),
+      incremental: incremental ?? null,
+    };
+    const summary = await this.#summarize(facts, body);
+    await this.#writeManifest(summary, { body, toc, reused });
+    await this.#end();
+    return summary;
+  }
+
+  /** Gives the run up: removes what it stored and its record. Safe to call at any time; does nothing after commit(). */
+  async abort(): Promise<void> {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    await this.#packs.abort();
+    if (!this.#isManifestInDoubt) {
+      // What cannot be removed now stays as a left-over that `check` names; nothing refers to it.
+      for (const { name } of this.#finishedPacks) await this.#deleteQuietly(packObjectName(name));
+    }
+    await this.#parts.beacon.end().catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.abort();
+  }
+
+  #pageSink(): ConstructorParameters<typeof PageWriter>[0] {
+    return {
+      storePage: async (bytes) => {
+        return await this.#packs.append({ kind: "page", encoding: "none", rawLengthBytes: bytes.length, id: null }, bytes);
+      },
+      referToPack: (pack) => {
+        const isReused = !pack.startsWith(`${this.id}-`);
+        assert(!isReused || this.#parts.reusable.find(pack) !== null, `pack ${pack} may be referred to`);
+        return { packIndex: this.#indexOf(pack), isReused };
+      },
+    };
+  }
+
+  #indexOf(pack: string): number {
+    const known = this.#packIndexes.get(pack);
+    if (known !== undefined) return known;
+    this.#packIndexes.set(pack, this.#packIndexes.size);
+    return this.#packIndexes.size - 1;
+  }
+
+  #packRecords(): PackRecord[] {
+    const own = new Map(this.#finishedPacks.map((pack) => [pack.name, pack]));
+    return [...this.#packIndexes.keys()].map((name): PackRecord => {
+      const pack = own.get(name);
+      if (pack !== undefined) return [name, pack.sizeBytes, pack.sha256];
+      const record = this.#parts.reusable.find(name);
+      assert(record !== null, `pack ${name} is known`);
+      return record;
+    });
+  }
+
+  async #summarize(facts: RestorePointFacts, body: ManifestBody): Promise<RestorePointSummary> {
+    const { clock, keyring, random } = this.#context;
+    const newest = await this.#newestId(lineageKeyOf(keyring, facts.lineage));
+    const id = makeId(new Date(facts.snapshotAt), random, newest);
+    return {
+      id,
+      runId: this.id,
+      parentId: this.parent?.id ?? null,
+      ...facts,
+      finishedAt: clock.now().toISOString(),
+      totals: totalsOf(body, this.#finishedPacks),
+    };
+  }
+
+  async #newestId(lineageKey: string): Promise<string | null> {
+    const prefix = `${BACKUPS_PREFIX}${lineageKey}/`;
+    let newest: string | null = null;
+    for await (const { name } of this.#context.storage.list(prefix, this.#parts.signal)) {
+      const id = name.slice(prefix.length);
+      if (isId(id) && (newest === null || id > newest)) newest = id;
+    }
+    return newest;
+  }
+
+  async #writeManifest(
+    summary: RestorePointSummary,
+    parts: { body: ManifestBody; toc: Uint8Array; reused: readonly PackRecord[] },
+  ): Promise<void> {
+    const { keyring, storage } = this.#context;
+    const { reusable, signal } = this.#parts;
+    const name = manifestObjectName(lineageKeyOf(keyring, summary.lineage), summary.id);
+    const items = [
+      { kind: "summary", encoding: "none", bytes: encodeSummary(summary) },
+      { kind: "body", encoding: "zstd", bytes: encodeBody(parts.body) },
+      { kind: "toc", encoding: "zstd", bytes: parts.toc },
+    ] as const;
+    const object = await sealObject(this.#context, name, items, true);
+    await openManifest(this.#context, name, object);
+    signal?.throwIfAborted();
+    this.#isManifestInDoubt = true;
+    try {
+      await storage.put(name, object, { ifAbsent: true });
+      await reusable.confirm(parts.reused);
+      const found = await storage.read(name);
+      if (Buffer.compare(found, object) !== 0) throw corrupt(name, "it was read back otherwise than it was written");
+    } catch (error) {
+      await this.#withdraw(name, error);
+      throw error;
+    }
+  }
+
+  /** Removes a manifest that must not count. When even that fails, its packs stay, so that it is at least whole. */
+  async #withdraw(name: string, reason: unknown): Promise<void> {
+    // Under that name stands somebody else's restore point.
+    if (reason instanceof OperatingError && reason.code === "repository_exists") this.#isManifestInDoubt = false;
+    if (!this.#isManifestInDoubt) return;
+    await this.#context.storage.delete(name);
+    this.#isManifestInDoubt = false;
+  }
+
+  async #end(): Promise<void> {
+    this.#state = "ended";
+    // The restore point is there; a record that stays behind is named by `check`, it does not undo a backup.
+    await this.#parts.beacon.end().catch(() => undefined);
+  }
+
+  async #deleteQuietly(name: string): Promise<void> {
+    await this.#context.storage.delete(name).catch(() => undefined);
+  }
+}
+
+/** Drops fields that a finished list has and the record does not: sums that are always 0. */
+function withoutExtras<T extends RelationRecord | LargeObjectSet>(record: T): T {
+  const extra = "oid" in record ? "objectCount" : "rowCount";
+  const { [extra as keyof T]: _, ...rest } = record;
+  return rest as T;
+}
+
+function totalsOf(body: ManifestBody, newPacks: readonly FinishedPack[]): Totals {
+  const records = [...body.relations, ...body.largeObjects];
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  return {
+    relations: body.relations.length,
+    rows: sum(body.relations.map((relation) => relation.rowCount)),
+    rawBytes: sum(records.map((record) => record.rawBytes)),
+    sealedBytes: sum(records.map((record) => record.sealedBytes)),
+    newBytes: sum(newPacks.map((pack) => pack.sizeBytes)),
+    chunks: sum(records.map((record) => record.chunkCount)),
+    reusedChunks: sum(records.map((record) => record.reusedChunkCount)),
+    reusedBytes: sum(records.map((record) => record.reusedBytes)),
+    largeObjects: sum(body.largeObjects.map((set) => set.objectCount)),
+  };
+}

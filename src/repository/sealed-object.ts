@@ -1,0 +1,221 @@
+// Builds and opens whole sealed objects: header, items, contents, trailer. Source: docs/formats/repository.md §4.
+//
+//   contents, per item: kind 1 | encoding 1 | 0 2 | sealed length 4 | raw length 4 | chunk id 32
+//   trailer:            contents' sealed length 4 | contents' number 4 | "CAIRNEND"
+
+import { promisify } from "node:util";
+import { constants, zstdCompress, zstdDecompress } from "node:zlib";
+import { assert } from "../base/assert.ts";
+import type { Random } from "./environment.ts";
+import type { Keyring } from "./keys.ts";
+import {
+  corrupt,
+  encodingNumber,
+  encodingOf,
+  HEADER_BYTES,
+  ITEM_BYTES_MAX,
+  ITEM_COUNT_MAX,
+  ITEM_KINDS,
+  makeHeader,
+  ObjectCipher,
+  TAG_BYTES,
+} from "./sealing.ts";
+import type { Encoding, ItemFacts, ItemKind } from "./sealing.ts";
+
+export const TRAILER_BYTES = 16;
+const ENTRY_BYTES = 44;
+const TRAILER_MAGIC = Buffer.from("CAIRNEND", "latin1");
+const NO_ID = new Uint8Array(32);
+const METADATA_LEVEL = 6;
+
+const compressAsync = promisify(zstdCompress);
+const decompressAsync = promisify(zstdDecompress);
+
+/** Where an item lies in its object. */
+export interface ItemPlace {
+  readonly itemNumber: number;
+  readonly offset: number;
+  readonly lengthBytes: number;
+}
+
+/** Builds an object item by item; the caller writes the parts in order. */
+export class SealedObjectBuilder {
+  readonly #cipher: ObjectCipher;
+  readonly #entries: Buffer[] = [];
+  #sizeBytes = HEADER_BYTES;
+
+  constructor(keyring: Keyring, name: string, header: Uint8Array) {
+    this.#cipher = new ObjectCipher(keyring, name, header);
+  }
+
+  get itemCount(): number {
+    return this.#entries.length;
+  }
+
+  /** Bytes of header and items so far. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** Seals the next item. */
+  add(facts: ItemFacts, bytes: Uint8Array): { place: ItemPlace; parts: readonly Uint8Array[] } {
+    const itemNumber = this.#entries.length;
+    const parts = this.#cipher.seal(itemNumber, facts, bytes);
+    const lengthBytes = bytes.length + TAG_BYTES;
+    const entry = Buffer.alloc(ENTRY_BYTES);
+    entry[0] = ITEM_KINDS[facts.kind];
+    entry[1] = encodingNumber(facts.encoding);
+    entry.writeUInt32BE(lengthBytes, 4);
+    entry.writeUInt32BE(facts.rawLengthBytes, 8);
+    entry.set(facts.id ?? NO_ID, 12);
+    this.#entries.push(entry);
+    const place = { itemNumber, offset: this.#sizeBytes, lengthBytes };
+    this.#sizeBytes += lengthBytes;
+    return { place, parts };
+  }
+
+  /** The sealed contents and the trailer. */
+  finish(): readonly Uint8Array[] {
+    const contents = Buffer.concat(this.#entries);
+    const itemNumber = this.#entries.length;
+    const trailer = Buffer.alloc(TRAILER_BYTES);
+    trailer.writeUInt32BE(contents.length + TAG_BYTES, 0);
+    trailer.writeUInt32BE(itemNumber, 4);
+    TRAILER_MAGIC.copy(trailer, 8);
+    return [...this.#cipher.seal(itemNumber, contentsFacts(contents.length), contents), trailer];
+  }
+}
+
+function contentsFacts(lengthBytes: number): ItemFacts {
+  return { kind: "contents", encoding: "none", rawLengthBytes: lengthBytes, id: null };
+}
+
+/** An item to be put into an object. */
+export interface NewItem {
+  readonly kind: ItemKind;
+  readonly encoding: Encoding;
+  /** Not yet encoded. */
+  readonly bytes: Uint8Array;
+}
+
+/** A whole object of a few items. `isFirstAlone`: its first item, not encoded, may be read alone. */
+export async function sealObject(
+  sealing: { readonly keyring: Keyring; readonly random: Random },
+  name: string,
+  items: readonly NewItem[],
+  isFirstAlone = false,
+): Promise<Uint8Array> {
+  const first = items[0];
+  assert(!isFirstAlone || first?.encoding === "none", "an item read alone is not encoded");
+  const header = makeHeader(sealing.keyring, sealing.random, isFirstAlone ? first!.bytes.length + TAG_BYTES : 0);
+  const builder = new SealedObjectBuilder(sealing.keyring, name, header);
+  const parts: Uint8Array[] = [header];
+  for (const { kind, encoding, bytes } of items) {
+    const encoded = encoding === "zstd" ? await compress(bytes) : bytes;
+    parts.push(...builder.add({ kind, encoding, rawLengthBytes: bytes.length, id: null }, encoded).parts);
+  }
+  return Buffer.concat([...parts, ...builder.finish()]);
+}
+
+/** An item of an opened object. */
+export interface ItemEntry extends ItemFacts, ItemPlace {}
+
+/** An object whose contents are authentic. Items are authenticated when they are loaded. */
+export interface OpenedObject {
+  readonly items: readonly ItemEntry[];
+  /** The decoded bytes of an item. Throws OperatingError "corrupt". */
+  load(item: ItemEntry): Promise<Uint8Array>;
+}
+
+/** Opens a whole object from its bytes. Throws OperatingError "corrupt". */
+export function openObject(keyring: Keyring, name: string, bytes: Uint8Array): OpenedObject {
+  if (bytes.length < HEADER_BYTES + TAG_BYTES + TRAILER_BYTES) throw corrupt(name, "it is too short");
+  const cipher = new ObjectCipher(keyring, name, bytes.subarray(0, HEADER_BYTES));
+  const { lengthBytes } = readTrailer(name, bytes.subarray(bytes.length - TRAILER_BYTES));
+  const contentsOffset = bytes.length - TRAILER_BYTES - lengthBytes;
+  if (contentsOffset < HEADER_BYTES) throw corrupt(name, "its contents are longer than itself");
+  const tail = bytes.subarray(contentsOffset);
+  const items = openContents(cipher, name, { tail, sizeBytes: bytes.length });
+  return {
+    items,
+    load: async (item) => {
+      const sealed = bytes.subarray(item.offset, item.offset + item.lengthBytes);
+      return await decode(name, item, cipher.unseal(item.itemNumber, item, sealed));
+    },
+  };
+}
+
+/** What a trailer says; to be believed only when the contents unseal with it. */
+export function readTrailer(name: string, bytes: Uint8Array): { lengthBytes: number; itemNumber: number } {
+  const trailer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (!TRAILER_MAGIC.equals(trailer.subarray(8))) throw corrupt(name, "its end is missing");
+  const lengthBytes = trailer.readUInt32BE(0);
+  const itemNumber = trailer.readUInt32BE(4);
+  if (itemNumber > ITEM_COUNT_MAX || lengthBytes !== itemNumber * ENTRY_BYTES + TAG_BYTES) {
+    throw corrupt(name, "its trailer is no trailer");
+  }
+  return { lengthBytes, itemNumber };
+}
+
+/** The items of an object from its tail (sealed contents and trailer) and its size; lengths add up to the size. */
+export function openContents(
+  cipher: ObjectCipher,
+  name: string,
+  object: { readonly tail: Uint8Array; readonly sizeBytes: number },
+): readonly ItemEntry[] {
+  const { itemNumber } = readTrailer(name, object.tail.subarray(object.tail.length - TRAILER_BYTES));
+  const sealed = object.tail.subarray(0, object.tail.length - TRAILER_BYTES);
+  const plain = cipher.unseal(itemNumber, contentsFacts(sealed.length - TAG_BYTES), sealed);
+  const contents = Buffer.from(plain.buffer, plain.byteOffset, plain.length);
+  const items: ItemEntry[] = [];
+  let offset = HEADER_BYTES;
+  for (let index = 0; index < itemNumber; index += 1) {
+    const item = readEntry(name, contents.subarray(index * ENTRY_BYTES, (index + 1) * ENTRY_BYTES), index, offset);
+    items.push(item);
+    offset += item.lengthBytes;
+  }
+  if (offset + object.tail.length !== object.sizeBytes) throw corrupt(name, "its items do not add up to its size");
+  return items;
+}
+
+function readEntry(name: string, entry: Buffer, itemNumber: number, offset: number): ItemEntry {
+  const kind = (Object.keys(ITEM_KINDS) as ItemKind[]).find((key) => ITEM_KINDS[key] === entry[0]);
+  const encoding = encodingOf(entry[1]!);
+  if (kind === undefined || encoding === null) {
+    throw corrupt(name, `item ${itemNumber} is of a kind that this version does not know`);
+  }
+  const id = kind === "table" || kind === "large-objects" ? entry.subarray(12, 44) : null;
+  const [lengthBytes, rawLengthBytes] = [entry.readUInt32BE(4), entry.readUInt32BE(8)];
+  return { kind, encoding, id, itemNumber, offset, lengthBytes, rawLengthBytes };
+}
+
+/** One zstd frame with a checksum. */
+export async function compress(bytes: Uint8Array): Promise<Uint8Array> {
+  return await compressAsync(bytes, {
+    params: { [constants.ZSTD_c_compressionLevel]: METADATA_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 },
+    chunkSize: Math.max(64, bytes.length),
+    pledgedSrcSize: bytes.length,
+  });
+}
+
+/** Decodes an item's bytes with its raw length as the bound. Throws OperatingError "corrupt". */
+export async function decode(
+  name: string,
+  item: { readonly encoding: Encoding; readonly rawLengthBytes: number; readonly itemNumber: number },
+  bytes: Uint8Array,
+): Promise<Uint8Array> {
+  const { encoding, itemNumber, rawLengthBytes } = item;
+  if (encoding === "none") return bytes;
+  if (rawLengthBytes > ITEM_BYTES_MAX) throw corrupt(name, `item ${itemNumber} is too long`);
+  let raw: Uint8Array;
+  try {
+    const bound = Math.max(64, rawLengthBytes);
+    raw = await decompressAsync(bytes, { chunkSize: bound, maxOutputLength: bound });
+  } catch (error) {
+    throw corrupt(name, `could not decode item ${itemNumber}: ${error instanceof Error ? error.message : "zstd failed"}`);
+  }
+  if (raw.length !== rawLengthBytes) {
+    throw corrupt(name, `item ${itemNumber} has ${raw.length} bytes, not ${rawLengthBytes}`);
+  }
+  return raw;
+}

@@ -1,0 +1,240 @@
+// Reads back and authenticates every byte that a restore point refers to, decodes each chunk, checks its id, its raw
+// length and the sums of rows and bytes, and the ends of the packs. Collects all damage and writes a mark of it.
+// Memory: CHUNK_GROUPS_AHEAD groups of chunks and their plaintexts; damage is kept up to DAMAGE_ITEMS_MAX items.
+
+import { isOperatingError, messageOf } from "../base/errors.ts";
+import type { RepositoryContext } from "./context.ts";
+import { mapAhead } from "./context.ts";
+import { groupNeighbours } from "./chunk-reader.ts";
+import { packObjectName } from "./identifiers.ts";
+import type { ChunkReference } from "./lists.ts";
+import type { LargeObjectSet, PackRecord, RelationRecord } from "./manifest.ts";
+import { writeVerifyMark } from "./marks.ts";
+import type { Damage, VerifyMark } from "./marks.ts";
+import { isDamage } from "./restore-point.ts";
+import type { RestorePoint } from "./restore-point.ts";
+import { corrupt, HEADER_BYTES, TAG_BYTES } from "./sealing.ts";
+import { openContents, readTrailer, TRAILER_BYTES } from "./sealed-object.ts";
+
+const CHUNK_GROUPS_AHEAD = 3;
+const PACKS_AHEAD = 4;
+/** Beyond so many damaged items, packs are called damaged as a whole. */
+const DAMAGE_ITEMS_MAX = 10_000;
+
+export interface VerifyProgress {
+  readonly chunkCount: number;
+  readonly chunkTotal: number;
+  readonly sealedBytes: number;
+  readonly sealedTotalBytes: number;
+  /** The relation that is being read, "schema.name"; null for packs and large objects. */
+  readonly relation: string | null;
+}
+
+export interface VerifyOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: VerifyProgress) => void;
+  /** False leaves no mark, for storages that may only be read. Default true. */
+  readonly isMarked?: boolean;
+}
+
+/** The result of a verify: damage is empty when everything is right. */
+export interface VerifyResult extends VerifyMark {
+  readonly isWhole: boolean;
+  readonly sealedBytes: number;
+}
+
+/** Verifies an opened restore point (its manifest was authenticated when it was opened). */
+export async function verifyRestorePoint(
+  context: RepositoryContext,
+  restorePoint: RestorePoint,
+  options: VerifyOptions = {},
+): Promise<VerifyResult> {
+  const verifier = new Verifier(context, restorePoint, options);
+  const { damage, ...counts } = await verifier.run();
+  const at = context.clock.now().toISOString();
+  const mark: VerifyMark = { restorePointId: restorePoint.id, at, damage, ...counts };
+  if (options.isMarked !== false) await writeVerifyMark(context, mark);
+  return { ...mark, isWhole: damage.length === 0, sealedBytes: verifier.sealedBytes };
+}
+
+class Verifier {
+  sealedBytes = 0;
+  #chunkCount = 0;
+  #rawBytes = 0;
+  readonly #context: RepositoryContext;
+  readonly #restorePoint: RestorePoint;
+  readonly #options: VerifyOptions;
+  readonly #damage = new Map<string, Damage>();
+  readonly #packNames: ReadonlySet<string>;
+
+  constructor(context: RepositoryContext, restorePoint: RestorePoint, options: VerifyOptions) {
+    this.#context = context;
+    this.#restorePoint = restorePoint;
+    this.#options = options;
+    this.#packNames = new Set(restorePoint.manifest.packs.map(([name]) => name));
+  }
+
+  async run(): Promise<Pick<VerifyMark, "chunkCount" | "rawBytes" | "damage">> {
+    const { largeObjects, packs, relations } = this.#restorePoint.manifest;
+    const checks = mapAhead(packs, PACKS_AHEAD, async (pack) => await this.#checkPack(pack));
+    for await (const _ of checks);
+    for (const relation of relations) await this.#checkRelation(relation);
+    for (const set of largeObjects) await this.#checkLargeObjects(set);
+    return { chunkCount: this.#chunkCount, rawBytes: this.#rawBytes, damage: [...this.#damage.values()] };
+  }
+
+  async #checkRelation(relation: RelationRecord): Promise<void> {
+    const name = `${relation.namespace}.${relation.name}`;
+    let rowCount = 0;
+    let segmentRows = 0;
+    const segments = this.#restorePoint.segments(relation, this.#options.signal);
+    const references = (async function* () {
+      for await (const segment of segments) {
+        segmentRows += segment.rowCount;
+        for (const chunk of segment.chunks) {
+          rowCount += chunk.rowCount;
+          yield chunk;
+        }
+      }
+    })();
+    await this.#checkList(relation, name, async () => {
+      const sums = await this.#checkChunks(references, name);
+      if (rowCount !== relation.rowCount || segmentRows !== relation.rowCount) {
+        throw corrupt(name, `its list has ${rowCount} rows, its record ${relation.rowCount}`);
+      }
+      return sums;
+    });
+  }
+
+  async #checkLargeObjects(set: LargeObjectSet): Promise<void> {
+    let objectCount = 0;
+    const records = this.#restorePoint.largeObjects(set, this.#options.signal);
+    const references = (async function* () {
+      for await (const record of records) {
+        if (record.kind === "shared") {
+          objectCount += record.objects.length;
+          yield record.chunk;
+        } else {
+          if (record.continuesPrevious !== true) objectCount += 1;
+          yield* record.chunks;
+        }
+      }
+    })();
+    await this.#checkList(set, null, async () => {
+      const sums = await this.#checkChunks(references, null);
+      if (objectCount !== set.objectCount) {
+        throw corrupt("large objects", `their list has ${objectCount}, its record ${set.objectCount}`);
+      }
+      return sums;
+    });
+  }
+
+  /** Runs the check of a list; a list that cannot be read or does not add up is damage of its pages' packs. */
+  async #checkList(
+    record: RelationRecord | LargeObjectSet,
+    name: string | null,
+    check: () => Promise<{ chunkCount: number; rawBytes: number }>,
+  ): Promise<void> {
+    try {
+      const { chunkCount, rawBytes } = await check();
+      if (chunkCount !== record.chunkCount || rawBytes !== record.rawBytes) {
+        throw corrupt(name ?? "large objects", `its list has ${chunkCount} chunks, its record ${record.chunkCount}`);
+      }
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const { packs, pages } = this.#restorePoint.manifest;
+      for (const [pageIndex] of record.list) {
+        const [packIndex, itemNumber] = pages[pageIndex]!;
+        this.#add({ pack: packs[packIndex]![0], itemNumber, relation: name, reason: messageOf(error) });
+      }
+    }
+  }
+
+  async #checkChunks(
+    references: AsyncIterable<ChunkReference>,
+    relation: string | null,
+  ): Promise<{ chunkCount: number; rawBytes: number }> {
+    let [chunkCount, rawBytes] = [0, 0];
+    const groups = mapAhead(groupNeighbours(references), CHUNK_GROUPS_AHEAD, async (group) => {
+      await this.#checkGroup(group, relation);
+      return group;
+    });
+    for await (const group of groups) {
+      for (const reference of group) {
+        chunkCount += 1;
+        rawBytes += reference.rawLengthBytes;
+        this.sealedBytes += reference.lengthBytes;
+      }
+      this.#chunkCount += group.length;
+      this.#rawBytes += group.reduce((sum, reference) => sum + reference.rawLengthBytes, 0);
+      this.#report(relation);
+    }
+    return { chunkCount, rawBytes };
+  }
+
+  /** Neighbours in one request; if anything is wrong, one by one, so that the damage has its exact place. */
+  async #checkGroup(group: readonly ChunkReference[], relation: string | null): Promise<void> {
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
+    try {
+      for await (const chunk of this.#restorePoint.readChunks(group, signal)) await this.#restorePoint.decodeChunk(chunk);
+      if (group.every(({ pack }) => this.#packNames.has(pack))) return;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+    for (const reference of group) await this.#checkOne(reference, relation);
+  }
+
+  async #checkOne(reference: ChunkReference, relation: string | null): Promise<void> {
+    const { itemNumber, pack } = reference;
+    try {
+      if (!this.#packNames.has(pack)) throw corrupt(packObjectName(pack), "the manifest does not name it");
+      await this.#restorePoint.loadChunk(reference, this.#options.signal);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const isMissing = isOperatingError(error, "not_found");
+      this.#add({ pack, itemNumber: isMissing ? null : itemNumber, relation, reason: messageOf(error) });
+    }
+  }
+
+  /** Size, header, contents and trailer of a pack. */
+  async #checkPack([pack, sizeBytes]: PackRecord): Promise<void> {
+    const { storage } = this.#context;
+    const { signal } = this.#options;
+    const name = packObjectName(pack);
+    try {
+      const found = await storage.head(name, signal);
+      if (found === null) throw corrupt(name, "it is missing");
+      if (found.sizeBytes !== sizeBytes) throw corrupt(name, `it has ${found.sizeBytes} bytes, not ${sizeBytes}`);
+      if (sizeBytes < HEADER_BYTES + TAG_BYTES + TRAILER_BYTES) throw corrupt(name, "it is too short");
+      const cipher = await this.#restorePoint.chunks.packCipher(pack, signal);
+      const ending = { offset: sizeBytes - TRAILER_BYTES, lengthBytes: TRAILER_BYTES };
+      const { lengthBytes } = readTrailer(name, await storage.read(name, ending, signal));
+      const tailBytes = lengthBytes + TRAILER_BYTES;
+      if (tailBytes > sizeBytes - HEADER_BYTES) throw corrupt(name, "its contents are longer than itself");
+      const tail = await storage.read(name, { offset: sizeBytes - tailBytes, lengthBytes: tailBytes }, signal);
+      openContents(cipher, name, { tail, sizeBytes });
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#add({ pack, itemNumber: null, relation: null, reason: messageOf(error) });
+    }
+  }
+
+  #add(damage: Damage): void {
+    const isCrowded = this.#damage.size >= DAMAGE_ITEMS_MAX;
+    const itemNumber = isCrowded ? null : damage.itemNumber;
+    const key = `${damage.pack}#${itemNumber}`;
+    if (!this.#damage.has(key)) this.#damage.set(key, { ...damage, itemNumber });
+  }
+
+  #report(relation: string | null): void {
+    const { largeObjects, relations, totals } = this.#restorePoint.manifest;
+    this.#options.onProgress?.({
+      chunkCount: this.#chunkCount,
+      chunkTotal: [...relations, ...largeObjects].reduce((sum, record) => sum + record.chunkCount, 0),
+      sealedBytes: this.sealedBytes,
+      sealedTotalBytes: totals.sealedBytes,
+      relation,
+    });
+  }
+}
