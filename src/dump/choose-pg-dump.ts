@@ -2,7 +2,7 @@
 // own major comes first: installed, then bundled; then the nearest newer one, with a warning that says what it means.
 
 import { OperatingError } from "../base/errors.ts";
-import type { ServerVersion } from "../postgres/index.ts";
+import { formatVersion, type ServerVersion } from "../postgres/index.ts";
 import type { InstalledPgDump } from "./installed/find.ts";
 
 /** A pg_dump compiled to WebAssembly that comes with Cairn. */
@@ -27,7 +27,7 @@ export interface PgDumpChoice {
  */
 export function choosePgDump(server: ServerVersion, available: readonly AvailablePgDump[]): PgDumpChoice {
   if (server.major < SERVER_MAJOR_MIN) {
-    throw new OperatingError("server_version_unsupported", `server version ${server.text} is not supported`, {
+    throw new OperatingError("server_version_unsupported", `server version ${formatVersion(server)} is not supported`, {
       detail: `Cairn backs up PostgreSQL ${SERVER_MAJOR_MIN} and later.`,
       hint: "Use the server's own pg_dump for this last backup, and upgrade the server.",
     });
@@ -55,7 +55,7 @@ function installCommand(major: number): string {
 
 function newerWarning(server: ServerVersion, pgDump: AvailablePgDump): PgDumpChoice["warning"] {
   return {
-    message: `pg_dump ${pgDump.version.text} reads a server of version ${server.text}`,
+    message: `pg_dump ${formatVersion(pgDump.version)} reads a server of version ${formatVersion(server)}`,
     hint:
       `What it writes is meant for PostgreSQL ${pgDump.version.major} and later; a restore into PostgreSQL ` +
       `${server.major} is adapted where that is exact. For an archive of the server's own version: ` +
@@ -65,8 +65,8 @@ function newerWarning(server: ServerVersion, pgDump: AvailablePgDump): PgDumpCho
 
 function noPgDump(server: ServerVersion, available: readonly AvailablePgDump[]): OperatingError {
   const found = available.map((pgDump) => (pgDump.kind === "installed" ? pgDump.path : "bundled"));
-  const versions = available.map((pgDump, index) => `${pgDump.version.text} (${found[index]})`).join(", ");
-  return new OperatingError("pg_dump_missing", `no pg_dump for a server of version ${server.text}`, {
+  const versions = available.map((pgDump, index) => `${formatVersion(pgDump.version)} (${found[index]})`).join(", ");
+  return new OperatingError("pg_dump_missing", `no pg_dump for a server of version ${formatVersion(server)}`, {
     detail: versions === "" ? "None was found." : `Found: ${versions}.`,
     hint: `Install it: ${installCommand(server.major)}; or name one with --pg-dump PATH.`,
   });

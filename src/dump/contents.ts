@@ -1,11 +1,11 @@
 // Has pg_dump write the table of contents through a relay, and keeps its session, transaction and locks: the holder.
 
 import type { Toc } from "../archive/index.ts";
-import { readLargeObjectOids, readToc } from "../archive/index.ts";
+import { memorySource, readLargeObjectOids, readToc } from "../archive/index.ts";
 import { assert } from "../base/assert.ts";
 import { OperatingError, type ErrorCode } from "../base/errors.ts";
 import type { ConnectionSettings, Session } from "../postgres/index.ts";
-import { connectAuthenticated, quoteLiteral, Session as WireSession } from "../postgres/index.ts";
+import { connectAuthenticated, formatVersion } from "../postgres/index.ts";
 import { runBundledPgDump } from "./bundled/index.ts";
 import type { AvailablePgDump } from "./choose-pg-dump.ts";
 import { runInstalledPgDump } from "./installed/host.ts";
@@ -14,11 +14,14 @@ import { Relay } from "./relay.ts";
 
 export interface ContentsOptions {
   readonly settings: ConnectionSettings;
+  readonly serverEncoding: string;
   readonly pgDump: AvailablePgDump;
   /** Selection flags for pg_dump. */
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
+  /** Called when the holder's connection is lost after the run of pg_dump. */
+  onHolderLost(error: OperatingError): void;
 }
 
 /** What pg_dump wrote, and its session. */
@@ -44,15 +47,17 @@ export async function fetchContents(options: ContentsOptions): Promise<Contents>
   try {
     const run = await runPgDump(options, relay);
     if (run.exitCode !== 0) throw pgDumpFailure(run, options.pgDump);
-    const { toc, dataStartOffset } = await readToc(run.archive);
-    const largeObjectOids = await readLargeObjectOids(run.archive, toc);
+    const source = memorySource(run.archive);
+    const known = await readToc(source, { signal: options.signal });
+    const { toc } = known;
+    const largeObjectOids = await readLargeObjectOids(source, known, options.signal);
     return {
-      headAndToc: run.archive.subarray(0, dataStartOffset),
+      headAndToc: run.archive.slice(0, known.dataStartOffset),
       toc,
       largeObjectOids,
       copyStatements: matchStatements(toc, relay.record.copyStatements),
       settings: relay.record.settings,
-      holder: relay.release(),
+      holder: relay.release((error) => options.onHolderLost(error)),
       pgDumpMessages: run.stderr.trim(),
     };
   } catch (error) {
@@ -63,12 +68,8 @@ export async function fetchContents(options: ContentsOptions): Promise<Contents>
 
 /** pg_dump without --encoding uses the database's own encoding: bytes must come as they are stored. */
 async function openRelay(options: ContentsOptions): Promise<Relay> {
-  const connection = await connectAuthenticated(options.settings, { signal: options.signal, applicationName: "cairn" });
-  const encoding = connection.parameters.get("server_encoding");
-  assert(encoding !== undefined, "the server reports its encoding");
-  const session = new WireSession(connection);
-  await session.query(`SET client_encoding TO ${quoteLiteral(encoding)}`);
-  return new Relay(session.release());
+  const settings = { ...options.settings, clientEncoding: options.serverEncoding };
+  return new Relay(await connectAuthenticated(settings, { signal: options.signal, applicationName: "cairn" }));
 }
 
 async function runPgDump(options: ContentsOptions, relay: Relay): Promise<PgDumpRun> {
@@ -127,6 +128,6 @@ function pgDumpFailure(run: PgDumpRun, pgDump: AvailablePgDump): OperatingError 
   const known = FAILURES.find(({ pattern }) => pattern.test(run.stderr));
   return new OperatingError(known?.code ?? "pg_dump_failed", errorLine.replace(/^.*?pg_dump: (error: )?/, "pg_dump failed: "), {
     detail: lines.length > 1 ? lines.slice(0, 20).join("\n") : undefined,
-    hint: known?.hint ?? `The program was pg_dump ${pgDump.version.text}.`,
+    hint: known?.hint ?? `The program was pg_dump ${formatVersion(pgDump.version)}.`,
   });
 }

@@ -23,6 +23,8 @@ const HOLDER_PING_INTERVAL_MS = 30_000;
 export interface OpenDumpOptions {
   readonly settings: ConnectionSettings;
   readonly server: ServerVersion;
+  /** The database's encoding as the server reports it. */
+  readonly serverEncoding: string;
   readonly pgDump: AvailablePgDump;
   /** Selection flags for pg_dump. */
   readonly arguments: readonly string[];
@@ -47,23 +49,27 @@ export class Dump implements AsyncDisposable {
   readonly holder: Session;
   readonly #pinger: NodeJS.Timeout;
   #isPrepared = false;
+  #holderIsBusy = false;
 
-  constructor(contents: Contents, tables: readonly TablePlan[], snapshot: SnapshotFacts) {
+  constructor(
+    contents: Contents,
+    examined: { readonly tables: readonly TablePlan[]; readonly snapshot: SnapshotFacts },
+    lost: AbortController,
+  ) {
     this.headAndToc = contents.headAndToc;
     this.toc = contents.toc;
-    this.tables = tables;
+    this.tables = examined.tables;
     this.largeObjectBuckets = planLargeObjects(contents.largeObjectOids);
-    this.snapshot = snapshot;
+    this.snapshot = examined.snapshot;
     this.settingStatements = contents.settings;
     this.pgDumpMessages = contents.pgDumpMessages;
     this.holder = contents.holder;
-    const lost = new AbortController();
     this.holderLost = lost.signal;
     this.#pinger = setInterval(() => {
+      if (this.#holderIsBusy) return;
       this.holder.query("SELECT 1").catch((error: unknown) => lost.abort(holderLostError(error)));
     }, HOLDER_PING_INTERVAL_MS);
     this.#pinger.unref();
-    this.holder.onLost((error) => lost.abort(holderLostError(error)));
   }
 
   /** Statements that put another session into the holder's snapshot with pg_dump's settings, then ours. */
@@ -76,11 +82,17 @@ export class Dump implements AsyncDisposable {
     ];
   }
 
-  /** Gives the holder the readers' settings, once, so that it reads the same text. */
-  async prepareHolderForReading(): Promise<void> {
-    if (this.#isPrepared) return;
-    this.#isPrepared = true;
-    for (const statement of READER_SETTINGS) await this.holder.query(statement);
+  /** Lets the holder read with the readers' settings, so that it gives the same text; one call at a time. */
+  async useHolder(read: (holder: Session) => Promise<void>): Promise<void> {
+    assert(!this.#holderIsBusy, "the holder does one thing at a time");
+    this.#holderIsBusy = true;
+    try {
+      if (!this.#isPrepared) for (const statement of READER_SETTINGS) await this.holder.query(statement);
+      this.#isPrepared = true;
+      await read(this.holder);
+    } finally {
+      this.#holderIsBusy = false;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -104,10 +116,12 @@ const READER_SETTINGS = [
 /** Opens a dump. Throws what pg_dump and the server say, and "source_unstable" when tables keep being rewritten. */
 export async function openDump(options: OpenDumpOptions): Promise<Dump> {
   for (let attempt = 1; ; attempt += 1) {
-    const contents = await fetchContents(options);
+    const lost = new AbortController();
+    const onHolderLost = (error: OperatingError): void => lost.abort(holderLostError(error));
+    const contents = await fetchContents({ ...options, onHolderLost });
     try {
       const result = await examine(contents, options);
-      if (result.changed.length === 0) return new Dump(contents, result.tables, result.snapshot);
+      if (result.changed.length === 0) return new Dump(contents, result, lost);
       const names = result.changed.slice(0, 5).map(({ namespace, name }) => `"${namespace}"."${name}"`).join(", ");
       if (attempt === SNAPSHOT_ATTEMPT_COUNT_MAX) throw unstable(names);
       options.onNotice?.(`rewritten between snapshot and lock: ${names}; taking a new snapshot`);

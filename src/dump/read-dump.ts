@@ -59,7 +59,6 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
 /** The holder has pg_dump's lock on the table already, so nobody's queued lock stands in its way. */
 async function readOnHolder(dump: Dump, task: PlannedTask, options: ReadDumpOptions): Promise<void> {
   assert(task.kind === "table", "only tables are locked");
-  await dump.prepareHolderForReading();
   const known = new KnownIds(task.knownIds);
   const ready: ReadChunk[] = [];
   let rowCount = 0;
@@ -71,10 +70,12 @@ async function readOnHolder(dump: Dump, task: PlannedTask, options: ReadDumpOpti
     for (const chunk of ready.splice(0)) await options.sink.tableChunk(task.table, task.segmentIndex, chunk);
   };
   const { statement } = task.table.segments[task.segmentIndex]!;
-  for await (const bytes of dump.holder.copyOut(Buffer.from(statement, "latin1"), { signal: options.signal })) {
-    cutter.push(bytes);
-    await deliver();
-  }
+  await dump.useHolder(async (holder) => {
+    for await (const bytes of holder.copyOut(Buffer.from(statement, "latin1"), { signal: options.signal })) {
+      cutter.push(bytes);
+      await deliver();
+    }
+  });
   cutter.finish();
   await deliver();
   await options.sink.segmentDone(task.table, task.segmentIndex, rowCount);

@@ -30,6 +30,7 @@ export interface ReaderSessionEvents {
 class DirectSocket {
   readonly socket: Socket;
   #read: ((lengthBytes: number) => boolean) | null = null;
+  #readStart: ((bytes: Uint8Array) => void) | null = null;
   #reserve: () => Uint8Array;
   readonly #startBuffer = Buffer.allocUnsafeSlow(16 * 1024);
 
@@ -37,19 +38,29 @@ class DirectSocket {
     this.#reserve = () => this.#startBuffer;
     const onread = {
       buffer: (): Uint8Array => this.#reserve(),
-      callback: (lengthBytes: number): boolean => {
-        if (this.#read !== null) return this.#read(lengthBytes);
-        this.socket.emit("data", Buffer.from(this.#startBuffer.subarray(0, lengthBytes)));
+      callback: (lengthBytes: number, buffer: Uint8Array): boolean => {
+        if (buffer !== this.#startBuffer) return this.#read!(lengthBytes);
+        const bytes = Buffer.from(this.#startBuffer.subarray(0, lengthBytes));
+        if (this.#readStart === null) this.socket.emit("data", bytes);
+        else this.#readStart(bytes);
         return true;
       },
     };
     this.socket = new Socket({ onread } as ConstructorParameters<typeof Socket>[0]);
   }
 
-  /** From now on bytes go where `reserve` says and `read` is told; it returns false to pause. */
-  divert(reserve: () => Uint8Array, read: (lengthBytes: number) => boolean): void {
-    this.#reserve = reserve;
-    this.#read = read;
+  /**
+   * From now on bytes go where `reserve` says and `read` is told; it returns false to pause. The first read was asked
+   * for before: its bytes go to `readStart`.
+   */
+  divert(to: {
+    reserve: () => Uint8Array;
+    read: (lengthBytes: number) => boolean;
+    readStart: (bytes: Uint8Array) => void;
+  }): void {
+    this.#reserve = to.reserve;
+    this.#read = to.read;
+    this.#readStart = to.readStart;
   }
 }
 
@@ -138,19 +149,20 @@ export class ReaderSession {
     if (direct === null) {
       socket.on("data", (bytes: Buffer) => this.#feed(bytes));
     } else {
-      direct.divert(
-        () => this.#assembler.reserve(),
-        (lengthBytes) => {
+      direct.divert({
+        reserve: () => this.#assembler.reserve(),
+        read: (lengthBytes) => {
           this.#assembler.advance(lengthBytes);
           return !this.#paused;
         },
-      );
+        readStart: (bytes) => this.#feed(bytes),
+      });
     }
     socket.resume();
   }
 
-  #feed(bytes: Buffer): void {
-    let rest: Uint8Array = bytes;
+  #feed(bytes: Uint8Array): void {
+    let rest = bytes;
     while (rest.length > 0) {
       const room = this.#assembler.reserve();
       const taken = Math.min(room.length, rest.length);

@@ -9,6 +9,7 @@ import { OperatingError } from "../base/errors.ts";
 import type { AuthenticatedConnection } from "../postgres/index.ts";
 import { BACKEND, encodeMessage, FRONTEND, Session } from "../postgres/index.ts";
 import { answerLargeObjectCall } from "./large-object-stub.ts";
+import { withoutVersionOption } from "./version-option.ts";
 
 /** A frontend message of pg_dump is mostly a catalog query; this bounds what a broken one may claim. */
 export const RELAY_MESSAGE_SIZE_BYTES_MAX = 64 * 1024 * 1024;
@@ -107,16 +108,16 @@ export class Relay {
     }
     await new Promise<void>((done, fail) => {
       this.#exchange = { tracker: new AnswerTracker(), onBytes, done, fail };
-      this.#connection.socket.write(message);
+      this.#connection.socket.write(withoutVersionOption(message));
     });
   }
 
   /** Ends the relaying; the session, with pg_dump's transaction still open, is the caller's from now on. */
-  release(): Session {
+  release(onLost: (error: OperatingError) => void): Session {
     assert(this.#exchange === null && !this.#released, "the relay is idle when it is released");
     if (this.#failure !== null) throw this.#failure;
     this.#detach();
-    return new Session(this.#connection);
+    return new Session(this.#connection, { onLost });
   }
 
   /** Ends the session with the server. */

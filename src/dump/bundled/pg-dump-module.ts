@@ -3,7 +3,7 @@
 // The package offers one function that forces `--inserts` and keeps the dump in a memory file system. It is called as
 // it is, but when it instantiates the module, three things are put in: `main` gets our argument vector, the socket's
 // read and write go to our functions (its own hook, `set_rw_cbs`), and what is written to standard output and standard
-// error is taken at the `fd_write` import. Works only in a thread of its own: it changes the global WebAssembly.
+// error is taken at the `fd_write` import (`fd_seek` says that it is a pipe). Works only in a thread of its own: it changes the global WebAssembly.
 // Limits: one run per thread; standard output and standard error only, no files.
 // Source: WASI preview 1, fd_write; WebAssembly core specification, "Binary Format".
 
@@ -23,6 +23,9 @@ export interface PgDumpStreams {
 
 /** The only function of the package, as far as it is used. */
 export type PackagePgDump = (options: { pg: unknown; args: string[] }) => Promise<unknown>;
+
+/** WASI's errno "spipe". */
+const ERROR_IS_PIPE = 70;
 
 type WasmFunction = (...parameters: number[]) => number;
 
@@ -166,7 +169,10 @@ function catchOutput(imports: WasmImports, streams: PgDumpStreams): Record<strin
     view.setUint32(writtenAddress, written, true);
     return 0;
   };
-  return { ...original, fd_write: write };
+  // A pipe cannot be rewound: pg_dump then leaves its table of contents as it wrote it first.
+  const seek: WasmFunction = (descriptor, ...rest) =>
+    descriptor === STDOUT ? ERROR_IS_PIPE : original["fd_seek"]!(descriptor, ...rest);
+  return { ...original, fd_write: write, fd_seek: seek };
 }
 
 function exportNamed(instance: WasmInstance, names: readonly string[]): WasmFunction {

@@ -77,9 +77,9 @@ function programEnvironment(options: InstalledRunOptions, folder: string): Recor
     PGPORT: "5432",
     PGDATABASE: options.databaseName,
     PGUSER: options.userName,
-    PGSERVICEFILE: "/dev/null",
+    PGSERVICEFILE: join(folder, "none"),
     PGSYSCONFDIR: folder,
-    PGPASSFILE: "/dev/null",
+    PGPASSFILE: join(folder, "none"),
   };
   for (const name of PASSED_ENVIRONMENT) {
     const value = options.environment[name];

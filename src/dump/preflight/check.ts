@@ -1,0 +1,68 @@
+// How a check runs: in a short read-only transaction of its own with its own time limits, so that nothing of it stays
+// behind in the session (which may be one that a pooler shares). A check that fails becomes a warning.
+
+import { isOperatingError, messageOf } from "../../base/errors.ts";
+import type { Session } from "../../postgres/index.ts";
+import type { Finding } from "./finding.ts";
+
+/** Longest that one statement of a check may run, and wait for a lock. */
+const STATEMENT_TIMEOUT_MS = 60_000;
+const LOCK_TIMEOUT_MS = 5_000;
+
+/** Rows as text. */
+export type Rows = readonly (readonly (string | null)[])[];
+
+/** Asks the server; every name that is not qualified is one of pg_catalog. */
+export type Ask = (sql: string) => Promise<Rows>;
+
+/** One check. */
+export interface Check {
+  /** Completes "could not check …". */
+  readonly subject: string;
+  run(ask: Ask): Promise<readonly Finding[]>;
+}
+
+/** Runs a check. Throws only when the session is lost or the signal is aborted. */
+export async function runCheck(session: Session, check: Check, signal?: AbortSignal): Promise<readonly Finding[]> {
+  try {
+    return await inTransaction(session, signal, (ask) => check.run(ask));
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!session.isConnected || !isOperatingError(error)) throw error;
+    return [uncheckedFinding(check.subject, error)];
+  }
+}
+
+/** Runs `work` in a read-only transaction with search_path pg_catalog; rolled back when it fails. */
+export async function inTransaction<T>(
+  session: Session,
+  signal: AbortSignal | undefined,
+  work: (ask: Ask) => Promise<T>,
+): Promise<T> {
+  const ask: Ask = async (sql) => (await session.query(sql, { signal })).rows;
+  await ask(`BEGIN TRANSACTION READ ONLY;
+    SET LOCAL search_path TO pg_catalog, pg_temp;
+    SET LOCAL statement_timeout TO ${STATEMENT_TIMEOUT_MS};
+    SET LOCAL lock_timeout TO ${LOCK_TIMEOUT_MS};
+    SET LOCAL standard_conforming_strings TO on;
+    SET LOCAL DateStyle TO ISO;
+    SET LOCAL TimeZone TO 'UTC'`);
+  try {
+    const result = await work(ask);
+    await session.query("COMMIT");
+    return result;
+  } catch (error) {
+    if (session.isConnected) await session.query("ROLLBACK").catch(() => {});
+    throw error;
+  }
+}
+
+/** The warning for a check that could not be made. */
+export function uncheckedFinding(subject: string, error: unknown): Finding {
+  return {
+    severity: "warning",
+    code: "unchecked",
+    message: `could not check ${subject}: ${messageOf(error)}`,
+    hint: isOperatingError(error) ? error.hint : undefined,
+  };
+}

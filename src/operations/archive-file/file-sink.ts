@@ -1,0 +1,163 @@
+// An archive file being written: under a temporary name beside the final one, 0600, renamed when durable. What is not
+// finished is removed. Writes are gathered into large ones; back-pressure is the promise of write().
+
+import { constants } from "node:fs";
+import { open, rename, rm, stat, statfs, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { randomBytes } from "node:crypto";
+
+import type { ArchiveSink } from "../../archive/index.ts";
+import { assert } from "../../base/assert.ts";
+import { OperatingError } from "../../base/errors.ts";
+import { formatSize, MIB } from "../../base/units.ts";
+
+const GATHER_SIZE_BYTES = 4 * MIB;
+const FILE_MODE = 0o600;
+
+export interface FileTarget {
+  readonly file: string;
+  readonly overwrite: boolean;
+}
+
+/** Checks before anything long: the folder is there, the file is not (or may be replaced). Returns the absolute path. */
+export async function checkFileTarget(target: FileTarget): Promise<string> {
+  if (target.file === "") throw new OperatingError("usage", "no file was named");
+  const path = resolve(target.file);
+  const folder = await stat(dirname(path)).catch(() => null);
+  if (folder === null || !folder.isDirectory()) {
+    throw new OperatingError("usage", `folder "${dirname(path)}" does not exist`);
+  }
+  const existing = await stat(path).catch(() => null);
+  if (existing?.isDirectory() === true) throw new OperatingError("usage", `"${path}" is a folder`);
+  if (existing !== null && !target.overwrite) {
+    throw new OperatingError("usage", `file "${path}" exists already`, {
+      hint: "Name another file, or say --overwrite: it is replaced only when the new one is whole.",
+    });
+  }
+  return path;
+}
+
+/** Throws "no_space" when the file system of the path has less free than needed. */
+export async function checkFreeSpace(path: string, neededBytes: number): Promise<void> {
+  const facts = await statfs(dirname(path));
+  const freeBytes = facts.bavail * facts.bsize;
+  if (freeBytes >= neededBytes) return;
+  throw new OperatingError("no_space", `not enough free space in "${dirname(path)}"`, {
+    detail: `${formatSize(freeBytes)} are free; up to ${formatSize(neededBytes)} may be needed.`,
+    hint: "Free some space, name a file elsewhere, or back up into a repository, which stores only what is new.",
+  });
+}
+
+/** A file under its temporary name. Disposing it without publish() removes it. */
+export class TemporaryFile implements ArchiveSink, AsyncDisposable {
+  readonly temporaryPath: string;
+  readonly #finalPath: string;
+  readonly #handle: FileHandle;
+  #gathered: Uint8Array[] = [];
+  #gatheredBytes = 0;
+  #position = 0;
+  #writing: Promise<void> = Promise.resolve();
+  #failure: unknown = null;
+  #published = false;
+
+  private constructor(temporaryPath: string, finalPath: string, handle: FileHandle) {
+    this.temporaryPath = temporaryPath;
+    this.#finalPath = finalPath;
+    this.#handle = handle;
+  }
+
+  static async create(finalPath: string): Promise<TemporaryFile> {
+    const name = `.${basename(finalPath)}.${randomBytes(6).toString("hex")}.partial`;
+    const path = join(dirname(finalPath), name);
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+    const handle = await open(path, flags, FILE_MODE).catch((error: unknown) => {
+      throw fileFailure("could not create", path, error);
+    });
+    return new TemporaryFile(path, finalPath, handle);
+  }
+
+  get handle(): FileHandle {
+    return this.#handle;
+  }
+
+  /** Takes the bytes, which may not change afterwards; one write of the system is under way at a time. */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    this.#gathered.push(bytes);
+    this.#gatheredBytes += bytes.length;
+    if (this.#gatheredBytes >= GATHER_SIZE_BYTES) await this.#flush();
+  }
+
+  async patch(offset: number, bytes: Uint8Array): Promise<void> {
+    await this.drain();
+    await this.#writeAll([bytes], offset);
+  }
+
+  /** Everything written so far is with the system. */
+  async drain(): Promise<void> {
+    await this.#flush();
+    await this.#writing;
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** Makes the bytes durable; they may be read back after this. */
+  async sync(): Promise<void> {
+    await this.drain();
+    await this.#handle.sync().catch((error: unknown) => {
+      throw fileFailure("could not make durable", this.temporaryPath, error);
+    });
+  }
+
+  /** Gives the file its final name, durably. */
+  async publish(): Promise<void> {
+    assert(this.#gatheredBytes === 0, "a file is synced before it is published");
+    await rename(this.temporaryPath, this.#finalPath);
+    this.#published = true;
+    await using folder = await open(dirname(this.#finalPath), "r");
+    await folder.sync();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writing.catch(() => {});
+    await this.#handle.close();
+    if (!this.#published) await rm(this.temporaryPath, { force: true });
+  }
+
+  async #flush(): Promise<void> {
+    const parts = this.#gathered;
+    const position = this.#position;
+    this.#gathered = [];
+    this.#position += this.#gatheredBytes;
+    this.#gatheredBytes = 0;
+    await this.#writing;
+    if (parts.length === 0) return;
+    this.#writing = this.#writeAll(parts, position).catch((error: unknown) => {
+      this.#failure ??= error;
+    });
+  }
+
+  async #writeAll(parts: readonly Uint8Array[], position: number): Promise<void> {
+    const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    let written = 0;
+    while (written < bytes.length) {
+      const result = await this.#handle
+        .write(bytes, written, bytes.length - written, position + written)
+        .catch((error: unknown) => {
+          throw fileFailure("could not write", this.temporaryPath, error);
+        });
+      written += result.bytesWritten;
+    }
+  }
+}
+
+function fileFailure(action: string, path: string, cause: unknown): OperatingError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new OperatingError("no_space", `${action} "${path}": no space left`, {
+      hint: "The unfinished file is removed. Free some space, or name a file elsewhere.",
+      cause,
+    });
+  }
+  const errorCode = code === "EACCES" || code === "EPERM" || code === "EROFS" ? "permission_denied" : "storage_failed";
+  return new OperatingError(errorCode, `${action} "${path}": ${message}`, { cause });
+}

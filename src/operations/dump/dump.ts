@@ -1,0 +1,146 @@
+// `cairn dump`: one stock archive in one file, read by several readers in one snapshot, read back before it gets its name.
+
+import { rename, writeFile } from "node:fs/promises";
+
+import { convertToc, CustomArchiveWriter, type ConvertedToc } from "../../archive/index.ts";
+import { formatVersion } from "../../postgres/index.ts";
+import { defaultJobs, openDump, readDump, toArguments, type Dump } from "../../dump/index.ts";
+import { planArchive, withPlannedHeader, type ArchivePlan } from "../archive-file/archive-plan.ts";
+import { checkFileTarget, checkFreeSpace, TemporaryFile } from "../archive-file/file-sink.ts";
+import { compareCounts, hashFile, readBackArchive, type ReadBackResult } from "../archive-file/read-back.ts";
+import { beginPhase, warn } from "../events.ts";
+import type { OperationContext } from "../operation.ts";
+import { ProgressReporter } from "../progress-reporter.ts";
+import { settleSource, type SettledSource } from "../source/settle-source.ts";
+import { OrderedArchiveSink } from "./ordered-sink.ts";
+import type { DumpReceipt, DumpSettings } from "./types.ts";
+
+/** COPY text of a chunk. */
+const CHUNK_SIZE_BYTES = 2 * 1024 * 1024;
+
+/** Writes one archive file with its receipt. Anything less leaves no file and throws. */
+export async function runDump(context: OperationContext, settings: DumpSettings): Promise<DumpReceipt> {
+  const startedAt = new Date();
+  const path = await checkFileTarget(settings);
+  beginPhase(context, "connect", "connecting to the source");
+  const source = await settleSource(context, settings);
+  await checkFreeSpace(path, source.databaseSizeBytes ?? 0);
+
+  beginPhase(context, "contents", `reading the catalog with pg_dump ${formatVersion(source.pgDump.version)}`);
+  await using dump = await openDump({
+    ...source,
+    arguments: toArguments(source.flags),
+    environment: context.environment,
+    signal: context.signal,
+    onNotice: (message) => warn(context, { message }),
+  });
+  const plan = planArchive(dump.toc, settings);
+  await using file = await TemporaryFile.create(path);
+  const sink = await writeArchive(context, { source, dump, plan, file, jobs: settings.jobs ?? defaultJobs() });
+
+  beginPhase(context, "read-back", "reading the archive back");
+  const readBackStartMs = performance.now();
+  const readBack = await readBackArchive(file.handle, context.signal);
+  compareCounts(namedCounts(sink), readBack);
+  const readBackMs = performance.now() - readBackStartMs;
+  const sha256 = await hashFile(file.handle, context.signal);
+  const { size: sizeBytes } = await file.handle.stat();
+  await file.publish();
+  const receipt = makeReceipt({ path, sizeBytes, sha256, plan, source, dump, sink, readBack, readBackMs, startedAt });
+  await writeReceipt(receipt);
+  return receipt;
+}
+
+interface Writing {
+  readonly source: SettledSource;
+  readonly dump: Dump;
+  readonly plan: ArchivePlan;
+  readonly file: TemporaryFile;
+  readonly jobs: number;
+}
+
+async function writeArchive(context: OperationContext, writing: Writing): Promise<OrderedArchiveSink> {
+  const { source, dump, plan, file, jobs } = writing;
+  const converted: ConvertedToc = convertToc(withPlannedHeader(dump.toc, plan), plan.version);
+  const writer = await CustomArchiveWriter.create(file, converted.toc);
+  const usesFrames = plan.algorithm !== "gzip";
+  const sink = new OrderedArchiveSink(writer, converted, dump, usesFrames);
+  beginPhase(context, "read", `reading ${dump.tables.length} tables with ${jobs} readers`);
+  const progress = new ProgressReporter(context, dump, () => sink);
+  await readDump(dump, {
+    settings: source.settings,
+    jobs,
+    signal: context.signal,
+    sink,
+    chunks: {
+      hashing: null,
+      chunkSizeBytes: CHUNK_SIZE_BYTES,
+      compression: { algorithm: plan.algorithm === "zstd" ? "zstd" : "none", level: plan.level },
+      sharesLargeObjectChunks: false,
+    },
+    onTaskStarted: (task, reader) => progress.taskStarted(task, reader),
+    onTaskDone: (task, reader) => progress.taskDone(task, reader),
+  });
+  await sink.finish();
+  await writer.finish();
+  await file.sync();
+  return sink;
+}
+
+function tableName(table: { readonly namespace: string; readonly name: string }): string {
+  return `${table.namespace}.${table.name}`;
+}
+
+function namedCounts(sink: OrderedArchiveSink): Map<number, { rowCount: number; name: string }> {
+  const counts = [...sink.tables.values()];
+  return new Map(counts.map(({ table, rowCount }) => [table.dumpId, { rowCount, name: tableName(table.relation) }]));
+}
+
+interface ReceiptFacts {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly plan: ArchivePlan;
+  readonly source: SettledSource;
+  readonly dump: Dump;
+  readonly sink: OrderedArchiveSink;
+  readonly readBack: ReadBackResult;
+  readonly readBackMs: number;
+  readonly startedAt: Date;
+}
+
+function makeReceipt(facts: ReceiptFacts): DumpReceipt {
+  const { plan, source, dump, sink, readBack } = facts;
+  const finishedAt = new Date();
+  const counts = [...sink.tables.values()];
+  return {
+    file: facts.path,
+    sizeBytes: facts.sizeBytes,
+    sha256: facts.sha256,
+    archiveVersion: plan.version,
+    compression: plan.compression,
+    readableBy: plan.readableBy,
+    source: source.description,
+    databaseName: source.settings.database,
+    serverVersion: source.serverVersionText,
+    pgDump: { version: formatVersion(source.pgDump.version), path: "path" in source.pgDump ? source.pgDump.path : null },
+    startedAt: facts.startedAt.toISOString(),
+    finishedAt: finishedAt.toISOString(),
+    snapshotTakenAt: dump.snapshot.takenAt,
+    durationMs: finishedAt.getTime() - facts.startedAt.getTime(),
+    entryCount: dump.toc.entries.length,
+    tables: counts.map(({ table, rowCount, rawBytes }) => ({ name: tableName(table.relation), rowCount, rawBytes })),
+    rowCount: readBack.rowCount,
+    rawBytes: readBack.rawBytes,
+    largeObjectCount: readBack.largeObjectCount,
+    readBack: { rowCount: readBack.rowCount, rawBytes: readBack.rawBytes, durationMs: Math.round(facts.readBackMs) },
+    warnings: [...source.warnings, ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages])],
+  };
+}
+
+async function writeReceipt(receipt: DumpReceipt): Promise<void> {
+  const path = `${receipt.file}.receipt.json`;
+  const temporary = `${path}.partial`;
+  await writeFile(temporary, `${JSON.stringify(receipt, null, 2)}\n`, { mode: 0o600, flush: true });
+  await rename(temporary, path);
+}

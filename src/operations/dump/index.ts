@@ -1,0 +1,4 @@
+// `cairn dump`.
+
+export { runDump } from "./dump.ts";
+export type { DumpReceipt, DumpSettings } from "./types.ts";

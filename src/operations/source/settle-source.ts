@@ -1,0 +1,79 @@
+// The first steps of everything that reads a source: connection settled, flags parsed, server asked for its version and
+// encoding, pg_dump chosen, preflight passed. Nothing long happens before this is done.
+
+import {
+  availablePgDumps,
+  checkFlagsKnown,
+  choosePgDump,
+  parseSelectionFlags,
+  type AvailablePgDump,
+  type SelectionFlag,
+} from "../../dump/index.ts";
+import { assert } from "../../base/assert.ts";
+import {
+  describeServer,
+  formatVersion,
+  openSession,
+  resolveConnection,
+  type ConnectionSettings,
+  type ServerVersion,
+} from "../../postgres/index.ts";
+import type { OperationContext } from "../operation.ts";
+import { warn } from "../events.ts";
+import { passPreflight } from "./preflight.ts";
+
+export interface SourceRequest {
+  readonly source: string | undefined;
+  readonly pgDump: string | null;
+  readonly selection: readonly string[];
+}
+
+/** A source that is ready to be read. */
+export interface SettledSource {
+  readonly settings: ConnectionSettings;
+  /** For receipts: database@host:port, no secrets. */
+  readonly description: string;
+  readonly server: ServerVersion;
+  /** The server's own words, e.g. "18.6 (Debian 18.6-3)". */
+  readonly serverVersionText: string;
+  readonly serverEncoding: string;
+  readonly pgDump: AvailablePgDump;
+  readonly flags: readonly SelectionFlag[];
+  /** Size of the whole database, an upper bound for what is read; null when it may not be asked. */
+  readonly databaseSizeBytes: number | null;
+  readonly warnings: readonly string[];
+}
+
+/** Settles a source. Throws "usage", "connection_failed", "pg_dump_missing", "preflight_failed" and their kin. */
+export async function settleSource(context: OperationContext, request: SourceRequest): Promise<SettledSource> {
+  const flags = parseSelectionFlags(request.selection);
+  const { environment, homeDirectory, userName, signal } = context;
+  const settings = await resolveConnection({ source: request.source, environment, homeDirectory, userName });
+  const warnings: string[] = [];
+  for (const message of settings.warnings) warnings.push(warn(context, { message }));
+  await using session = await openSession(settings, { signal, applicationName: "cairn" });
+  const server = session.serverVersion;
+  const choice = choosePgDump(server, await availablePgDumps(request.pgDump, environment));
+  checkFlagsKnown(flags, choice.pgDump.version.major);
+  if (choice.warning !== null) warnings.push(warn(context, choice.warning));
+  warnings.push(...(await passPreflight(context, session, { server, pgDump: choice.pgDump, flags })));
+  const { parameters } = session.connection;
+  const serverEncoding = parameters.get("server_encoding");
+  assert(serverEncoding !== undefined, "the server reports its encoding");
+  return {
+    settings,
+    description: `${settings.database}@${describeServer(settings)}`,
+    server,
+    serverVersionText: parameters.get("server_version") ?? formatVersion(server),
+    serverEncoding,
+    pgDump: choice.pgDump,
+    flags,
+    databaseSizeBytes: await databaseSize(session),
+    warnings,
+  };
+}
+
+async function databaseSize(session: Awaited<ReturnType<typeof openSession>>): Promise<number | null> {
+  const { rows } = await session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())");
+  return rows[0]?.[0] === null ? null : Number(rows[0]?.[0]);
+}
