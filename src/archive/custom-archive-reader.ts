@@ -103,11 +103,7 @@ export class CustomArchiveReader implements ArchiveContents {
   }
 
   /** A cursor behind the header of the entry's block. */
-  async #openBlock(
-    entry: TocEntry,
-    kind: BlockHeader["kind"],
-    signal: AbortSignal | undefined,
-  ): Promise<BlockCursor> {
+  async #openBlock(entry: TocEntry, kind: BlockHeader["kind"], signal: AbortSignal | undefined): Promise<BlockCursor> {
     assert(entry.hadDumper, `entry ${entry.dumpId} has no data`);
     const cursor = this.#cursorAt(await this.#blockOffset(entry, signal), signal);
     const header = await cursor.readBlockHeader();
@@ -143,7 +139,12 @@ export class CustomArchiveReader implements ArchiveContents {
   async #findBlocks(signal: AbortSignal | undefined): Promise<ReadonlyMap<number, number>> {
     const offsets = new Map<number, number>();
     const cursor = this.#cursorAt(this.dataStartOffset, signal);
-    for (let header = await cursor.readBlockHeader(); header !== null; header = await cursor.readBlockHeader()) {
+    // Nothing of interest follows the last block: a pg_dump that takes its pipe for a file writes its table of contents
+    // there again.
+    const blockCount = this.toc.entries.filter(({ hadDumper }) => hadDumper).length;
+    while (offsets.size < blockCount) {
+      const header = await cursor.readBlockHeader();
+      if (header === null) break;
       if (offsets.has(header.dumpId)) {
         throw invalidArchive(header.offset, "dump id of block", `${header.dumpId} has two blocks`);
       }
