@@ -85,7 +85,7 @@ async function* decodeZstd(runs: AsyncIterable<Buffer>, field: string): AsyncGen
 /** The rest of a frame whose first part was taken; leaves `parts` at the next frame. */
 async function* frameBytes(first: FramePart, parts: AsyncIterator<FramePart>): AsyncGenerator<Buffer, void, void> {
   yield first.bytes;
-  for (let isLast = first.isLast; !isLast; ) {
+  for (let isLast = first.isLast; !isLast;) {
     const next = await parts.next();
     if (next.done === true) return;
     isLast = next.value.isLast;
@@ -127,12 +127,12 @@ async function* transformed(
   transform: Transform,
   field: string,
 ): AsyncGenerator<Buffer, void, void> {
-  let inputError: unknown;
+  let inputFailure: { error: unknown } | null = null;
   async function* watched(): AsyncGenerator<Buffer, void, void> {
     try {
       yield* input;
     } catch (error) {
-      inputError = error;
+      inputFailure = { error };
       throw error;
     }
   }
@@ -142,7 +142,8 @@ async function* transformed(
   try {
     for await (const bytes of transform) yield bytes;
   } catch (error) {
-    if (inputError !== undefined) throw inputError;
+    const failure = inputFailure as { error: unknown } | null;
+    if (failure !== null) throw failure.error;
     if (isOperatingError(error)) throw error;
     throw corruptData(field, messageOf(error), error);
   }

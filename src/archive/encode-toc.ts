@@ -21,10 +21,7 @@ export interface EncodedToc {
  * Encodes head and table of contents. `offsets`: "as-read" repeats what `layout` says; "not-set" writes each entry
  * with data as pg_dump does before the data is written.
  */
-export function encodeHeadAndToc(
-  toc: Toc,
-  options: { readonly offsets?: "as-read" | "not-set" } = {},
-): EncodedToc {
+export function encodeHeadAndToc(toc: Toc, options: { readonly offsets?: "as-read" | "not-set" } = {}): EncodedToc {
   const { header, textEncoding, entries } = toc;
   const writer = new ByteWriter(header.intSizeBytes, header.offsetSizeBytes, 1024 + entries.length * 512);
   writeHead(writer, header, textEncoding);

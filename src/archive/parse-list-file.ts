@@ -18,7 +18,10 @@ export interface ListFile {
  */
 export function parseListFile(text: string, dumpIdMax = DUMP_ID_MAX): ListFile {
   if (text.length > LIST_FILE_LENGTH_MAX) {
-    throw new OperatingError("usage", `could not read the list file: it is longer than ${LIST_FILE_LENGTH_MAX} characters`);
+    throw new OperatingError(
+      "usage",
+      `could not read the list file: it is longer than ${LIST_FILE_LENGTH_MAX} characters`,
+    );
   }
   const dumpIds = new Set<number>();
   const ignoredLines: { lineNumber: number; text: string }[] = [];

@@ -58,7 +58,9 @@ describe("ByteWriter and ByteReader", () => {
 
 describe("ByteReader", () => {
   test("names offset and field of a bad sign byte", () => {
-    expect(() => reader(Buffer.from([7, 0, 0, 0, 0])).readInt("dump id")).toThrow(/dump id at offset 100: sign byte is 7/);
+    expect(() => reader(Buffer.from([7, 0, 0, 0, 0])).readInt("dump id")).toThrow(
+      /dump id at offset 100: sign byte is 7/,
+    );
   });
 
   test("refuses a string longer than what can follow, before reading it", () => {

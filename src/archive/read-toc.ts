@@ -176,8 +176,16 @@ function parseHead(reader: ByteReader): ArchiveHeader {
   const serverVersion = requiredString(reader, "server version");
   const pgDumpVersion = requiredString(reader, "pg_dump version");
   return {
-    ...{ version, format: "custom", intSizeBytes, offsetSizeBytes, compression, compressionLevel },
-    ...{ createdAt, databaseName, serverVersion, pgDumpVersion },
+    version,
+    format: "custom",
+    intSizeBytes,
+    offsetSizeBytes,
+    compression,
+    compressionLevel,
+    createdAt,
+    databaseName,
+    serverVersion,
+    pgDumpVersion,
   };
 
   function readByte(field: string): number {
@@ -203,7 +211,8 @@ function parseCompression(reader: ByteReader, minor: number): Compression {
   const offset = reader.offset;
   const code = reader.readByte("compression algorithm");
   const compression = COMPRESSION_ALGORITHMS[code];
-  if (compression === undefined) throw unsupportedArchive(`compression algorithm ${code} at offset ${offset} is not known`);
+  if (compression === undefined)
+    throw unsupportedArchive(`compression algorithm ${code} at offset ${offset} is not known`);
   return { compression, compressionLevel: -1 };
 }
 
@@ -250,11 +259,10 @@ function parseEntry(reader: ByteReader, minor: number, sourceSizeBytes: number):
     throw invalidArchive(reader.offset, "data offset", `data flag is ${hadDumper} but state is ${dataState}`);
   }
   const layout: EntryLayout = { emptyFields, withOids, dataState, dataOffset };
-  return {
-    ...{ dumpId, hadDumper, catalogId, tag, description, section, definition, dropStatement, copyStatement },
-    ...{ namespace, tablespace, tableAccessMethod, owner, dependencies, layout },
-    relationKind: relationKindCode === 0 ? "" : String.fromCharCode(relationKindCode),
-  };
+  const relationKind = relationKindCode === 0 ? "" : String.fromCharCode(relationKindCode);
+  const texts = { tag, description, definition, dropStatement, copyStatement, owner };
+  const places = { section, namespace, tablespace, tableAccessMethod, relationKind };
+  return { dumpId, hadDumper, catalogId, ...texts, ...places, dependencies, layout };
 
   function remaining(): number {
     return Math.max(sourceSizeBytes - reader.offset, 0);

@@ -88,7 +88,7 @@ export async function copyArchive(reader: CustomArchiveReader, variant: Variant)
   const toc: Toc = { ...converted, header: { ...converted.header, compression: variant.compression } };
   const sink = memorySink(variant.canPatch);
   const writer = await CustomArchiveWriter.create(sink, toc);
-  for (const entry of [...writer.waitingEntries]) {
+  for (const entry of writer.waitingEntries.slice()) {
     const ids = mapping.get(entry.dumpId) ?? [];
     const sources = ids.map((id) => reader.toc.entries.find((candidate) => candidate.dumpId === id));
     await copyData(reader, writer, entry, sources);

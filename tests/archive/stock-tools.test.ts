@@ -3,7 +3,16 @@
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { createReadStream, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  createReadStream,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -14,7 +23,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import {
   CustomArchiveReader,
-  convertToc,
   encodeHeadAndToc,
   formatTocList,
   memorySource,
@@ -66,7 +74,11 @@ async function loadChinook(database: TestDatabase, path: string): Promise<void> 
     for await (const chunk of chunks) parts.push(chunk);
   });
   // The script makes a database of its own; its rows belong in this one.
-  await database.psql(Buffer.concat(parts).toString("utf8").replaceAll(/^(DROP|CREATE) DATABASE.*$|^\\c .*$/gm, ""));
+  await database.psql(
+    Buffer.concat(parts)
+      .toString("utf8")
+      .replaceAll(/^(DROP|CREATE) DATABASE.*$|^\\c .*$/gm, ""),
+  );
 }
 
 describe.each(MAJORS)("an archive of torture.sql by pg_dump %i", (major) => {
@@ -101,20 +113,22 @@ describe.each(MAJORS)("an archive of torture.sql by pg_dump %i", (major) => {
   });
 
   test("tableData() gives the rows that COPY gives", async () => {
-    let comparedCount = 0;
+    const plain = new Set((await database.psql("SELECT oid FROM pg_class WHERE relkind = 'r'")).split("\n"));
+    const commands: string[] = [];
+    const expected: string[] = [];
     for (const entry of reader.toc.entries.filter(({ description }) => description === "TABLE DATA")) {
-      const table = /^COPY (.*) FROM stdin;\n$/s.exec(entry.copyStatement)?.[1];
       const name = `${quoteIdentifier(entry.namespace ?? "")}.${quoteIdentifier(entry.tag)}`;
-      const columns = table && /\(.*\)$/s.exec(table)?.[0];
-      if (columns === undefined || /[\r\n\\]/.test(name + columns)) continue;
-      const isForeign = await database.psql(`SELECT relkind = 'f' FROM pg_class WHERE oid = ${entry.catalogId.oid}`);
-      if (isForeign === "t") continue;
-      const settings = "SET intervalstyle = postgres; SET extra_float_digits = 3; SET datestyle = ISO;";
-      const rows = await database.psql(`${settings} COPY ${name} ${columns === "()" ? "" : columns} TO STDOUT`);
-      expect((await rowsOf(reader, entry)).replace(/\n$/, ""), name).toBe(rows);
-      comparedCount += 1;
+      const columns = /^COPY .*?( \(.*\)|) FROM stdin;\n$/s.exec(entry.copyStatement)?.[1] ?? "";
+      // psql's own commands cannot stand in names; of an extension's tables only the user's rows are dumped.
+      const isOdd = /[\r\n\\]/.test(name + columns) || name.startsWith('"torture_ext"');
+      if (isOdd || !plain.has(String(entry.catalogId.oid))) continue;
+      commands.push(`\\echo == ${name}\nCOPY ${name}${columns === " ()" ? "" : columns} TO STDOUT;\n`);
+      expected.push(`== ${name}\n${await rowsOf(reader, entry)}`);
     }
-    expect(comparedCount).toBeGreaterThan(100);
+    expect(expected.length).toBeGreaterThan(100);
+    const settings = "SET intervalstyle = postgres; SET extra_float_digits = 3; SET datestyle = ISO;\n";
+    const copied = await database.psql(settings + commands.join(""));
+    expect(expected.join("").replace(/\n$/, "").split("\n")).toEqual(copied.split("\n"));
   });
 
   test("largeObjects() gives what lo_get gives", async () => {
@@ -141,17 +155,28 @@ describe.each(MAJORS)("an archive of torture.sql by pg_dump %i", (major) => {
     }
   });
 
-  test.skipIf(major === 15)("converted to 1.14 gives pg_restore 15 the same large objects, ACLs and comments", async () => {
-    const copy = join(folder, `down-${major}.dump`);
-    writeFileSync(copy, await copyArchive(reader, { version: "1.14", compression: "gzip", canPatch: true }));
-    const wanted = /^(COMMENT ON LARGE OBJECT|ALTER LARGE OBJECT|GRANT|REVOKE|SELECT pg_catalog\.lo)/;
-    const sorted = (text: string): string[] => text.split("\n").filter((line) => wanted.test(line)).toSorted();
-    expect(sorted(await printed(15, copy))).toEqual(sorted(await printed(17, file)));
-  });
+  test.skipIf(major === 15)(
+    "converted to 1.14 gives pg_restore 15 the same large objects, ACLs and comments",
+    async () => {
+      const copy = join(folder, `down-${major}.dump`);
+      writeFileSync(copy, await copyArchive(reader, { version: "1.14", compression: "gzip", canPatch: true }));
+      const wanted = /^(COMMENT ON LARGE OBJECT|ALTER LARGE OBJECT|GRANT|REVOKE|SELECT pg_catalog\.lo)/;
+      const sorted = (text: string): string[] =>
+        text
+          .split("\n")
+          .filter((line) => wanted.test(line))
+          .toSorted();
+      expect(sorted(await printed(15, copy))).toEqual(sorted(await printed(17, file)));
+    },
+  );
 
   test("written by pg_dump to a pipe reads the same", async () => {
     const options = { env: cleanEnvironment(), encoding: "buffer", maxBuffer: 1 << 28 } as const;
-    const { stdout: bytes } = await promisify(execFile)(database.server.tools.pgDump, ["-Fc", "-d", database.uri], options);
+    const { stdout: bytes } = await promisify(execFile)(
+      database.server.tools.pgDump,
+      ["-Fc", "-d", database.uri],
+      options,
+    );
     const piped = await CustomArchiveReader.open(memorySource(bytes));
     const entries = piped.toc.entries.filter(({ hadDumper }) => hadDumper);
     expect(new Set(entries.map(({ layout }) => layout?.dataState))).toEqual(new Set(["not-set"]));

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 
-import { findEntry, readFixture } from "../../tests/archive/fixtures.ts";
-import { convertToc } from "./convert-toc.ts";
-import { aclForLargeObject } from "./large-object-entries.ts";
-import { readToc } from "./read-toc.ts";
-import { encodeHeadAndToc } from "./encode-toc.ts";
+import { findEntry, readFixture } from "./fixtures.ts";
+import { convertToc } from "../../src/archive/convert-toc.ts";
+import { aclForLargeObject } from "../../src/archive/large-object-entries.ts";
+import { readToc } from "../../src/archive/read-toc.ts";
+import { encodeHeadAndToc } from "../../src/archive/encode-toc.ts";
 
 describe("convertToc()", () => {
   test("down from 1.16 makes one BLOB entry per large object and one BLOBS entry", async () => {
@@ -46,7 +46,9 @@ describe("convertToc()", () => {
     const { toc } = await readToc(readFixture("small-15.dump"));
     const { toc: converted, mapping } = convertToc(toc, "1.16");
     expect(converted).toEqual({ ...toc, header: { ...toc.header, version: "1.16" } });
-    expect([...mapping]).toEqual(toc.entries.filter((entry) => entry.hadDumper).map(({ dumpId }) => [dumpId, [dumpId]]));
+    expect([...mapping]).toEqual(
+      toc.entries.filter((entry) => entry.hadDumper).map(({ dumpId }) => [dumpId, [dumpId]]),
+    );
   });
 
   test("refuses data of a large object that no entry creates", async () => {

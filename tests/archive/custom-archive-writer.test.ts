@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 
-import { copyArchive, findEntry, largeObjectsOf, memorySink, readFixture, rowsOf, type Variant } from "../../tests/archive/fixtures.ts";
-import { oldestPgRestore } from "./archive-version.ts";
-import { CustomArchiveReader } from "./custom-archive-reader.ts";
-import { CustomArchiveWriter } from "./custom-archive-writer.ts";
-import { memorySource } from "./random-access-source.ts";
-import type { Toc } from "./toc.ts";
-import { compressFrame } from "./zlib-encoder.ts";
+import { copyArchive, findEntry, largeObjectsOf, memorySink, readFixture, rowsOf, type Variant } from "./fixtures.ts";
+import { oldestPgRestore } from "../../src/archive/archive-version.ts";
+import { CustomArchiveReader } from "../../src/archive/custom-archive-reader.ts";
+import { CustomArchiveWriter } from "../../src/archive/custom-archive-writer.ts";
+import { memorySource } from "../../src/archive/random-access-source.ts";
+import type { Toc } from "../../src/archive/toc.ts";
+import { compressFrame } from "../../src/archive/zlib-encoder.ts";
 
 const VARIANTS: readonly Variant[] = [
   { version: "1.14", compression: "none", canPatch: true },

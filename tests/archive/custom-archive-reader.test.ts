@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { isOperatingError } from "../base/errors.ts";
+import { isOperatingError } from "../../src/base/errors.ts";
 import {
   SMALL_ARCHIVES,
   bytesOf,
@@ -10,15 +10,16 @@ import {
   readWhole,
   rowsOf,
   tricklingSource,
-} from "../../tests/archive/fixtures.ts";
-import type { LargeObjectPiece } from "./contents.ts";
-import { CustomArchiveReader, readLargeObjectOids } from "./custom-archive-reader.ts";
-import { memorySource } from "./random-access-source.ts";
-import { readToc } from "./read-toc.ts";
+} from "./fixtures.ts";
+import type { LargeObjectPiece } from "../../src/archive/contents.ts";
+import { CustomArchiveReader, readLargeObjectOids } from "../../src/archive/custom-archive-reader.ts";
+import { memorySource } from "../../src/archive/random-access-source.ts";
+import { readToc } from "../../src/archive/read-toc.ts";
 
 const ARCHIVES = [...SMALL_ARCHIVES, "small-18-zstd-pipe"];
 
-const ROWS = "1\tone\\ttab\t2026-01-01 00:00:00+00\n2\ttwo\\nlines \\\\ end\t2026-01-01 00:00:00+00\n3\t\\N\t2026-01-01 00:00:00+00\n";
+const ROWS =
+  "1\tone\\ttab\t2026-01-01 00:00:00+00\n2\ttwo\\nlines \\\\ end\t2026-01-01 00:00:00+00\n3\t\\N\t2026-01-01 00:00:00+00\n";
 
 const LARGE_OBJECTS = {
   5001: Buffer.from("first").toString("hex"),
@@ -55,7 +56,9 @@ describe("CustomArchiveReader", () => {
     const reader = await CustomArchiveReader.open(memorySource(readFixture("small-15.dump")));
     const pieces: LargeObjectPiece[] = [];
     for await (const piece of reader.largeObjects(findEntry(reader.toc, "BLOBS", "BLOBS"))) pieces.push(piece);
-    const contents = await Promise.all(pieces.map(async (piece) => [piece.oid, (await bytesOf(piece)).toString("hex")]));
+    const contents = await Promise.all(
+      pieces.map(async (piece) => [piece.oid, (await bytesOf(piece)).toString("hex")]),
+    );
     expect(Object.fromEntries(contents)).toEqual(LARGE_OBJECTS);
   });
 
@@ -68,28 +71,35 @@ describe("CustomArchiveReader", () => {
     expect(await failure(bytes)).toBe("read");
   });
 
-  test.each(["small-18", "small-18-zstd-pipe"])("with a bit in any byte of the data of %s flipped reads or refuses", async (name) => {
-    const original = readFixture(`${name}.dump`);
-    const { dataStartOffset } = await readToc(original);
-    const bytes = Buffer.from(original);
-    const outcomes = new Map<string, number>();
-    for (let index = dataStartOffset; index < original.length; index += 1) {
-      const byte = original[index] ?? 0;
-      bytes[index] = byte ^ (1 << (index & 7));
-      const outcome = await failure(bytes);
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-      bytes[index] = byte;
-    }
-    // zlib's checksum finds each flip in its streams; what is left to be read are OIDs and zstd without a checksum.
-    expect([...outcomes.keys()].every((key) => /read|archive_invalid|corrupt/.test(key))).toBe(true);
-    expect((outcomes.get("archive_invalid") ?? 0) + (outcomes.get("corrupt") ?? 0)).toBeGreaterThan(100);
-  });
+  test.each(["small-18", "small-18-zstd-pipe"])(
+    "with a bit in any byte of the data of %s flipped reads or refuses",
+    async (name) => {
+      const original = readFixture(`${name}.dump`);
+      const { dataStartOffset } = await readToc(original);
+      const bytes = Buffer.from(original);
+      const outcomes = new Map<string, number>();
+      for (let index = dataStartOffset; index < original.length; index += 1) {
+        const byte = original[index] ?? 0;
+        bytes[index] = byte ^ (1 << (index & 7));
+        const outcome = await failure(bytes);
+        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+        bytes[index] = byte;
+      }
+      // zlib's checksum finds each flip in its streams; what is left to be read are OIDs and zstd without a checksum.
+      expect([...outcomes.keys()].every((key) => /read|archive_invalid|corrupt/.test(key))).toBe(true);
+      expect((outcomes.get("archive_invalid") ?? 0) + (outcomes.get("corrupt") ?? 0)).toBeGreaterThan(100);
+    },
+  );
 });
 
 describe("readLargeObjectOids()", () => {
   test("lists the OIDs of each BLOBS entry", async () => {
     const source = memorySource(readFixture("small-18-zstd-pipe.dump"));
     const oids = await readLargeObjectOids(source, await readToc(source));
-    expect([...oids.values()].toSorted((a, b) => (a[0] ?? 0) - (b[0] ?? 0))).toEqual([[5001, 5003], [5002], [4294967295]]);
+    expect([...oids.values()].toSorted((a, b) => (a[0] ?? 0) - (b[0] ?? 0))).toEqual([
+      [5001, 5003],
+      [5002],
+      [4294967295],
+    ]);
   });
 });

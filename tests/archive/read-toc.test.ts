@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 
-import { isOperatingError } from "../base/errors.ts";
-import { SMALL_ARCHIVES, findEntry, readFixture, tricklingSource } from "../../tests/archive/fixtures.ts";
-import { encodeHeadAndToc } from "./encode-toc.ts";
-import { formatTocList } from "./format-toc-list.ts";
-import { readToc } from "./read-toc.ts";
-import type { ArchiveVersion, Toc, TocEntry } from "./toc.ts";
+import { isOperatingError } from "../../src/base/errors.ts";
+import { SMALL_ARCHIVES, findEntry, readFixture, tricklingSource } from "./fixtures.ts";
+import { encodeHeadAndToc } from "../../src/archive/encode-toc.ts";
+import { formatTocList } from "../../src/archive/format-toc-list.ts";
+import { readToc } from "../../src/archive/read-toc.ts";
+import type { ArchiveVersion, Toc, TocEntry } from "../../src/archive/toc.ts";
 
 const INVALID = /archive_invalid|archive_unsupported/;
 
@@ -76,15 +76,18 @@ describe("readToc()", () => {
     expect(encodeHeadAndToc(again.toc).bytes.equals(bytes)).toBe(true);
   });
 
-  test.each(["1.12", "1.13", "1.14", "1.15", "1.16"] satisfies ArchiveVersion[])("reads version %s", async (version) => {
-    const toc = await small();
-    const header = { ...toc.header, version };
-    const again = await readToc(encodeHeadAndToc({ ...toc, header }).bytes);
-    expect(again.toc.header).toEqual(header);
-    const entry = findEntry(again.toc, "TABLE", "note");
-    expect(entry.relationKind).toBe(version === "1.16" ? "r" : "");
-    expect(entry.tableAccessMethod).toBe(version === "1.12" || version === "1.13" ? null : "heap");
-  });
+  test.each(["1.12", "1.13", "1.14", "1.15", "1.16"] satisfies ArchiveVersion[])(
+    "reads version %s",
+    async (version) => {
+      const toc = await small();
+      const header = { ...toc.header, version };
+      const again = await readToc(encodeHeadAndToc({ ...toc, header }).bytes);
+      expect(again.toc.header).toEqual(header);
+      const entry = findEntry(again.toc, "TABLE", "note");
+      expect(entry.relationKind).toBe(version === "1.16" ? "r" : "");
+      expect(entry.tableAccessMethod).toBe(version === "1.12" || version === "1.13" ? null : "heap");
+    },
+  );
 
   test("refuses dump ids that occur twice", async () => {
     const toc = await small();
