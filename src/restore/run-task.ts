@@ -60,6 +60,7 @@ export async function runTask(
   let rows: TableRows | null = null;
   let largeObjectCount = 0;
   if (task.load?.kind === "large-objects") {
+    await worker.apply(task.settings, errors);
     largeObjectCount = (await attemptData(worker, context, errors, () => largeObjects(worker, task, context))) ?? 0;
   } else if (task.load !== null) {
     rows = await loadRows(worker, task, context, errors);
@@ -86,7 +87,7 @@ async function loadRows(
   const { load } = task;
   if (load === null || load.kind === "large-objects") return null;
   await worker.apply(task.settings, errors);
-  if (task.disablesTriggers) await setTriggers(worker, load.table, "DISABLE", context, errors);
+  if (task.disablesTriggers) await setTriggers(worker, `${load.table} DISABLE`, context, errors);
   await worker.apply(task.settings, errors);
   const rows = await attemptData(worker, context, errors, async () => {
     if (load.kind === "statements") return await statementRows(worker, task, context);
@@ -98,7 +99,7 @@ async function loadRows(
       context.withdrawLoad(table);
     }
   });
-  if (task.disablesTriggers) await setTriggers(worker, load.table, "ENABLE", context, errors);
+  if (task.disablesTriggers) await setTriggers(worker, `${load.table} ENABLE`, context, errors);
   return rows;
 }
 
@@ -153,11 +154,10 @@ async function attemptData<T>(
 
 async function setTriggers(
   worker: RestoreWorker,
-  table: string,
-  verb: "DISABLE" | "ENABLE",
+  change: string,
   context: TaskContext,
   errors: EntryError[],
 ): Promise<void> {
   await worker.becomeUser(context.plan.options.superuser ?? "");
-  await worker.attempt(`ALTER TABLE ${table} ${verb} TRIGGER ALL;`, "triggers", errors);
+  await worker.attempt(`ALTER TABLE ${change} TRIGGER ALL;`, "triggers", errors);
 }

@@ -1,0 +1,115 @@
+// runRestore() against the stock pg_restore of the same major, from one archive, for each flag: the databases must be
+// equal, and so must be the entries that failed.
+
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { RestoreOptions } from "../../src/restore/index.ts";
+import {
+  databaseText,
+  dumpArchive,
+  openArchive,
+  restoreByStock,
+  restoreByUs,
+  server,
+  temporaryFolder,
+  tortureDatabase,
+  type Major,
+  type OpenArchive,
+  type TestServer,
+} from "./support.ts";
+
+interface FlagCase {
+  readonly flags: readonly string[];
+  readonly options: RestoreOptions;
+  /** Restored first into both databases by the stock tool, with these flags. */
+  readonly before?: readonly string[];
+  readonly since?: Major;
+  /** Rows loaded by several connections or INSERTs come in another order of failing; compare failures only. */
+  readonly archive?: "inserts";
+}
+
+const CASES: readonly FlagCase[] = [
+  { flags: [], options: {} },
+  { flags: ["-j", "2"], options: { jobs: 2 } },
+  { flags: ["-j", "4"], options: { jobs: 4 } },
+  { flags: ["-1"], options: { singleTransaction: true } },
+  { flags: ["-e"], options: { exitOnError: true } },
+  { flags: ["--transaction-size=20"], options: { transactionSize: 20 }, since: 17 },
+  { flags: ["--transaction-size=20", "-j2"], options: { transactionSize: 20, jobs: 2 }, since: 17 },
+  { flags: ["-s"], options: { schemaOnly: true } },
+  { flags: ["-a"], options: { dataOnly: true } },
+  { flags: ["-a"], options: { dataOnly: true }, before: ["-s"] },
+  { flags: ["-a", "--disable-triggers"], options: { dataOnly: true, disableTriggers: true }, before: ["-s"] },
+  { flags: ["-a", "-j2"], options: { dataOnly: true, jobs: 2 }, before: ["--section=pre-data"] },
+  { flags: ["-c"], options: { clean: true } },
+  { flags: ["-c"], options: { clean: true }, before: [] },
+  { flags: ["-c", "--if-exists"], options: { clean: true, ifExists: true } },
+  { flags: ["-c", "--if-exists"], options: { clean: true, ifExists: true }, before: [] },
+  { flags: ["-c", "--if-exists", "-j2"], options: { clean: true, ifExists: true, jobs: 2 }, before: [] },
+  { flags: ["-O"], options: { noOwner: true } },
+  { flags: ["-x"], options: { noAcl: true } },
+  { flags: ["-O", "-x", "--role=torture_owner"], options: { noOwner: true, noAcl: true, role: "torture_owner" } },
+  { flags: ["--use-set-session-authorization"], options: { useSetSessionAuthorization: true } },
+  { flags: ["--use-set-session-authorization", "-j2"], options: { useSetSessionAuthorization: true, jobs: 2 } },
+  { flags: ["--no-comments", "--no-security-labels"], options: { noComments: true, noSecurityLabels: true } },
+  { flags: ["--no-publications", "--no-subscriptions"], options: { noPublications: true, noSubscriptions: true } },
+  { flags: ["--no-tablespaces"], options: { noTablespaces: true } },
+  { flags: ["--no-table-access-method"], options: { noTableAccessMethod: true }, since: 15 },
+  { flags: ["--section=pre-data"], options: { sections: ["pre-data"] } },
+  { flags: ["--section=data"], options: { sections: ["data"] }, before: ["--section=pre-data"] },
+  { flags: ["--section=post-data"], options: { sections: ["post-data"] }, before: ["--section=pre-data"] },
+  { flags: ["--section=pre-data", "--section=data", "-j2"], options: { sections: ["pre-data", "data"], jobs: 2 } },
+  { flags: ["-n", "torture2"], options: { schemas: ["torture2"] } },
+  { flags: ["-n", "torture", "-n", "public"], options: { schemas: ["torture", "public"] } },
+  { flags: ["-N", "torture"], options: { excludeSchemas: ["torture"] } },
+  { flags: ["-t", "parent", "-t", "child"], options: { tables: ["parent", "child"] }, before: ["-s"] },
+  { flags: ["-t", "parent", "-t", "child"], options: { tables: ["parent", "child"] } },
+  { flags: ["-I", "parent_pkey", "-P", "f_add(integer, integer)"], options: { indexes: ["parent_pkey"], functions: ["f_add(integer, integer)"] } },
+  { flags: ["--no-data-for-failed-tables"], options: { noDataForFailedTables: true }, before: ["-t", "parent", "-t", "child"] },
+  { flags: ["--no-data-for-failed-tables", "-j2"], options: { noDataForFailedTables: true, jobs: 2 }, before: ["-t", "parent"] },
+  { flags: ["--enable-row-security"], options: { enableRowSecurity: true } },
+  { flags: ["--no-policies", "--no-data"], options: { noPolicies: true, noData: true }, since: 18 },
+  { flags: ["--statistics-only"], options: { statisticsOnly: true }, before: ["-s"], since: 18 },
+  { flags: ["--no-statistics", "-j2"], options: { noStatistics: true, jobs: 2 }, since: 18 },
+  { flags: [], options: {}, archive: "inserts" },
+  { flags: ["-j2"], options: { jobs: 2 }, archive: "inserts" },
+];
+
+const MAJORS: readonly Major[] = [15, 17, 18];
+
+describe.each(MAJORS)("runRestore() into %i equals pg_restore", (major) => {
+  let pg: TestServer;
+  const archives: Record<string, OpenArchive> = {};
+  const disposables = new AsyncDisposableStack();
+
+  beforeAll(async () => {
+    pg = await server(major);
+    const folder = disposables.use(await temporaryFolder());
+    await using source = await tortureDatabase(pg);
+    const statistics = major >= 18 ? ["--statistics"] : [];
+    const file = await dumpArchive(source, join(folder.path, "torture.dump"), statistics);
+    archives["copy"] = disposables.use(await openArchive(file));
+    const inserts = await dumpArchive(source, join(folder.path, "inserts.dump"), ["--inserts", "--rows-per-insert=10"]);
+    archives["inserts"] = disposables.use(await openArchive(inserts));
+  });
+
+  afterAll(() => disposables.disposeAsync());
+
+  const cases = CASES.filter((each) => (each.since ?? 13) <= major);
+  test.each(cases)("with $flags after $before, $archive", async ({ flags, options, before, archive: kind }) => {
+    const archive = archives[kind ?? "copy"] as OpenArchive;
+    await using stock = await pg.createDatabase();
+    await using ours = await pg.createDatabase();
+    if (before !== undefined) {
+      await restoreByStock(pg, stock.name, archive.file, before);
+      await restoreByStock(pg, ours.name, archive.file, before);
+    }
+    const theirs = await restoreByStock(pg, stock.name, archive.file, flags);
+    const own = await restoreByUs(pg, ours.name, archive, options);
+    expect(own.failedIds).toEqual(theirs.failedIds);
+    expect(own.result.isComplete).toBe(theirs.status === 0);
+    const [expected, actual] = [await databaseText(pg, stock.name), await databaseText(pg, ours.name)];
+    expect(actual.schema === expected.schema || actual.schema).toBe(true);
+    expect(actual.content === expected.content).toBe(true);
+  });
+});

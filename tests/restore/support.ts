@@ -1,0 +1,121 @@
+// Restores side by side: the same archive into two databases, by us and by the stock pg_restore, and what came of it.
+
+import { execFile } from "node:child_process";
+import { open } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CustomArchiveReader, type ArchiveContents } from "../../src/archive/index.ts";
+import { openSession, resolveConnection } from "../../src/postgres/index.ts";
+import {
+  planRestore,
+  runRestore,
+  type RestoreEvent,
+  type RestoreOptions,
+  type RestoreResult,
+} from "../../src/restore/index.ts";
+import { runTool, server, type Major, type TestDatabase, type TestServer } from "../support/servers.ts";
+
+const TORTURE_FOLDER = join(import.meta.dirname, "../data/torture");
+
+/** An archive file that is open for reading. */
+export interface OpenArchive extends AsyncDisposable {
+  readonly file: string;
+  readonly contents: ArchiveContents;
+}
+
+/** Opens an archive file. */
+export async function openArchive(file: string): Promise<OpenArchive> {
+  const handle = await open(file, "r");
+  const { size } = await handle.stat();
+  const contents = await CustomArchiveReader.open({
+    sizeBytes: size,
+    read: async (offset, length) => {
+      const buffer = Buffer.allocUnsafe(length);
+      const { bytesRead } = await handle.read(buffer, 0, length, offset);
+      return buffer.subarray(0, bytesRead);
+    },
+  });
+  return { file, contents, [Symbol.asyncDispose]: () => handle.close() };
+}
+
+/** A folder that is removed when disposed. */
+export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "cairn-restore-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** A database with torture.sql in it. */
+export async function tortureDatabase(pg: TestServer): Promise<TestDatabase> {
+  const database = await pg.createDatabase();
+  const uri = pg.uri(database.name);
+  const args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", uri, "-f", "torture.sql"];
+  await new Promise<void>((resolve, reject) => {
+    execFile(pg.tools.psql, args, { cwd: TORTURE_FOLDER, maxBuffer: 1 << 26 }, (error) =>
+      error ? reject(error) : resolve(),
+    );
+  });
+  return database;
+}
+
+/** Writes a custom-format archive with the server's own pg_dump. */
+export async function dumpArchive(database: TestDatabase, file: string, flags: readonly string[] = []): Promise<string> {
+  await runTool(database.server.tools.pgDump, ["-Fc", ...flags, "-f", file, "-d", database.uri]);
+  return file;
+}
+
+/** What became of a restore: ids of entries with errors. */
+export interface RestoreOutcome {
+  readonly failedIds: readonly number[];
+}
+
+/** Restores by the stock tool. */
+export async function restoreByStock(
+  pg: TestServer,
+  database: string,
+  file: string,
+  flags: readonly string[],
+): Promise<RestoreOutcome & { readonly status: number }> {
+  const args = ["-v", ...flags, "-d", pg.uri(database), file];
+  const { status, errors } = await new Promise<{ status: number; errors: string }>((resolve) => {
+    execFile(pg.tools.pgRestore, args, { maxBuffer: 1 << 28, encoding: "latin1" }, (error, _output, text) =>
+      resolve({ status: typeof error?.code === "number" ? error.code : 0, errors: text }),
+    );
+  });
+  const ids = [...errors.matchAll(/from TOC entry (\d+);/g)].map((match) => Number(match[1]));
+  return { status, failedIds: [...new Set(ids)].toSorted((one, other) => one - other) };
+}
+
+/** Restores by us. */
+export async function restoreByUs(
+  pg: TestServer,
+  database: string,
+  archive: OpenArchive,
+  options: RestoreOptions,
+  onEvent?: (event: RestoreEvent) => void,
+): Promise<RestoreOutcome & { readonly result: RestoreResult }> {
+  const settings = await resolveConnection({
+    source: pg.uri(database),
+    environment: {},
+    homeDirectory: tmpdir(),
+    userName: "postgres",
+  });
+  const plan = planRestore(archive.contents.toc, options, { version: pg.tools.major * 10_000 });
+  const result = await runRestore(archive.contents, plan, {
+    connect: (name, signal) => openSession({ ...settings, database: name ?? settings.database }, { signal }),
+    onEvent,
+  });
+  const failedIds = result.entriesFailed.map((failure) => failure.dumpId);
+  return { result, failedIds: [...new Set(failedIds)].toSorted((one, other) => one - other) };
+}
+
+/** A database as text: the schema as pg_dump writes it, and all lines of the full dump sorted (row order is free). */
+export async function databaseText(pg: TestServer, database: string): Promise<{ schema: string; content: string }> {
+  const uri = pg.uri(database);
+  const clean = (text: string): string => text.replaceAll(/^\\(un)?restrict .*$/gm, "");
+  const schema = clean(await runTool(pg.tools.pgDump, ["-s", "-d", uri]));
+  const content = clean(await runTool(pg.tools.pgDump, ["-d", uri])).split("\n").toSorted().join("\n");
+  return { schema: schema.replaceAll(database, "DATABASE"), content: content.replaceAll(database, "DATABASE") };
+}
+
+export { server, type Major, type TestServer };
