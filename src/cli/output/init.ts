@@ -1,0 +1,32 @@
+// What init prints.
+
+import type { InitCommandResult } from "../commands/init.ts";
+import { fieldLines, joinLines } from "./text.ts";
+import { sanitizeText } from "./sanitize.ts";
+
+const KEEP_IT = [
+  "Keep the recovery kit apart from the repository and from this machine: on paper, in a safe, in a password manager.",
+  "It opens the repository when the passphrase is forgotten or cairn.json is lost. Who has it needs no passphrase.",
+];
+
+/** The new repository; and its recovery kit unless that is in a file. */
+export function renderInit(result: InitCommandResult): string {
+  const lines = [
+    "Made a repository.",
+    "",
+    ...fieldLines([
+      ["repository", result.location],
+      ["id", result.repositoryId],
+      ["encryption", result.isEncrypted ? "AES-256-GCM, opened by the passphrase or the recovery kit" : "none"],
+      ["recovery kit", result.recoveryKitFile],
+    ]),
+    "",
+  ];
+  if (!result.isEncrypted) {
+    lines.push("It is not encrypted: who can reach it can read it, and can change it unnoticed; checksums find accidents only.");
+  } else {
+    if (result.recoveryKit !== null) lines.push(sanitizeText(result.recoveryKit).trimEnd(), "");
+    lines.push(...KEEP_IT);
+  }
+  return joinLines(lines);
+}

@@ -1,0 +1,92 @@
+// This process as the commands use it: its streams, its terminal, its environment, its end. The only place of the
+// command line that writes to them.
+
+import type { Caller } from "./caller.ts";
+import { askSecret } from "./ask-secret.ts";
+import { logDisplay, quietDisplay, terminalDisplay } from "./progress-display.ts";
+import type { ProgressClock, ProgressDisplay, ProgressOutput } from "./progress-display.ts";
+import { listenForSignals } from "./signals.ts";
+import type { Interruption } from "./signals.ts";
+
+const WIDTH_DEFAULT = 80;
+
+const clock: ProgressClock = {
+  nowMs: () => performance.now(),
+  every(intervalMs, call) {
+    const timer = setInterval(call, intervalMs).unref();
+    return () => clearInterval(timer);
+  },
+};
+
+const errorOutput: ProgressOutput = {
+  isTerminal: process.stderr.isTTY && process.env["TERM"] !== "dumb",
+  width: () => process.stderr.columns ?? WIDTH_DEFAULT,
+  write: (text) => void process.stderr.write(text),
+};
+
+/** The process of `cairn`. */
+export class CairnProcess {
+  readonly isOutputTerminal = process.stdout.isTTY;
+  readonly isDebugging = (process.env["CAIRN_DEBUG"] ?? "") !== "";
+  private readonly environment: Readonly<Record<string, string | undefined>>;
+  private readonly interruption: Interruption;
+  private display: ProgressDisplay | null = null;
+
+  constructor() {
+    this.environment = { ...process.env };
+    // Programs that are started inherit the environment; they have no business with it.
+    delete process.env["CAIRN_PASSPHRASE"];
+    // A reader that went away, e.g. `head`: what it did not want is not written, and the run goes on to its end.
+    process.stdout.on("error", ignorePipeError);
+    process.stderr.on("error", ignorePipeError);
+    this.interruption = listenForSignals(() => this.tellOfCleanUp(), endProcess);
+  }
+
+  /** Progress on standard error. */
+  showProgress(isQuiet: boolean): ProgressDisplay {
+    if (isQuiet) this.display = quietDisplay(errorOutput);
+    else this.display = errorOutput.isTerminal ? terminalDisplay(errorOutput, clock) : logDisplay(errorOutput, clock);
+    return this.display;
+  }
+
+  /** What the commands may know of this process. */
+  caller(display: ProgressDisplay): Caller {
+    const { environment, interruption, isOutputTerminal } = this;
+    const { signal } = interruption;
+    const ask = (prompt: string): Promise<string> => {
+      display.clear();
+      return askSecret(prompt, { input: process.stdin, write: errorOutput.write, signal, interrupt: interruption.interrupt });
+    };
+    const canAsk = process.stdin.isTTY && process.stderr.isTTY;
+    return { environment, isOutputTerminal, signal, askSecret: canAsk ? ask : null, notify: (notice) => display.notify(notice) };
+  }
+
+  /** Writes to standard output; done when it is out, or nobody reads. */
+  async writeResult(text: string): Promise<void> {
+    if (text === "") return;
+    await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
+  }
+
+  async writeError(text: string): Promise<void> {
+    await new Promise<void>((resolve) => process.stderr.write(text, () => resolve()));
+  }
+
+  /** Ends the process: also when something is left that would keep it alive. */
+  end(status: number): never {
+    endProcess(status);
+  }
+
+  private tellOfCleanUp(): void {
+    this.display?.clear();
+    errorOutput.write("cairn: interrupted, cleaning up (once more to stop at once)\n");
+  }
+}
+
+function endProcess(status: number): never {
+  if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
+  process.exit(status);
+}
+
+function ignorePipeError(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") process.exitCode = 1;
+}

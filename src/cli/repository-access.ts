@@ -1,0 +1,109 @@
+// The repository that a command line names, and its passphrase: from a file, from CAIRN_PASSPHRASE, or asked on the
+// terminal; never from the command line, which everybody on the machine can read.
+
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { OperatingError, messageOf } from "../base/errors.ts";
+import type { RepositoryAccess } from "../operations/operation.ts";
+import type { Caller } from "./caller.ts";
+import { lastValue } from "./command-line.ts";
+import type { CommandLine } from "./command-line.ts";
+
+const PASSPHRASE_BYTES_MAX = 4096;
+const READABLE_BY_OTHERS = 0o044;
+
+/** The repository that the command line or CAIRN_REPOSITORY names; null when none is named. */
+export function optionalRepository(line: CommandLine, caller: Caller): RepositoryAccess | null {
+  const location = lastValue(line, "repo") ?? caller.environment["CAIRN_REPOSITORY"] ?? "";
+  return location === "" ? null : accessTo(location, line, caller);
+}
+
+/** The same for commands that need one. Throws OperatingError "usage". */
+export function repositoryOf(line: CommandLine, caller: Caller): RepositoryAccess {
+  const access = optionalRepository(line, caller);
+  if (access !== null) return access;
+  throw new OperatingError("usage", "no repository was named", {
+    hint: "Name it with --repo, or in the environment variable CAIRN_REPOSITORY.",
+  });
+}
+
+/** The passphrase that is given without asking; null when there is none. */
+export function givenPassphrase(line: CommandLine, caller: Caller): string | null {
+  const file = lastValue(line, "passphrase-file");
+  if (file !== null) return readPassphraseFile(file, caller);
+  const passphrase = caller.environment["CAIRN_PASSPHRASE"] ?? "";
+  return passphrase === "" ? null : passphrase;
+}
+
+/** A new passphrase, asked twice when it was not given. */
+export async function newPassphrase(line: CommandLine, caller: Caller): Promise<string> {
+  const given = givenPassphrase(line, caller);
+  if (given !== null) return given;
+  const ask = askerOf(caller);
+  const passphrase = await ask("Passphrase of the new repository: ");
+  if (passphrase === "") throw new OperatingError("usage", "the passphrase must not be empty");
+  if ((await ask("The same again: ")) === passphrase) return passphrase;
+  throw new OperatingError("usage", "the two passphrases are not the same", { hint: "Nothing was made. Try again." });
+}
+
+function accessTo(location: string, line: CommandLine, caller: Caller): RepositoryAccess {
+  // Read now: a file that is not there is told before anything else is done.
+  const given = givenPassphrase(line, caller);
+  let asked: Promise<string> | null = null;
+  return {
+    location,
+    isPassphraseGiven: given !== null,
+    async passphrase() {
+      if (given !== null) return given;
+      asked ??= askerOf(caller)(`Passphrase of ${location}: `);
+      return await asked;
+    },
+  };
+}
+
+function askerOf(caller: Caller): (prompt: string) => Promise<string> {
+  if (caller.askSecret !== null) return caller.askSecret;
+  throw new OperatingError("usage", "no passphrase was given, and there is no terminal to ask for it", {
+    hint: "Set CAIRN_PASSPHRASE, or name a file that only you may read with --passphrase-file.",
+  });
+}
+
+function readPassphraseFile(path: string, caller: Caller): string {
+  const { text, mode } = readBeginning(path);
+  if ((mode & READABLE_BY_OTHERS) !== 0) {
+    caller.notify({
+      severity: "warning",
+      message: `passphrase file "${path}" can be read by other users`,
+      hint: `Protect it: chmod 600 '${path}'`,
+    });
+  }
+  const lineEnd = text.indexOf("\n");
+  const first = (lineEnd < 0 ? text : text.slice(0, lineEnd)).replace(/\r$/, "");
+  if (first === "") throw new OperatingError("usage", `the first line of passphrase file "${path}" is empty`);
+  if (lineEnd < 0 && Buffer.byteLength(text) > PASSPHRASE_BYTES_MAX) {
+    throw new OperatingError("usage", `the first line of passphrase file "${path}" is longer than ${PASSPHRASE_BYTES_MAX} bytes`);
+  }
+  return first;
+}
+
+/** The beginning of a file or pipe, up to its first line end. */
+function readBeginning(path: string): { readonly text: string; readonly mode: number } {
+  let file: number | null = null;
+  try {
+    file = openSync(path, "r");
+    const { mode } = fstatSync(file);
+    const buffer = Buffer.alloc(PASSPHRASE_BYTES_MAX + 1);
+    let length = 0;
+    while (length < buffer.length && !buffer.subarray(0, length).includes(0x0a)) {
+      const count = readSync(file, buffer, length, buffer.length - length, null);
+      if (count === 0) break;
+      length += count;
+    }
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(buffer.subarray(0, length));
+    return { text, mode };
+  } catch (error) {
+    const reason = error instanceof TypeError ? "it is not UTF-8 text" : messageOf(error);
+    throw new OperatingError("usage", `could not read passphrase file "${path}": ${reason}`);
+  } finally {
+    if (file !== null) closeSync(file);
+  }
+}

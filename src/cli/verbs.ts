@@ -1,0 +1,74 @@
+// The commands, in the order of the help text. Each is loaded only when it is called: the start stays short.
+
+import type { AnyVerb } from "./verb.ts";
+
+/** A command before it is loaded. */
+export interface VerbEntry {
+  readonly name: string;
+  /** A short sentence. */
+  readonly summary: string;
+  readonly group: string;
+  load(): Promise<AnyVerb>;
+}
+
+const BACK_UP = "Back up:";
+const LOOK = "Look:";
+const GET_BACK = "Get it back:";
+
+/** All commands. */
+export const VERBS: readonly VerbEntry[] = [
+  {
+    name: "init",
+    summary: "Make a new repository, encrypted unless you say otherwise.",
+    group: BACK_UP,
+    load: async () => (await import("./commands/init.ts")).init,
+  },
+  {
+    name: "doctor",
+    summary: "Say what would stop a backup, and the exact cure. Changes nothing.",
+    group: BACK_UP,
+    load: async () => (await import("./commands/doctor.ts")).doctor,
+  },
+  {
+    name: "backup",
+    summary: "Take a restore point of a database into a repository.",
+    group: BACK_UP,
+    load: async () => (await import("./commands/backup.ts")).backup,
+  },
+  {
+    name: "dump",
+    summary: "Write one archive for pg_restore, checked by reading it back. No repository.",
+    group: BACK_UP,
+    load: async () => (await import("./commands/dump.ts")).dump,
+  },
+  {
+    name: "list",
+    summary: "List the restore points of a repository, newest first.",
+    group: LOOK,
+    load: async () => (await import("./commands/list.ts")).list,
+  },
+  {
+    name: "show",
+    summary: "Show what is in a restore point: tables, rows, sizes, definitions.",
+    group: LOOK,
+    load: async () => (await import("./commands/show.ts")).show,
+  },
+  {
+    name: "verify",
+    summary: "Read back and authenticate every byte of a restore point.",
+    group: LOOK,
+    load: async () => (await import("./commands/verify.ts")).verify,
+  },
+  {
+    name: "restore",
+    summary: "Restore all of a restore point, or one table of it beside the original.",
+    group: GET_BACK,
+    load: async () => (await import("./commands/restore.ts")).restore,
+  },
+  {
+    name: "export",
+    summary: "Write a restore point out as an archive that the stock pg_restore reads.",
+    group: GET_BACK,
+    load: async () => (await import("./commands/export.ts")).exportVerb,
+  },
+];
