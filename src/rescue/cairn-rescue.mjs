@@ -1,1 +1,548 @@
-// placeholder
+#!/usr/bin/env node
+// Reads a Cairn repository without Cairn: lists its restore points and writes one out as an archive for pg_restore.
+// One file, Node.js 24 or newer, nothing else. Run it in (a copy of) the repository's folder; it changes nothing there.
+//
+//   node cairn-rescue.mjs list
+//   node cairn-rescue.mjs export ID FILE [--uncompressed]
+//
+// ID: an id from the list or its unique beginning. The key: CAIRN_PASSPHRASE or CAIRN_RECOVERY_KEY, or typed when asked.
+// When cairn.json is lost, the recovery key and CAIRN_REPOSITORY_ID (both stand in the recovery kit) are enough.
+// Source: docs/formats/repository.md; PostgreSQL's pg_backup_archiver.c and pg_backup_custom.c for the archive.
+
+import { createDecipheriv, createHash, createHmac, hkdfSync, scryptSync, timingSafeEqual } from "node:crypto";
+import { closeSync, existsSync, fstatSync, fsyncSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+
+const GIB = 1024 ** 3;
+const HEADER_BYTES = 64;
+const TAG_BYTES = 16;
+const TRAILER_BYTES = 16;
+const ENTRY_BYTES = 44;
+const ID_PATTERN = /^\d{8}T\d{6}Z-[0-9a-hjkmnp-tv-z]{8}$/;
+const PACK_PATTERN = /^\d{8}T\d{6}Z-[0-9a-hjkmnp-tv-z]{8}-\d{1,9}$/;
+const LINEAGE_PATTERN = /^[0-9a-f]{32}$/;
+const KIND = { table: 1, "large-objects": 2, page: 3, summary: 4, body: 5, toc: 6, contents: 7 };
+
+class RescueError extends Error {}
+
+function fail(message) {
+  throw new RescueError(message);
+}
+
+// --- Keys (format page, section 3) ---
+
+const hkdf = (key, salt, purpose) => Buffer.from(hkdfSync("sha256", key, salt, purpose, 32));
+const NONE = Buffer.alloc(0);
+const dataKeyId = (key) => hkdf(key, NONE, "cairn data key id v1").subarray(0, 16).toString("hex");
+
+/** Nonce, ciphertext, tag: the 32 bytes in it, or null when the key is wrong. */
+function unwrap(key, context, wrapped) {
+  if (wrapped.length !== 60) return null;
+  const decipher = createDecipheriv("aes-256-gcm", key, wrapped.subarray(0, 12));
+  decipher.setAAD(context);
+  decipher.setAuthTag(wrapped.subarray(44));
+  try {
+    return Buffer.concat([decipher.update(wrapped.subarray(12, 44)), decipher.final()]);
+  } catch {
+    return null;
+  }
+}
+
+function openSlot(slot, repositoryId, passphrase) {
+  const { n, r, p } = slot;
+  const log2 = Math.log2(n);
+  const isInBounds = Number.isInteger(log2) && log2 >= 4 && log2 <= 20 && r >= 1 && r <= 32 && p >= 1 && p <= 4;
+  if (!isInBounds || 128 * n * r > GIB) fail("cairn.json: the cost of a key slot is out of bounds");
+  const options = { N: n, r, p, maxmem: 128 * n * r + 128 * r * p + 1024 * 1024 };
+  const key = scryptSync(passphrase.normalize("NFKC"), Buffer.from(slot.salt, "hex"), 32, options);
+  const context = Buffer.concat([Buffer.from("cairn slot v1\0"), repositoryId, Buffer.from(slot.dataKeyId, "hex")]);
+  return unwrap(key, context, Buffer.from(slot.wrapped, "hex"));
+}
+
+/** The data key of a recovery kit; null when the text does not look like one. */
+function parseRecoveryKey(typed) {
+  const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+  const text = typed.toUpperCase().replaceAll(/[\s-]/g, "").replaceAll(/[IL]/g, "1").replaceAll("O", "0");
+  if (text.length !== 64 || [...text].some((character) => !alphabet.includes(character))) return null;
+  const key = Buffer.alloc(32);
+  for (let group = 0; group < 8; group += 1) {
+    const bytes = Buffer.alloc(8);
+    const digits = [...text.slice(group * 8, group * 8 + 8)];
+    bytes.writeBigInt64BE(digits.reduce((sum, digit) => sum * 32n + BigInt(alphabet.indexOf(digit)), 0n));
+    const part = bytes.subarray(3, 7);
+    const check = createHash("sha256").update("cairn kit v1").update(Uint8Array.of(group)).update(part).digest()[0];
+    if (check !== bytes[7]) fail(`group ${group + 1} of the recovery key is mistyped`);
+    part.copy(key, group * 4);
+  }
+  return key;
+}
+
+async function askSecret(question) {
+  if (!process.stdin.isTTY) fail("no key: set CAIRN_PASSPHRASE or CAIRN_RECOVERY_KEY");
+  process.stderr.write(question);
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
+  const answer = await new Promise((resolve) => lines.question("", resolve));
+  lines.close();
+  process.stderr.write("\n");
+  return answer;
+}
+
+/** Unlocks the repository in this folder: { repositoryId, keys: Map of hex id to key, or null when not encrypted }. */
+async function unlock() {
+  const recoveryKey = process.env.CAIRN_RECOVERY_KEY;
+  if (!existsSync("cairn.json")) return unlockWithoutConfiguration(recoveryKey);
+  const bytes = readFileSync("cairn.json");
+  const configuration = JSON.parse(bytes.toString("utf8"));
+  if (configuration.format !== "cairn-repository" || configuration.formatVersion !== 1) fail("cairn.json: unknown format");
+  if (configuration.requiredFeatures.length > 0) fail(`cairn.json: needs ${configuration.requiredFeatures.join(", ")}`);
+  const repositoryId = Buffer.from(configuration.repositoryId, "hex");
+  if (configuration.encryption === "none") {
+    if (process.env.CAIRN_PASSPHRASE || recoveryKey) {
+      fail("a key was given, but cairn.json says that the repository is not encrypted: was cairn.json replaced?");
+    }
+    checkConfiguration(bytes, null);
+    return { repositoryId, keys: null };
+  }
+  const typed = recoveryKey ?? process.env.CAIRN_PASSPHRASE ?? (await askSecret("Passphrase or recovery key: "));
+  const kitKey = typed === process.env.CAIRN_PASSPHRASE ? null : parseRecoveryKey(typed);
+  const opened = kitKey ? [kitKey] : configuration.keySlots.map((slot) => openSlot(slot, repositoryId, typed));
+  const keys = new Map(opened.filter((key) => key !== null).map((key) => [dataKeyId(key), key]));
+  const current = keys.get(configuration.dataKeys.find((entry) => entry.isCurrent)?.id);
+  if (current === undefined) fail("that key does not open this repository");
+  checkConfiguration(bytes, current);
+  return { repositoryId, keys };
+}
+
+function unlockWithoutConfiguration(recoveryKey) {
+  const id = process.env.CAIRN_REPOSITORY_ID ?? "";
+  const key = parseRecoveryKey(recoveryKey ?? "");
+  if (!/^[0-9a-f]{32}$/.test(id) || key === null) {
+    fail("there is no cairn.json here; without it, set CAIRN_REPOSITORY_ID and CAIRN_RECOVERY_KEY from the recovery kit");
+  }
+  return { repositoryId: Buffer.from(id, "hex"), keys: new Map([[dataKeyId(key), key]]) };
+}
+
+function checkConfiguration(bytes, dataKey) {
+  const ending = /,\n {2}"authentication": "([0-9a-f]{64})"\n\}\n$/.exec(bytes.toString("latin1"));
+  if (ending === null) fail("cairn.json: its end is missing");
+  const hash = dataKey ? createHmac("sha256", hkdf(dataKey, NONE, "cairn config v1")) : createHash("sha256");
+  const mac = hash.update(bytes.subarray(0, bytes.length - ending[0].length)).digest();
+  if (!timingSafeEqual(mac, Buffer.from(ending[1], "hex"))) fail("cairn.json was changed after it was written");
+}
+
+// --- Sealed objects (section 4) ---
+
+/** Unseals items of the object with that name and header. */
+function objectCipher(repository, name, header) {
+  const bad = (reason) => fail(`${name}: ${reason}`);
+  if (header.length !== HEADER_BYTES || header.toString("latin1", 0, 8) !== "CAIRNOBJ") bad("no object of ours");
+  if (header.readUInt16BE(8) !== 1 || header[11] !== 0) bad("unknown version");
+  if (header[10] !== (repository.keys ? 1 : 0)) bad("its cipher is not the repository's");
+  const dataKey = repository.keys?.get(header.toString("hex", 16, 32));
+  if (repository.keys && dataKey === undefined) bad("sealed with a data key that is not at hand");
+  const key = dataKey && hkdf(dataKey, header.subarray(32), "cairn object v1");
+  return (item, sealed) => {
+    const associated = Buffer.alloc(176 + name.length);
+    associated.write("cairn item v1", 0, "latin1");
+    header.copy(associated, 16);
+    repository.repositoryId.copy(associated, 80);
+    associated.writeUInt32BE(item.number, 96);
+    associated[100] = KIND[item.kind];
+    associated[101] = item.encoding;
+    associated.writeBigUInt64BE(BigInt(item.rawLength), 104);
+    item.id?.copy(associated, 112);
+    associated.write(name, 176, "latin1");
+    const bytes = sealed.subarray(0, sealed.length - TAG_BYTES);
+    const tag = sealed.subarray(sealed.length - TAG_BYTES);
+    if (key === undefined) {
+      const sum = createHash("sha256").update(associated).update(bytes).digest().subarray(0, TAG_BYTES);
+      return sum.equals(tag) ? bytes : bad(`checksum of item ${item.number} is wrong`);
+    }
+    const nonce = Buffer.alloc(12);
+    nonce.writeUInt32BE(item.number, 8);
+    const decipher = createDecipheriv("aes-256-gcm", key, nonce);
+    decipher.setAAD(associated);
+    decipher.setAuthTag(tag);
+    const plain = decipher.update(bytes);
+    try {
+      decipher.final();
+    } catch {
+      bad(`authentication of item ${item.number} failed`);
+    }
+    return plain;
+  };
+}
+
+/** The plaintext of an item, decoded within its raw length. */
+function decode(name, item, bytes) {
+  if (item.encoding === 0) return bytes;
+  if (item.encoding !== 1 || item.rawLength > GIB) fail(`${name}: item ${item.number} cannot be decoded`);
+  const raw = zstdDecompressSync(bytes, { maxOutputLength: Math.max(64, item.rawLength) });
+  return raw.length === item.rawLength ? raw : fail(`${name}: item ${item.number} has the wrong length`);
+}
+
+function readRange(name, offset, length) {
+  if (!(length >= 0 && length <= GIB)) fail(`${name}: ${length} bytes are too many to read`);
+  let file;
+  try {
+    file = openSync(name, "r");
+  } catch (error) {
+    fail(`could not open ${name}: ${error.message}`);
+  }
+  try {
+    const bytes = Buffer.allocUnsafe(length);
+    for (let done = 0; done < length; ) {
+      const count = readSync(file, bytes, done, length - done, offset + done);
+      if (count === 0) fail(`${name} ends too early`);
+      done += count;
+    }
+    return bytes;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** The summary of a manifest: its first item, which can be read alone. */
+function readSummary(repository, name) {
+  const header = readRange(name, 0, HEADER_BYTES);
+  const unseal = objectCipher(repository, name, header);
+  const length = header.readUInt32BE(12);
+  if (length < TAG_BYTES) fail(`${name}: no manifest`);
+  const item = { number: 0, kind: "summary", encoding: 0, rawLength: length - TAG_BYTES };
+  return JSON.parse(unseal(item, readRange(name, HEADER_BYTES, length)).toString("utf8"));
+}
+
+/** A whole manifest: { summary, body, toc }. */
+function readManifest(repository, name) {
+  const bytes = readFileSync(name);
+  const trailer = bytes.subarray(bytes.length - TRAILER_BYTES);
+  if (trailer.toString("latin1", 8) !== "CAIRNEND") fail(`${name}: its end is missing`);
+  const [contentsLength, number] = [trailer.readUInt32BE(0), trailer.readUInt32BE(4)];
+  const contentsOffset = bytes.length - TRAILER_BYTES - contentsLength;
+  if (contentsLength !== number * ENTRY_BYTES + TAG_BYTES || contentsOffset < HEADER_BYTES) fail(`${name}: bad trailer`);
+  const unseal = objectCipher(repository, name, bytes.subarray(0, HEADER_BYTES));
+  const contentsItem = { number, kind: "contents", encoding: 0, rawLength: contentsLength - TAG_BYTES };
+  const contents = unseal(contentsItem, bytes.subarray(contentsOffset, contentsOffset + contentsLength));
+  const parts = {};
+  let offset = HEADER_BYTES;
+  for (let index = 0; index < number; index += 1) {
+    const entry = contents.subarray(index * ENTRY_BYTES, (index + 1) * ENTRY_BYTES);
+    const kind = Object.keys(KIND).find((key) => KIND[key] === entry[0]);
+    const item = { number: index, kind, encoding: entry[1], rawLength: entry.readUInt32BE(8) };
+    const length = entry.readUInt32BE(4);
+    parts[kind] = decode(name, item, unseal(item, bytes.subarray(offset, offset + length)));
+    offset += length;
+  }
+  const json = (part) => JSON.parse(part.toString("utf8"));
+  return { summary: json(parts.summary), body: json(parts.body), toc: parts.toc };
+}
+
+// --- Packs and lists (section 5) ---
+
+function packPath(name) {
+  if (!PACK_PATTERN.test(name)) fail(`"${name}" is no pack`);
+  return `packs/${createHash("sha256").update(name).digest("hex").slice(0, 2)}/${name}`;
+}
+
+const packCiphers = new Map();
+
+/** Reads an item of a pack: its plaintext and its stored form. */
+function readItem(repository, pack, item) {
+  const path = packPath(pack);
+  if (packCiphers.size > 4096) packCiphers.clear();
+  const unseal = packCiphers.get(pack) ?? objectCipher(repository, path, readRange(path, 0, HEADER_BYTES));
+  packCiphers.set(pack, unseal);
+  const stored = unseal(item, readRange(path, item.offset, item.length));
+  return { stored, raw: decode(path, item, stored) };
+}
+
+/** Reads the records of one span of a list. */
+function* readRecords(bytes) {
+  const packs = [];
+  let position = 0;
+  const number = () => {
+    let [value, scale] = [0, 1];
+    for (let count = 0; count < 8; count += 1) {
+      if (position >= bytes.length) fail("a list ends within a number");
+      const byte = bytes[position++];
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+      scale *= 0x80;
+    }
+    return fail("a number in a list is too long");
+  };
+  const take = (count) => {
+    if (position + count > bytes.length) fail("a list ends too early");
+    position += count;
+    return bytes.subarray(position - count, position);
+  };
+  const chunk = (kind) => {
+    const id = take(32);
+    const index = number();
+    if (index === packs.length) packs.push(take(number()).toString("latin1"));
+    const fields = { id, pack: packs[index], number: number(), offset: number(), length: number(), rawLength: number() };
+    const rowCount = number();
+    return { ...fields, kind, rowCount, encoding: number() >> 1 };
+  };
+  const chunks = (kind) => Array.from({ length: number() }, () => chunk(kind));
+  while (position < bytes.length) {
+    const record = number();
+    const continues = (number() & 1) !== 0;
+    if (record === 1) {
+      number();
+      number();
+      yield { rowCount: number(), chunks: chunks("table") };
+    } else if (record === 2) {
+      const shared = chunk("large-objects");
+      yield { shared, objects: Array.from({ length: number() }, () => ({ oid: number(), length: number() })) };
+    } else if (record === 3) {
+      yield { continues, oid: number(), length: number(), chunks: chunks("large-objects") };
+    } else {
+      fail(`a list has a record of kind ${record}`);
+    }
+  }
+}
+
+function* readList(repository, body, spans) {
+  for (const [pageIndex, offset, length] of spans) {
+    const [packIndex, number, pageOffset, rawLength] = body.pages[pageIndex];
+    const item = { number, kind: "page", encoding: 0, rawLength, offset: pageOffset, length: rawLength + TAG_BYTES };
+    yield* readRecords(readItem(repository, body.packs[packIndex][0], item).raw.subarray(offset, offset + length));
+  }
+}
+
+// --- The archive (pg_backup_archiver.c WriteHead, ReadToc; pg_backup_custom.c) ---
+
+/** Reads head and table of contents: where the compression stands, and each entry's dump id and offset field. */
+function parseToc(bytes) {
+  if (bytes.toString("latin1", 0, 5) !== "PGDMP") fail("the table of contents is no archive's");
+  const [minor, intSize, offsetSize, format] = [bytes[6], bytes[8], bytes[9], bytes[10]];
+  if (bytes[5] !== 1 || minor < 14 || minor > 16 || format !== 1) fail(`archive version 1.${minor} is not known here`);
+  if (intSize < 4 || intSize > 8 || offsetSize < 4 || offsetSize > 8) fail("the archive's sizes are not known here");
+  let position = 11;
+  const int = () => {
+    const isNegative = bytes[position] !== 0;
+    const value = bytes.readUIntLE(position + 1, 4);
+    position += 1 + intSize;
+    return isNegative ? -value : value;
+  };
+  const string = () => {
+    const length = int();
+    const start = position;
+    if (length > 0) position += length;
+    if (position > bytes.length) fail("the table of contents ends too early");
+    return length < 0 ? null : bytes.toString("latin1", start, position);
+  };
+  if (minor >= 15) position += 1;
+  else int();
+  const headEnd = position;
+  for (let field = 0; field < 7; field += 1) int();
+  for (let field = 0; field < 3; field += 1) string();
+  const entries = [];
+  for (let remaining = int(); remaining > 0; remaining -= 1) {
+    const entry = { dumpId: int(), hasData: int() !== 0 };
+    for (let field = 0; field < 3; field += 1) string();
+    entry.kind = string();
+    int();
+    for (let field = 0; field < 6; field += 1) string();
+    if (minor >= 16) int();
+    for (let field = 0; field < 2; field += 1) string();
+    while (string() !== null);
+    entries.push({ ...entry, offsetField: position });
+    position += 1 + offsetSize;
+  }
+  return { minor, intSize, offsetSize, headEnd, tocEnd: position, entries };
+}
+
+/** Writes a file in large pieces; `position` counts. */
+class OutputFile {
+  #file;
+  #parts = [];
+  #bytes = 0;
+  position = 0;
+
+  constructor(path) {
+    this.#file = openSync(path, "wx", 0o600);
+  }
+
+  write(bytes) {
+    this.#parts.push(bytes);
+    this.#bytes += bytes.length;
+    this.position += bytes.length;
+    if (this.#bytes >= 4 * 1024 * 1024) this.flush();
+  }
+
+  flush() {
+    const bytes = Buffer.concat(this.#parts);
+    this.#parts = [];
+    this.#bytes = 0;
+    for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done);
+  }
+
+  /** Overwrites bytes that were written before. */
+  patch(position, bytes) {
+    this.flush();
+    writeSync(this.#file, bytes, 0, bytes.length, position);
+  }
+
+  finish() {
+    this.flush();
+    fsyncSync(this.#file);
+    if (fstatSync(this.#file).size !== this.position) fail("the archive has not the length that was written");
+    closeSync(this.#file);
+  }
+}
+
+/** Writes a restore point as a custom archive. */
+function exportArchive(repository, manifest, path, isUncompressed) {
+  const { body, toc: tocBytes } = manifest;
+  const toc = parseToc(tocBytes);
+  // Archives before 1.15 are for a pg_restore that may not know zstd.
+  const isZstd = !isUncompressed && toc.minor >= 15;
+  const output = new OutputFile(path);
+  const int = (value) => {
+    const bytes = Buffer.alloc(1 + toc.intSize);
+    bytes.writeUInt32LE(value, 1);
+    return bytes;
+  };
+  output.write(tocBytes.subarray(0, 11));
+  output.write(toc.minor >= 15 ? Buffer.of(isZstd ? 3 : 0) : int(0));
+  output.write(tocBytes.subarray(toc.headEnd, toc.tocEnd));
+  const block = (bytes) => {
+    if (bytes.length === 0) return;
+    output.write(int(bytes.length));
+    output.write(bytes);
+  };
+  const piece = (raw, stored = null) => {
+    if (!isZstd) return block(raw);
+    return block(stored ?? zstdCompressSync(raw, { params: { [constants.ZSTD_c_checksumFlag]: 1 } }));
+  };
+  const chunkPiece = (chunk) => {
+    const { raw, stored } = readItem(repository, chunk.pack, chunk);
+    piece(raw, chunk.encoding === 1 ? stored : null);
+  };
+  const relations = new Map(body.relations.map((relation) => [relation.dumpId, relation]));
+  const objectSets = new Map(body.largeObjects.map((set) => [set.dumpId, set]));
+  for (const entry of toc.entries.filter((one) => one.hasData)) {
+    const start = output.position;
+    const isLargeObjects = entry.kind === "BLOBS";
+    output.write(Buffer.of(isLargeObjects ? 3 : 1));
+    output.write(int(entry.dumpId));
+    if (isLargeObjects) writeLargeObjects(entry);
+    else writeRows(entry);
+    output.write(int(0));
+    patchOffset(entry, start);
+  }
+  output.finish();
+
+  function writeRows({ dumpId }) {
+    const relation = relations.get(dumpId);
+    if (relation === undefined) return;
+    let rowCount = 0;
+    for (const { chunks } of readList(repository, body, relation.list)) {
+      for (const chunk of chunks) {
+        chunkPiece(chunk);
+        rowCount += chunk.rowCount;
+      }
+    }
+    if (rowCount !== relation.rowCount) fail(`${relation.namespace}.${relation.name} has ${rowCount} rows, not ${relation.rowCount}`);
+  }
+
+  function writeLargeObjects({ dumpId }) {
+    let isOpen = false;
+    const begin = (oid) => {
+      if (isOpen) output.write(int(0));
+      output.write(int(oid));
+      isOpen = true;
+    };
+    for (const record of readList(repository, body, objectSets.get(dumpId)?.list ?? [])) {
+      if (record.shared === undefined) {
+        if (!record.continues) begin(record.oid);
+        record.chunks.forEach(chunkPiece);
+        continue;
+      }
+      const { raw } = readItem(repository, record.shared.pack, record.shared);
+      let offset = 0;
+      for (const { length, oid } of record.objects) {
+        begin(oid);
+        if (length > 0) piece(raw.subarray(offset, offset + length));
+        offset += length;
+      }
+    }
+    if (isOpen) output.write(int(0));
+  }
+
+  /** State 2: the position is known. The head keeps its length, so the entry lies where it lay. */
+  function patchOffset(entry, start) {
+    const bytes = Buffer.alloc(1 + toc.offsetSize);
+    bytes[0] = 2;
+    bytes.writeUIntLE(start, 1, Math.min(6, toc.offsetSize));
+    output.patch(entry.offsetField, bytes);
+  }
+}
+
+// --- Commands ---
+
+function findManifests() {
+  const folders = existsSync("backups") ? readdirSync("backups").filter((name) => LINEAGE_PATTERN.test(name)) : [];
+  const found = folders.flatMap((folder) => {
+    const ids = readdirSync(`backups/${folder}`).filter((name) => ID_PATTERN.test(name));
+    return ids.map((id) => ({ id, name: `backups/${folder}/${id}` }));
+  });
+  return found.toSorted((one, other) => (one.id < other.id ? 1 : -1));
+}
+
+/** Prints the restore points; false when one could not be read. */
+function list(repository) {
+  let isWhole = true;
+  for (const { id, name } of findManifests()) {
+    try {
+      const { lineage, snapshotAt, source, totals } = readSummary(repository, name);
+      const size = `${(totals.rawBytes / 1e6).toFixed(1)} MB`;
+      console.log(`${id}  ${snapshotAt}  ${lineage.name}  PostgreSQL ${source.serverVersion}  ${totals.rows} rows  ${size}`);
+    } catch (error) {
+      isWhole = false;
+      console.log(`${id}  cannot be read: ${error.message}`);
+    }
+  }
+  return isWhole;
+}
+
+function exportTo(repository, prefix, path, isUncompressed) {
+  const matches = findManifests().filter(({ id }) => id.startsWith(prefix));
+  if (matches.length !== 1) fail(`${matches.length} restore points begin with "${prefix}"`);
+  if (existsSync(path)) fail(`"${path}" is there already`);
+  const partial = `${path}.partial`;
+  try {
+    exportArchive(repository, readManifest(repository, matches[0].name), partial, isUncompressed);
+    renameSync(partial, path);
+  } catch (error) {
+    if (error.code !== "EEXIST") rmSync(partial, { force: true });
+    throw error;
+  }
+  console.log(`wrote ${path}; now: pg_restore --list ${path}`);
+}
+
+async function main(parameters) {
+  const isUncompressed = parameters.includes("--uncompressed");
+  const [command, ...rest] = parameters.filter((parameter) => parameter !== "--uncompressed");
+  if (command === "list" && rest.length === 0) {
+    if (!list(await unlock())) process.exitCode = 1;
+  } else if (command === "export" && rest.length === 2) {
+    exportTo(await unlock(), rest[0], rest[1], isUncompressed);
+  } else {
+    console.error("usage: node cairn-rescue.mjs list\n       node cairn-rescue.mjs export ID FILE [--uncompressed]");
+    process.exitCode = 2;
+  }
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  console.error(`cairn-rescue: ${error instanceof RescueError ? error.message : (error.stack ?? error)}`);
+  process.exitCode = 1;
+}
