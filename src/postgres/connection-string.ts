@@ -49,7 +49,7 @@ function readPlaces(text: string): { hosts: string; ports: string; rest: string 
   for (;;) {
     const bracketed = /^\[([^\]]*)\]/.exec(rest);
     if (rest.startsWith("[") && bracketed === null) throw malformed('lacks the "]" of an IPv6 host address');
-    const host = bracketed?.[1] ?? (/^[^:/?,]*/.exec(rest)?.[0] as string);
+    const host = bracketed?.[1] ?? /^[^:/?,]*/.exec(rest)?.[0] ?? "";
     if (bracketed !== null && host === "") throw malformed("has an empty IPv6 host address");
     rest = rest.slice(bracketed?.[0].length ?? host.length);
     if (rest !== "" && !/^[:/?,]/.test(rest))

@@ -29,7 +29,7 @@ export class DirectReadSocket {
       buffer: (): Uint8Array => this.#reader?.reserve() ?? this.#loginBuffer,
       callback: (lengthBytes: number, buffer: Uint8Array): boolean => this.#receive(lengthBytes, buffer),
     };
-    this.socket = new Socket({ onread } as ConstructorParameters<typeof Socket>[0]);
+    this.socket = new Socket({ onread });
   }
 
   /** From now on bytes go to the reader. Only for a connection without TLS, while the socket is paused. */

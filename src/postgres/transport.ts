@@ -3,7 +3,7 @@
 
 import { Socket } from "node:net";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
-import { OperatingError } from "../base/errors.ts";
+import type { OperatingError } from "../base/errors.ts";
 import { closedFailure, connectionFailure, networkFailure, tlsFailure } from "./connection-errors.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { socketPath, usesUnixSocket } from "./connection-settings.ts";

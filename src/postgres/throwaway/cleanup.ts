@@ -1,8 +1,10 @@
 // Servers that must not outlive this process: when it ends or is told to end by a signal that nobody else handles, they
 // are stopped at once and their folders removed. SIGKILL cannot be caught: then a server and its folder stay.
 
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 
+const REMOVE_COUNT_MAX = 100;
+const REMOVE_PAUSE_MS = 20;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 interface Guarded {
@@ -43,11 +45,21 @@ function cleanUp(): void {
     } catch {
       // it is gone already
     }
-    try {
-      rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
-    } catch {
-      // the server may still be writing; nothing more can be done in a process that ends
-    }
+    removeNow(directory);
   }
   guarded.clear();
+}
+
+// A process that ends cannot wait for events: it tries again while the server is still letting go of its files. (A file
+// that the server itself removes in between ends rmSync early, with `force` even without an error.)
+function removeNow(directory: string): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let count = 0; count < REMOVE_COUNT_MAX && existsSync(directory); count += 1) {
+    if (count > 0) Atomics.wait(pause, 0, 0, REMOVE_PAUSE_MS);
+    try {
+      rmSync(directory, { recursive: true, force: true });
+    } catch {
+      // once more
+    }
+  }
 }

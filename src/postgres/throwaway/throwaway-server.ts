@@ -153,10 +153,9 @@ async function prepare(
 async function runInitdb(site: Site, options: ThrowawayOptions): Promise<void> {
   const passwordFile = join(site.directory, "password");
   await writeOwned(site, passwordFile, site.password);
-  const commandLine = [
-    ...["-D", site.dataDirectory, "-U", SUPERUSER, "--pwfile", passwordFile, "-E", "UTF8", "--locale=C", "--no-sync"],
-    ...["--auth-local=trust", "--auth-host=scram-sha-256", ...(options.initdbArguments ?? [])],
-  ];
+  const commandLine = ["-D", site.dataDirectory, "-U", SUPERUSER, "--pwfile", passwordFile];
+  commandLine.push("-E", "UTF8", "--locale=C", "--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256");
+  commandLine.push(...(options.initdbArguments ?? []));
   try {
     await promisify(execFile)(join(site.programs, "initdb"), commandLine, {
       ...processOptions(site),
@@ -239,9 +238,13 @@ async function finishStart(
     const settings = await settingsFor(site.socketDirectory, port, null);
     await waitUntilReady(site, child, settings, options.signal);
     const tcpSettings = options.tcp ? await settingsFor("127.0.0.1", port, site.password) : null;
-    const { dataDirectory, socketDirectory, binaries } = site;
     return {
-      ...{ settings, tcpSettings, socketDirectory, port, dataDirectory, binaries },
+      settings,
+      tcpSettings,
+      socketDirectory: site.socketDirectory,
+      port,
+      dataDirectory: site.dataDirectory,
+      binaries: site.binaries,
       processId: child.pid as number,
       stop: (mode: StopMode = "fast") => stopChild(child, mode),
       [Symbol.asyncDispose]: async () => {

@@ -1,0 +1,136 @@
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  describeConnection,
+  deserializeConnectionSettings,
+  serializeConnectionSettings,
+} from "./connection-settings.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
+import { findPassword } from "./password-file.ts";
+import { resolveConnection } from "./resolve-connection.ts";
+import type { ResolveOptions } from "./resolve-connection.ts";
+import { findService } from "./service-file.ts";
+
+let home = "";
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "cairn-home-"));
+});
+
+afterAll(async () => {
+  await rm(home, { recursive: true, force: true });
+});
+
+function resolve(source: string, environment: ResolveOptions["environment"] = {}): Promise<ConnectionSettings> {
+  return resolveConnection({ source, environment, homeDirectory: home, userName: "someone" });
+}
+
+test("resolveConnection() takes string over service over environment over default", async () => {
+  await writeFile(join(home, ".pg_service.conf"), "[one]\nhost=service-host\nport=6001\nuser=service-user\n");
+  const settings = await resolve("service=one user=string-user", {
+    PGHOST: "env-host",
+    PGDATABASE: "env-db",
+    PGPORT: "1",
+  });
+  expect(settings).toMatchObject({ host: "service-host", port: 6001, user: "string-user", database: "env-db" });
+});
+
+test("resolveConnection() has libpq's defaults", async () => {
+  const settings = await resolve("host=h");
+  expect(settings).toMatchObject({ port: 5432, user: "someone", database: "someone", password: null });
+  expect(settings).toMatchObject({ channelBinding: "prefer", connectTimeoutMs: 15_000, keepAlive: { enabled: true } });
+  expect(settings.tls).toMatchObject({ mode: "prefer", negotiation: "postgres", certificateMode: "allow" });
+  expect((await resolve("user=u host=h")).database).toBe("u");
+  expect((await resolve("port=59999")).host).toMatch(/^\//);
+});
+
+test("resolveConnection() takes an empty value for none", async () => {
+  expect(await resolve("host=h port='' user=''", { PGPORT: "" })).toMatchObject({ port: 5432, user: "someone" });
+});
+
+test.each<[string, RegExp]>([
+  ["sslmode=weird", /invalid value "weird" for connection parameter "sslmode"/],
+  ["port=0", /"port"/],
+  ["port=70000", /"port"/],
+  ["port=5x", /"port"/],
+  ["host=a,b", /several hosts/],
+  ["sslrootcert=system sslmode=require", /weak sslmode "require" may not be used with sslrootcert=system/],
+  ["sslnegotiation=direct", /weak sslmode "prefer" may not be used with sslnegotiation=direct/],
+  ["gssencmode=require", /"gssencmode" is not supported/],
+  ["requirepeer=postgres", /"requirepeer" is not supported/],
+  ["ssl_min_protocol_version=TLSv1.3 ssl_max_protocol_version=TLSv1.2", /above/],
+  ["service=nowhere", /definition of service "nowhere" not found/],
+])("resolveConnection() rejects %s", async (source, message) => {
+  await expect(resolve(`host=h ${source}`)).rejects.toThrow(message);
+});
+
+test("resolveConnection() makes verify-full of sslrootcert=system", async () => {
+  expect((await resolve("host=h sslrootcert=system")).tls.mode).toBe("verify-full");
+});
+
+test.each([
+  ["0", 0],
+  ["-1", 0],
+  ["1", 2000],
+  ["7", 7000],
+])("resolveConnection() reads connect_timeout=%s as %i ms", async (text, expected) => {
+  expect((await resolve(`host=h connect_timeout=${text}`)).connectTimeoutMs).toBe(expected);
+});
+
+test("resolveConnection() takes the password from the file only when nobody else can read it", async () => {
+  const file = join(home, ".pgpass");
+  await writeFile(file, "h:5432:d:u:from-file\n", { mode: 0o600 });
+  const settings = await resolve("postgres://u@h/d");
+  expect(settings.password?.reveal()).toBe("from-file");
+  expect(settings.passwordOrigin).toContain(file);
+  expect((await resolve("postgres://u:own@h/d")).password?.reveal()).toBe("own");
+  await chmod(file, 0o640);
+  const unsafe = await resolve("postgres://u@h/d");
+  expect(unsafe.password).toBeNull();
+  expect(unsafe.warnings.join()).toContain("group or world access");
+});
+
+test.each<[string, string | null]>([
+  ["h:1:d:u:secret", "secret"],
+  ["*:*:*:*:any", "any"],
+  ["# h:1:d:u:comment\nh:1:d:x:other\nh:1:d:u:second", "second"],
+  ["h:1:d:u:with\\:colon\\\\", "with:colon\\"],
+  ["h:1:d:u:a:b", "a:b"],
+  ["h:1:d:u\nh:1:*:u:whole", "whole"],
+  ["other:1:d:u:x", null],
+  ["h:1:d:u:dos\r\n", "dos"],
+])("findPassword() in %j", (text, expected) => {
+  expect(findPassword(text, { host: "h", port: 1, database: "d", user: "u" })?.reveal() ?? null).toBe(expected);
+});
+
+test("findPassword() compares escaped fields", () => {
+  const query = { host: "::1", port: 1, database: "a\\b", user: "u" };
+  expect(findPassword("\\:\\:1:1:a\\\\b:u:pw", query)?.reveal()).toBe("pw");
+});
+
+test("findService() reads one section, first value first, and names a bad line", () => {
+  const text = "# c\n[a]\nhost=1\n\n[b]\n host=2 \nhost=3\nport=9\n[c]\nhost=4\n";
+  expect(Object.fromEntries(findService(text, "b", "f") ?? [])).toEqual({ host: "2", port: "9" });
+  expect(findService(text, "z", "f")).toBeNull();
+  expect(() => findService("[b]\nnonsense=1", "b", "f")).toThrow('line 2 of service file "f"');
+  expect(() => findService("[b]\nservice=x", "b", "f")).toThrow("not allowed");
+});
+
+test("settings never show the password, and cross a structured clone whole", async () => {
+  const settings = await resolve("postgres://u:hunter2@h/d?sslpassword=hunter3");
+  for (const text of [
+    JSON.stringify(settings),
+    inspect(settings, { depth: 9, showHidden: true }),
+    String(settings.password),
+  ]) {
+    expect(text).not.toMatch(/hunter/);
+  }
+  expect(describeConnection(settings)).toBe('database "d" on h:5432 as "u"');
+  const copy = deserializeConnectionSettings(structuredClone(serializeConnectionSettings(settings)));
+  expect(copy.password?.reveal()).toBe("hunter2");
+  expect(copy.tls.keyPassphrase?.reveal()).toBe("hunter3");
+  expect({ ...copy, password: null, tls: null }).toEqual({ ...settings, password: null, tls: null });
+});
