@@ -53,8 +53,8 @@ export type OperationEvent =
 export interface RepositoryAccess {
   /** A path or a file: URI. */
   readonly location: string;
-  /** True when a passphrase was given without asking: a repository that says it is not encrypted is then an error. */
-  readonly isPassphraseGiven?: boolean;
-  /** Asked only when the repository is encrypted, or when one was given all the same; null: none was given. */
-  passphrase(): Promise<string | null>;
+  /** The passphrase that the environment or a file gave; null: none. One given for an unencrypted repository is an error. */
+  readonly givenPassphrase: string | null;
+  /** Asks a person; called only when one is needed and none was given. Throws OperatingError "usage" when nobody is there. */
+  askPassphrase(): Promise<string>;
 }

@@ -1,0 +1,192 @@
+// `cairn backup`: one restore point of one database. It exists only when its manifest was written, last of all, after
+// every object that it refers to was confirmed by the storage; then it is read back.
+
+import { OperatingError } from "../../base/errors.ts";
+import { biggestFirst, defaultJobs, openDump, readDump, toArguments, type ChunkCompression, type Dump } from "../../dump/index.ts";
+import { formatVersion, usesUnixSocket, type ConnectionSettings } from "../../postgres/index.ts";
+import { chunkIdPrefix, type CommitInput, type Lineage, type Repository, type RestorePointSummary, type Run } from "../../repository/index.ts";
+import { beginPhase, warn } from "../events.ts";
+import { openRepositoryAt } from "../open-repository.ts";
+import type { OperationContext } from "../operation.ts";
+import { ProgressReporter } from "../progress-reporter.ts";
+import { settleSource, type SettledSource } from "../source/settle-source.ts";
+import { CAIRN_VERSION } from "../version.ts";
+import { RepositorySink } from "./repository-sink.ts";
+import type { BackupReceipt, BackupSettings } from "./types.ts";
+
+const CHUNK_SIZE_BYTES = 2 * 1024 * 1024;
+const PORT_DEFAULT = 5432;
+const LINEAGE_NAME_LENGTH_MAX = 200;
+
+/** Backs up one database. Whatever fails, earlier restore points stay as they are and nothing half done is shown. */
+export async function runBackup(context: OperationContext, settings: BackupSettings): Promise<BackupReceipt> {
+  const startedAt = new Date();
+  const compression = parseCompression(settings.compression);
+  beginPhase(context, "connect", "opening the repository and connecting to the source");
+  await using repository = await openRepositoryAt(settings.repository);
+  const source = await settleSource(context, settings);
+
+  beginPhase(context, "contents", `reading the catalog with pg_dump ${formatVersion(source.pgDump.version)}`);
+  await using dump = await openDump({
+    ...source,
+    arguments: toArguments(source.flags),
+    environment: context.environment,
+    signal: context.signal,
+    onNotice: (message) => warn(context, { message }),
+  });
+  const lineage = makeLineage(settings, source, dump);
+  const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
+  for (const message of lineageWarnings) warn(context, { message });
+  const parent = await repository.readParent(lineage, context.signal);
+  await using run = await repository.startRun({ kind: "backup", lineageName: lineage.name, parent, signal: context.signal });
+
+  const warnings = [...source.warnings, ...lineageWarnings, ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages])];
+  const sink = await store(context, { repository, source, dump, run, compression, jobs: settings.jobs ?? defaultJobs() });
+  beginPhase(context, "commit", "confirming what was stored and writing the manifest");
+  const summary = await run.commit(
+    await commitInput({ settings, source, dump, sink, lineage, compression, startedAt, warnings }),
+  );
+  return makeReceipt({ summary, source, dump, repository, startedAt, warnings });
+}
+
+interface Storing {
+  readonly repository: Repository;
+  readonly source: SettledSource;
+  readonly dump: Dump;
+  readonly run: Run;
+  readonly compression: ChunkCompression;
+  readonly jobs: number;
+}
+
+async function store(context: OperationContext, storing: Storing): Promise<RepositorySink> {
+  const { repository, source, dump, run, compression, jobs } = storing;
+  const sink = new RepositorySink(run, compression.algorithm);
+  beginPhase(context, "read", `reading ${dump.tables.length} tables with ${jobs} readers`);
+  const progress = new ProgressReporter(context, dump, () => sink);
+  await readDump(dump, {
+    settings: source.settings,
+    jobs,
+    signal: context.signal,
+    sink,
+    tables: biggestFirst(dump.tables),
+    chunks: {
+      hashing: {
+        secret: repository.chunkIdSecret,
+        tablePrefix: chunkIdPrefix("table"),
+        largeObjectsPrefix: chunkIdPrefix("large-objects"),
+      },
+      chunkSizeBytes: CHUNK_SIZE_BYTES,
+      compression,
+      sharesLargeObjectChunks: true,
+    },
+    onTaskStarted: (task, reader) => progress.taskStarted(task, reader),
+    onTaskDone: (task, reader) => progress.taskDone(task, reader),
+  });
+  return sink;
+}
+
+interface CommitFacts {
+  readonly settings: BackupSettings;
+  readonly source: SettledSource;
+  readonly dump: Dump;
+  readonly sink: RepositorySink;
+  readonly lineage: Lineage;
+  readonly compression: ChunkCompression;
+  readonly startedAt: Date;
+  readonly warnings: readonly string[];
+}
+
+async function commitInput(facts: CommitFacts): Promise<CommitInput> {
+  const { settings, source, dump, sink } = facts;
+  const { snapshot } = dump;
+  const blobEntries = dump.toc.entries.filter((entry) => entry.description === "BLOBS" && entry.hadDumper);
+  return {
+    lineage: facts.lineage,
+    startedAt: facts.startedAt.toISOString(),
+    snapshotAt: snapshot.takenAt,
+    source: {
+      serverVersion: source.serverVersionText,
+      serverVersionNum: source.server.number,
+      hostRole: snapshot.isStandby ? "standby" : "primary",
+      host: hostName(source.settings),
+    },
+    snapshot: { xmin: `${snapshot.xmin}`, xmax: `${snapshot.xmax}`, lsn: snapshot.lsn, timeline: null },
+    tool: {
+      cairnVersion: CAIRN_VERSION,
+      pgDumpVersion: formatVersion(source.pgDump.version),
+      pgDumpPath: source.pgDump.kind === "installed" ? source.pgDump.path : null,
+    },
+    options: { selection: toArguments(source.flags), compression: `${facts.compression.algorithm}:${facts.compression.level}` },
+    tags: settings.tags,
+    textEncoding: dump.toc.textEncoding,
+    warnings: facts.warnings,
+    relations: sink.relations.toSorted((a, b) => a.dumpId - b.dumpId),
+    largeObjects: await sink.finish(blobEntries.map(({ dumpId }) => dumpId)),
+    toc: dump.headAndToc,
+  };
+}
+
+function makeLineage(settings: BackupSettings, source: SettledSource, dump: Dump): Lineage {
+  const name = settings.lineage ?? `${source.settings.database}@${hostName(source.settings)}`;
+  if (name === "" || name.length > LINEAGE_NAME_LENGTH_MAX || /\p{Cc}/u.test(name)) {
+    throw new OperatingError("usage", "a lineage's name has 1 to 200 characters, none of them a control character", {
+      hint: "Give it a name with --lineage.",
+    });
+  }
+  return {
+    name,
+    systemIdentifier: dump.snapshot.systemIdentifier?.toString() ?? "unknown",
+    databaseOid: dump.snapshot.databaseOid,
+    databaseName: source.settings.database,
+  };
+}
+
+function hostName(settings: ConnectionSettings): string {
+  const host = usesUnixSocket(settings) ? "local" : settings.host;
+  return settings.port === PORT_DEFAULT ? host : `${host}:${settings.port}`;
+}
+
+function parseCompression(text: string | null): ChunkCompression {
+  const match = /^(?:(none)|zstd(?::(\d{1,2}))?)$/.exec(text ?? "zstd:3");
+  const level = Number(match?.[2] ?? 3);
+  if (match === null || level < 1 || level > 19) {
+    throw new OperatingError("usage", `compression "${text}" is not known`, { hint: "It is none, zstd, or zstd:1 to zstd:19." });
+  }
+  return match[1] === "none" ? { algorithm: "none", level: 0 } : { algorithm: "zstd", level };
+}
+
+interface ReceiptFacts {
+  readonly summary: RestorePointSummary;
+  readonly source: SettledSource;
+  readonly dump: Dump;
+  readonly repository: Repository;
+  readonly startedAt: Date;
+  readonly warnings: readonly string[];
+}
+
+function makeReceipt({ summary, source, dump, repository, startedAt, warnings }: ReceiptFacts): BackupReceipt {
+  const { totals } = summary;
+  return {
+    id: summary.id,
+    lineage: summary.lineage.name,
+    parentId: summary.parentId,
+    repository: repository.description,
+    source: source.description,
+    databaseName: source.settings.database,
+    serverVersion: source.serverVersionText,
+    pgDump: { version: summary.tool.pgDumpVersion, path: summary.tool.pgDumpPath },
+    startedAt: summary.startedAt,
+    finishedAt: summary.finishedAt,
+    snapshotTakenAt: summary.snapshotAt,
+    durationMs: new Date(summary.finishedAt).getTime() - startedAt.getTime(),
+    entryCount: dump.toc.entries.length,
+    tableCount: totals.relations,
+    rowCount: totals.rows,
+    largeObjectCount: totals.largeObjects,
+    rawBytes: totals.rawBytes,
+    sealedBytes: totals.sealedBytes,
+    newBytes: totals.newBytes,
+    reusedBytes: totals.reusedBytes,
+    warnings,
+  };
+}

@@ -1,0 +1,4 @@
+// `cairn init`.
+
+export { runInit } from "./init.ts";
+export type { InitResult, InitSettings } from "./types.ts";
