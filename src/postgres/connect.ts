@@ -70,11 +70,6 @@ export async function connectAuthenticated(
   throw connectionFailure(settings, "no attempt was possible");
 }
 
-/** Options of tls.connect() for a session that did or did not use TLS; for the connection of a CancelRequest. */
-export async function tlsOptionsFor(settings: ConnectionSettings, isTls: boolean): Promise<ConnectionOptions | null> {
-  return isTls ? await loadTlsOptions(settings) : null;
-}
-
 interface Attempt {
   readonly tls: ConnectionOptions | null;
   readonly needsTls: boolean;
@@ -107,11 +102,33 @@ async function tryOnce(
     const transport = await openTransport(settings, { ...attempt, signal, createSocket: options.createSocket });
     progress.step = "logging in";
     const greeting = await authenticate(settings, transport, startupParameters(settings, options), signal);
-    return { ...greeting, ...transport, settings };
+    const objection = objectionTo(settings.targetSessionAttributes, greeting.parameters);
+    if (objection === null) return { ...greeting, ...transport, settings };
+    transport.socket.on("error", () => {}).destroy();
+    throw connectionFailure(settings, objection, {
+      hint: `Connect to another server, or do without target_session_attrs=${settings.targetSessionAttributes}.`,
+    });
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", forward);
   }
+}
+
+// Why a server is not what target_session_attrs asks for; null when it is. The parameters exist since version 14.
+function objectionTo(wanted: string, parameters: ReadonlyMap<string, string>): string | null {
+  if (wanted === "any" || wanted === "prefer-standby") return null;
+  const standby = parameters.get("in_hot_standby");
+  const readOnly = parameters.get("default_transaction_read_only");
+  if (standby === undefined || readOnly === undefined) {
+    return `target_session_attrs=${wanted} cannot be checked on a server before version 14`;
+  }
+  const isStandby = standby === "on";
+  const isReadOnly = isStandby || readOnly === "on";
+  if (wanted === "read-write" && isReadOnly) return "the session is read-only";
+  if (wanted === "read-only" && !isReadOnly) return "the session is not read-only";
+  if (wanted === "primary" && isStandby) return "the server is a standby";
+  if (wanted === "standby" && !isStandby) return "the server is not a standby";
+  return null;
 }
 
 function startupParameters(settings: ConnectionSettings, options: ConnectOptions): [string, string][] {

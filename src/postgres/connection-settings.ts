@@ -13,9 +13,9 @@ export interface TlsSettings {
   readonly negotiation: "postgres" | "direct";
   /** File of trusted roots, or "system" for those that Node and the system trust. */
   readonly rootCertificateFile: string;
+  readonly revocationListFile: string;
   /** False when the file is only libpq's default place and need not exist. */
-  readonly rootCertificateIsExplicit: boolean;
-  readonly revocationListFile: string | null;
+  readonly revocationListIsExplicit: boolean;
   readonly certificateFile: string;
   readonly keyFile: string;
   /** False when certificate and key are only libpq's default places and need not exist. */

@@ -33,9 +33,8 @@ export async function loadTlsOptions(settings: ConnectionSettings): Promise<Conn
     ...(tls.negotiation === "direct" ? { ALPNProtocols: [DIRECT_PROTOCOL] } : {}),
     ...(await loadClientCertificate(settings)),
   };
-  if (roots !== null && tls.revocationListFile !== null) {
-    options.crl = await readTlsFile(settings, tls.revocationListFile, "certificate revocation list");
-  }
+  const revocations = await loadRevocations(settings);
+  if (roots !== null && revocations !== null) options.crl = revocations;
   return options;
 }
 
@@ -80,6 +79,12 @@ async function loadRoots(settings: ConnectionSettings): Promise<string[] | null>
       "Give the CA's file with sslrootcert=FILE, use the system's trusted roots with sslrootcert=system, " +
       "or change sslmode to do without verification.",
   });
+}
+
+async function loadRevocations(settings: ConnectionSettings): Promise<string | null> {
+  const { revocationListFile, revocationListIsExplicit } = settings.tls;
+  if (!revocationListIsExplicit && !(await isFile(revocationListFile))) return null;
+  return readTlsFile(settings, revocationListFile, "certificate revocation list");
 }
 
 async function loadClientCertificate(settings: ConnectionSettings): Promise<ConnectionOptions> {
