@@ -12,6 +12,9 @@ import { WHOLE_FRAME_BYTES_MAX } from "./limits.ts";
 import type { CompressionAlgorithm } from "./toc.ts";
 import { splitZstdFrames, type FramePart } from "./zstd-frames.ts";
 
+/** Whole frames that are decoded at once. */
+const FRAMES_AHEAD_MAX = 2;
+
 const STREAM_CHUNK_BYTES = 512 * 1024;
 
 /** The smallest chunkSize that node:zlib takes. */
@@ -63,23 +66,37 @@ async function* inflateRuns(runs: AsyncIterable<Buffer>, field: string): AsyncGe
 
 async function* decodeZstd(runs: AsyncIterable<Buffer>, field: string): AsyncGenerator<DecodedChunk, void, void> {
   const parts = splitZstdFrames(runs, field);
+  // Whole frames being decoded while earlier ones are handed on, in order.
+  const ahead: Promise<DecodedChunk>[] = [];
   try {
     for (let next = await parts.next(); next.done !== true; next = await parts.next()) {
       const first = next.value;
       const { contentSizeBytes } = first;
       if (contentSizeBytes !== null && contentSizeBytes <= WHOLE_FRAME_BYTES_MAX) {
-        const frame = await gatherFrame(first, parts);
-        const bytes = frame === null ? null : await decodeFrame(frame, contentSizeBytes, field);
-        if (frame === null || bytes === null) throw corruptData(field, "a zstd frame is longer than its content");
-        yield { bytes, frame };
+        ahead.push(startDecoding(await gatherFrame(first, parts, field), contentSizeBytes, field));
+        while (ahead.length >= FRAMES_AHEAD_MAX) yield* firstOf(ahead);
         continue;
       }
+      while (ahead.length > 0) yield* firstOf(ahead);
       const stream = createZstdDecompress({ chunkSize: STREAM_CHUNK_BYTES });
       for await (const bytes of transformed(frameBytes(first, parts), stream, field)) yield { bytes, frame: null };
     }
+    while (ahead.length > 0) yield* firstOf(ahead);
   } finally {
     await parts.return();
   }
+}
+
+function startDecoding(frame: Buffer, contentSizeBytes: number, field: string): Promise<DecodedChunk> {
+  const decoding = decodeFrame(frame, contentSizeBytes, field).then((bytes) => ({ bytes, frame }));
+  // Its failure is thrown where it is awaited, which may be never.
+  decoding.catch(() => {});
+  return decoding;
+}
+
+async function* firstOf(ahead: Promise<DecodedChunk>[]): AsyncGenerator<DecodedChunk, void, void> {
+  const first = ahead.shift();
+  if (first !== undefined) yield await first;
 }
 
 /** The rest of a frame whose first part was taken; leaves `parts` at the next frame. */
@@ -93,15 +110,15 @@ async function* frameBytes(first: FramePart, parts: AsyncIterator<FramePart>): A
   }
 }
 
-/** A frame of at most WHOLE_FRAME_BYTES_MAX of content in one buffer; null when it is absurdly long. */
-async function gatherFrame(first: FramePart, parts: AsyncIterator<FramePart>): Promise<Buffer | null> {
+/** A frame of at most WHOLE_FRAME_BYTES_MAX of content in one buffer; refuses one that is absurdly long. */
+async function gatherFrame(first: FramePart, parts: AsyncIterator<FramePart>, field: string): Promise<Buffer> {
   if (first.isLast) return first.bytes;
   const gathered: Buffer[] = [];
   let lengthBytes = 0;
   for await (const bytes of frameBytes(first, parts)) {
     gathered.push(bytes);
     lengthBytes += bytes.length;
-    if (lengthBytes > 2 * WHOLE_FRAME_BYTES_MAX) return null;
+    if (lengthBytes > 2 * WHOLE_FRAME_BYTES_MAX) throw corruptData(field, "a zstd frame is longer than its content");
   }
   return Buffer.concat(gathered, lengthBytes);
 }
@@ -109,7 +126,8 @@ async function gatherFrame(first: FramePart, parts: AsyncIterator<FramePart>): P
 async function decodeFrame(frame: Buffer, contentSizeBytes: number, field: string): Promise<Buffer> {
   const options = {
     maxOutputLength: Math.max(contentSizeBytes, 1),
-    chunkSize: Math.max(contentSizeBytes, ZLIB_CHUNK_BYTES_MIN),
+    // A chunk that is filled to the brim makes node:zlib set aside another one.
+    chunkSize: contentSizeBytes + ZLIB_CHUNK_BYTES_MIN,
   };
   let bytes: Buffer;
   try {
