@@ -19,3 +19,11 @@ export {
 } from "./selection-flags.ts";
 export type { SnapshotFacts } from "./snapshot-facts.ts";
 export type { PlannedTask } from "./task-list.ts";
+export {
+  checkEntries,
+  poolerConsole,
+  runPreflight,
+  type EntryOids,
+  type Finding,
+  type PreflightOptions,
+} from "./preflight/index.ts";

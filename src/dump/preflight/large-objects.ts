@@ -13,7 +13,10 @@ const GRANT_OID_COUNT_MAX = 500;
 
 /** ACLs are exploded by hand: has_largeobject_privilege came with 18. */
 function unreadableQuery(roleOid: number, oids: readonly number[] | null): string {
-  const source = oids === null ? "pg_largeobject_metadata AS l" : `${wantedOids(oids)} JOIN pg_largeobject_metadata AS l USING (oid)`;
+  const source =
+    oids === null
+      ? "pg_largeobject_metadata AS l"
+      : `${wantedOids(oids)} JOIN pg_largeobject_metadata AS l ON l.oid = wanted.oid`;
   return `
 SELECT l.oid, count(*) OVER () FROM ${source}
  WHERE NOT pg_has_role(${roleOid}::oid, l.lomowner, 'USAGE')
@@ -32,7 +35,15 @@ export async function checkLargeObjects(
   const isCompatible = (await ask("SELECT current_setting('lo_compat_privileges')::boolean"))[0]?.[0] === "t";
   const isFree = scope.role.isSuperuser || isCompatible;
   const rows = isFree ? [] : await ask(unreadableQuery(scope.role.oid, oids));
-  if (rows.length > 0) return [unreadable(rows.map((row) => row[0]!), Number(rows[0]![1]), oids !== null, scope)];
+  if (rows.length > 0)
+    return [
+      unreadable(
+        rows.map((row) => row[0]!),
+        Number(rows[0]![1]),
+        oids !== null,
+        scope,
+      ),
+    ];
   const estimate = oids === null ? await ask("SELECT count(*) FROM pg_largeobject_metadata") : [[String(oids.length)]];
   const count = Number(estimate[0]?.[0] ?? 0);
   const message = `role ${displayPart(scope.role.name)} may read ${countOf(count, "large object")}`;
@@ -51,7 +62,8 @@ function unreadable(oids: readonly string[], count: number, isChosen: boolean, s
     detail: scope.serverMajor >= 14 ? "pg_read_all_data does not cover large objects." : undefined,
     hint:
       "Run the statement as a superuser or as their owner" + (isChosen ? "." : "; or leave them out with --no-blobs."),
-    statements: count <= GRANT_OID_COUNT_MAX ? [`GRANT SELECT ON LARGE OBJECT ${oids.join(", ")} TO ${role};`] : [grantAll(role)],
+    statements:
+      count <= GRANT_OID_COUNT_MAX ? [`GRANT SELECT ON LARGE OBJECT ${oids.join(", ")} TO ${role};`] : [grantAll(role)],
   };
 }
 

@@ -8,7 +8,7 @@ export function patternToRegexes(pattern: string): string[] {
   const parts: string[] = [];
   let part = "";
   let isQuoted = false;
-  const characters = [...pattern];
+  const characters = Array.from(pattern);
   for (let index = 0; index < characters.length; index += 1) {
     const character = characters[index]!;
     if (character === '"') {

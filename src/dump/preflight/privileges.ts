@@ -41,14 +41,20 @@ export async function checkRelationPrivileges(
   const sequences = await readLacking(ask, sequenceOids, scope.role);
   const findings = [
     ...schemaFindings([...tables, ...sequences], scope),
-    ...selectFindings(tables.filter(({ lacksSelect }) => lacksSelect), "table", scope),
-    ...selectFindings(sequences.filter(({ lacksSelect }) => lacksSelect), "sequence", scope),
+    ...selectFindings(
+      tables.filter(({ lacksSelect }) => lacksSelect),
+      "table",
+      scope,
+    ),
+    ...selectFindings(
+      sequences.filter(({ lacksSelect }) => lacksSelect),
+      "sequence",
+      scope,
+    ),
   ];
   if (findings.length > 0) return findings;
   const counts = `${countOf(tableOids.length, "table")} and ${countOf(sequenceOids.length, "sequence")}`;
-  return [
-    { severity: "ok", code: "privileges", message: `role ${displayPart(scope.role.name)} may read ${counts}` },
-  ];
+  return [{ severity: "ok", code: "privileges", message: `role ${displayPart(scope.role.name)} may read ${counts}` }];
 }
 
 async function readLacking(ask: Ask, oids: readonly number[], role: RoleFacts): Promise<Lacking[]> {

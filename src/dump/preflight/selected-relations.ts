@@ -86,7 +86,9 @@ function selectionQuery(flags: readonly SelectionFlag[], scope: SelectionScope):
   ];
   const schemas = valuesOf("schema").map(schemaCondition);
   const withoutSchemas = valuesOf("exclude-schema").map(schemaCondition);
-  const servers = valuesOf("include-foreign-data").map((pattern) => nameCondition("s.srvname", patternToRegexes(pattern).at(-1)!));
+  const servers = valuesOf("include-foreign-data").map((pattern) =>
+    nameCondition("s.srvname", patternToRegexes(pattern).at(-1)!),
+  );
   const inSchemas = schemas.length > 0 ? any(schemas) : `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`;
   const chosen = tables.length > 0 ? any(tables) : `${inSchemas} AND NOT ${any(withoutSchemas)}`;
   const takesExtensions = scope.includesEverything || flags.some(({ name }) => name === "extension");
@@ -114,7 +116,7 @@ SELECT c.oid, c.relkind,
                       ELSE ${scope.includesData} END
          AND NOT ${any(withoutRows)} AND (c.relpersistence <> 'u' OR ${scope.includesUnloggedData})
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  JOIN wanted USING (oid)
+  JOIN wanted ON wanted.oid = c.oid
   LEFT JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = c.oid
   LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver`;
 }
@@ -137,7 +139,9 @@ function matching(patterns: readonly string[], withChildren: boolean): string[] 
     const regexes = patternToRegexes(pattern);
     const conditions = [nameCondition("mc.relname", regexes.at(-1)!)];
     const schema = regexes.at(-2);
-    conditions.push(schema === undefined ? "pg_catalog.pg_table_is_visible(mc.oid)" : nameCondition("mn.nspname", schema));
+    conditions.push(
+      schema === undefined ? "pg_catalog.pg_table_is_visible(mc.oid)" : nameCondition("mn.nspname", schema),
+    );
     const found = `SELECT mc.oid FROM pg_catalog.pg_class mc
       JOIN pg_catalog.pg_namespace mn ON mn.oid = mc.relnamespace WHERE ${conditions.join(" AND ")}`;
     if (!withChildren) return `c.oid IN (${found})`;

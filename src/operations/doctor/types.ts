@@ -1,6 +1,9 @@
 // What doctor is given and gives.
 
+import type { Finding } from "../../dump/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
+
+export type { Finding } from "../../dump/index.ts";
 
 export interface DoctorSettings {
   /** URI, DSN or database name; undefined: the PG* environment. */
@@ -9,20 +12,6 @@ export interface DoctorSettings {
   readonly selection: readonly string[];
   readonly pgDump: string | null;
   readonly repository: RepositoryAccess | null;
-}
-
-/** One thing looked at. `blocking` ones would make a backup incomplete or impossible. */
-export interface Finding {
-  readonly severity: "ok" | "info" | "warning" | "blocking";
-  /** Stable name, e.g. "table-privilege". */
-  readonly code: string;
-  /** One sentence. */
-  readonly message: string;
-  readonly detail?: string | undefined;
-  /** The cure, a sentence. */
-  readonly hint?: string | undefined;
-  /** Exact statements that cure it, e.g. GRANTs. */
-  readonly statements?: readonly string[] | undefined;
 }
 
 export interface DoctorReport {

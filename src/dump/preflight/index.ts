@@ -1,0 +1,5 @@
+// Preflight: what can be looked at before a backup begins.
+
+export type { Finding } from "./finding.ts";
+export { poolerConsole } from "./pooler.ts";
+export { checkEntries, runPreflight, type EntryOids, type PreflightOptions } from "./preflight.ts";
