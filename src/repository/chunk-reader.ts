@@ -122,7 +122,10 @@ async function namingChunk<T>(reference: ChunkReference, work: () => Promise<T>)
     const id = Buffer.from(reference.id.subarray(0, 4)).toString("hex");
     const message = `could not read chunk ${id}… (item ${reference.itemNumber} of pack ${reference.pack}): ${error.message}`;
     throw new OperatingError(error.code, message, {
-      hint: error.code === "corrupt" ? "Run \"cairn verify\" to learn what else is damaged; the next backup stores it anew." : error.hint,
+      hint:
+        error.code === "corrupt"
+          ? 'Run "cairn verify" to learn what else is damaged; the next backup stores it anew.'
+          : error.hint,
       retryable: error.retryable,
       cause: error,
     });

@@ -102,7 +102,8 @@ export function checkConfiguration(file: ConfigurationFile, dataKey: DataKey | n
 
 function readConfiguration(fields: Fields): Configuration {
   const encryption = fields.text("encryption");
-  if (encryption !== "aes-256-gcm" && encryption !== "none") throw tooNew(`the encryption ${JSON.stringify(encryption)}`);
+  if (encryption !== "aes-256-gcm" && encryption !== "none")
+    throw tooNew(`the encryption ${JSON.stringify(encryption)}`);
   const dataKeys = fields.list("dataKeys").map((entry) => readDataKey(fieldsOf(entry)));
   const keySlots = fields
     .list("keySlots")
@@ -114,7 +115,8 @@ function readConfiguration(fields: Fields): Configuration {
   if (!isConsistent) throw invalid("its keys do not fit its encryption");
   if (dataKeys.length > DATA_KEY_COUNT_MAX || keySlots.length > SLOT_COUNT_MAX) throw invalid("it has too many keys");
   const packSizeBytes = fieldsOf(fields.value("settings")).integer("packSizeBytes");
-  if (packSizeBytes < PACK_SIZE_BYTES_MIN || packSizeBytes > PACK_SIZE_BYTES_MAX) throw invalid("its pack size is no size");
+  if (packSizeBytes < PACK_SIZE_BYTES_MIN || packSizeBytes > PACK_SIZE_BYTES_MAX)
+    throw invalid("its pack size is no size");
   const [repositoryId, createdAt] = [fields.bytes("repositoryId", 16), fields.text("createdAt")];
   return { repositoryId, createdAt, encryption, dataKeys, keySlots, packSizeBytes };
 }
@@ -166,7 +168,10 @@ function fieldsOf(json: unknown): Fields {
     list: (name) => typed(name, Array.isArray),
     bytes: (name, lengthBytes) => {
       const pattern = new RegExp(`^[0-9a-f]{${lengthBytes * 2}}$`);
-      return Buffer.from(typed<string>(name, (found) => typeof found === "string" && pattern.test(found)), "hex");
+      return Buffer.from(
+        typed<string>(name, (found) => typeof found === "string" && pattern.test(found)),
+        "hex",
+      );
     },
   };
 }

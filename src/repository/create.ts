@@ -141,7 +141,10 @@ export async function unlockRepository(storage: Storage, options: OpenOptions): 
   const current = dataKeys.find((key) => Buffer.compare(key.id, entry.id) === 0);
   if (current === undefined) throw wrongKey(storage, options);
   checkConfiguration(file, current);
-  return { configuration, keyring: keyringOf(configuration.repositoryId, current, dataKeys, openSecret(current, entry, configuration)) };
+  return {
+    configuration,
+    keyring: keyringOf(configuration.repositoryId, current, dataKeys, openSecret(current, entry, configuration)),
+  };
 }
 
 function openSecret(current: DataKey, entry: DataKeyEntry, configuration: Configuration): Uint8Array {
@@ -166,9 +169,13 @@ async function openDataKeys(storage: Storage, configuration: Configuration, opti
   if (options.recoveryKey !== undefined) return [decodeKitKey(options.recoveryKey)];
   const { passphrase } = options;
   if (passphrase === undefined) {
-    throw new OperatingError("wrong_key", `the repository in ${storage.description} is encrypted and no passphrase was given`, {
-      hint: "Give it in CAIRN_PASSPHRASE or with --passphrase-file.",
-    });
+    throw new OperatingError(
+      "wrong_key",
+      `the repository in ${storage.description} is encrypted and no passphrase was given`,
+      {
+        hint: "Give it in CAIRN_PASSPHRASE or with --passphrase-file.",
+      },
+    );
   }
   const text = typeof passphrase === "string" ? passphrase : await passphrase();
   const keys: DataKey[] = [];
@@ -187,8 +194,12 @@ function wrongKey(storage: Storage, options: OpenOptions): OperatingError {
 }
 
 function notEncrypted(storage: Storage): OperatingError {
-  return new OperatingError("wrong_key", `a passphrase was given, but the repository in ${storage.description} is not encrypted`, {
-    detail: "If it was encrypted before, somebody has replaced its cairn.json.",
-    hint: "If it is meant to be unencrypted, leave the passphrase out.",
-  });
+  return new OperatingError(
+    "wrong_key",
+    `a passphrase was given, but the repository in ${storage.description} is not encrypted`,
+    {
+      detail: "If it was encrypted before, somebody has replaced its cairn.json.",
+      hint: "If it is meant to be unencrypted, leave the passphrase out.",
+    },
+  );
 }

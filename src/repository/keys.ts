@@ -129,7 +129,9 @@ async function passphraseKey(passphrase: string, salt: Uint8Array, cost: ScryptC
   const { n, r, p } = cost;
   const options = { N: n, r, p, maxmem: 128 * n * r + 128 * r * p + 1024 * 1024 };
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-  scrypt(passphrase.normalize("NFKC"), salt, KEY_BYTES, options, (error, key) => (error ? reject(error) : resolve(key)));
+  scrypt(passphrase.normalize("NFKC"), salt, KEY_BYTES, options, (error, key) =>
+    error ? reject(error) : resolve(key),
+  );
   return await promise;
 }
 

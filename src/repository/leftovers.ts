@@ -6,8 +6,7 @@ import type { RepositoryContext } from "./context.ts";
 import { mapAhead } from "./context.ts";
 import { isPackName, packObjectName, PACKS_PREFIX, runOfPack } from "./identifiers.ts";
 import { isDamage } from "./restore-point.ts";
-import { RunObserver } from "./run-record.ts";
-import type { SeenRun } from "./run-record.ts";
+import type { RunObserver, SeenRun } from "./run-record.ts";
 
 const MANIFESTS_AHEAD = 4;
 

@@ -83,7 +83,15 @@ class ListWriter {
   readonly #pages: PageWriter;
   readonly #spans: ListSpan[] = [];
   readonly #packs = new Set<number>();
-  readonly #sums = { rowCount: 0, objectCount: 0, rawBytes: 0, sealedBytes: 0, chunkCount: 0, reusedChunkCount: 0, reusedBytes: 0 };
+  readonly #sums = {
+    rowCount: 0,
+    objectCount: 0,
+    rawBytes: 0,
+    sealedBytes: 0,
+    chunkCount: 0,
+    reusedChunkCount: 0,
+    reusedBytes: 0,
+  };
   #isFinished = false;
 
   constructor(sink: PageSink, pages: PageWriter) {

@@ -124,7 +124,12 @@ export class PackStream {
     const writer = await storage.openWriter(objectName, { ifAbsent: true, ...(signal && { signal }) });
     this.#packCount += 1;
     const header = makeHeader(keyring, random);
-    const pack = { name, writer, hash: createHash("sha256"), builder: new SealedObjectBuilder(keyring, objectName, header) };
+    const pack = {
+      name,
+      writer,
+      hash: createHash("sha256"),
+      builder: new SealedObjectBuilder(keyring, objectName, header),
+    };
     await this.#write(pack, header);
     return pack;
   }

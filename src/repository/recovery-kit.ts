@@ -41,10 +41,10 @@ export function decodeKitKey(typed: string): DataKey {
   const key = Buffer.alloc(GROUP_COUNT * GROUP_KEY_BYTES);
   for (let group = 0; group < GROUP_COUNT; group += 1) {
     const characters = text.slice(group * GROUP_CHARACTERS, (group + 1) * GROUP_CHARACTERS);
-    const value = [...characters].reduce((sum, character) => sum * 32n + BigInt(ALPHABET.indexOf(character)), 0n);
+    const value = characters.split("").reduce((sum, character) => sum * 32n + BigInt(ALPHABET.indexOf(character)), 0n);
     const bytes = Buffer.alloc(8);
     bytes.writeBigInt64BE(value);
-    const isTyped = [...characters].every((character) => ALPHABET.includes(character));
+    const isTyped = characters.split("").every((character) => ALPHABET.includes(character));
     if (!isTyped || checkByte(group, bytes.subarray(3, 7)) !== bytes[7]) {
       throw new OperatingError("wrong_key", `group ${group + 1} of the recovery key is mistyped`);
     }

@@ -6,7 +6,16 @@ import { join } from "node:path";
 import { constants, zstdCompressSync } from "node:zlib";
 import type { Storage } from "../storage/index.ts";
 import { chunkId, createRepository } from "./index.ts";
-import type { ChunkKind, ChunkReference, CommitInput, NewChunk, Repository, RestorePoint, RestorePointSummary, Run } from "./index.ts";
+import type {
+  ChunkKind,
+  ChunkReference,
+  CommitInput,
+  NewChunk,
+  Repository,
+  RestorePoint,
+  RestorePointSummary,
+  Run,
+} from "./index.ts";
 
 export const PASSPHRASE = "correct horse battery staple";
 export const CHEAP_SCRYPT = { n: 16, r: 1, p: 1 };
@@ -82,7 +91,13 @@ export async function backUp(repository: Repository, options: BackupOptions): Pr
       await list.add({ firstBlock: segment * 8, blockCount: 8, rowCount: chunk.rowCount, chunks: [reference] });
     }
     const place = { dumpId: index + 1, oid: 20000 + index, namespace: "public", name };
-    relations.push({ ...place, storage: null, blockCount: texts.length * 8, segmentBlocks: 8, ...(await list.finish()) });
+    relations.push({
+      ...place,
+      storage: null,
+      blockCount: texts.length * 8,
+      segmentBlocks: 8,
+      ...(await list.finish()),
+    });
   }
   const largeObjects = await backUpLargeObjects(repository, run, options.largeObjects ?? {});
   return await run.commit({ ...facts, relations, largeObjects, toc: TOC });

@@ -17,7 +17,10 @@ describe.each([true, false])("Repository, encrypted: %s", (isEncrypted) => {
     await using folder = await temporaryFolder();
     const { repository, recoveryKit } = await smallRepository(openLocalStorage(folder.path), isEncrypted);
     expect(recoveryKit === null).toBe(!isEncrypted);
-    const summary = await backUp(repository, { tables: TABLES, largeObjects: { 7: "seven", 8: "eight", 9: "n".repeat(1500) } });
+    const summary = await backUp(repository, {
+      tables: TABLES,
+      largeObjects: { 7: "seven", 8: "eight", 9: "n".repeat(1500) },
+    });
     const again = await open(folder.path);
     expect(await again.restorePoints()).toEqual([summary]);
     const id = await again.resolve("latest");

@@ -140,7 +140,9 @@ export class Repository implements AsyncDisposable {
 
   /** Restore points, newest first. Reads a few KiB of each. */
   async restorePoints(options: ListOptions = {}): Promise<readonly RestorePointSummary[]> {
-    const objects = (await this.#manifestObjects(options.signal)).toSorted((one, other) => (one.id < other.id ? 1 : -1));
+    const objects = (await this.#manifestObjects(options.signal)).toSorted((one, other) =>
+      one.id < other.id ? 1 : -1,
+    );
     const summaries: RestorePointSummary[] = [];
     const reads = mapAhead(objects, SUMMARIES_AHEAD, async (object) => {
       return await this.#readSummary(object, options);
@@ -239,7 +241,11 @@ export class Repository implements AsyncDisposable {
   async leftovers(signal?: AbortSignal): Promise<Leftovers> {
     const names = (await this.#manifestObjects(signal)).map((object) => object.name);
     const packsOf = async (name: string): Promise<readonly string[]> => {
-      const { manifest } = await openManifest(this.#context, name, await this.#context.storage.read(name, undefined, signal));
+      const { manifest } = await openManifest(
+        this.#context,
+        name,
+        await this.#context.storage.read(name, undefined, signal),
+      );
       return manifest.packs.map(([pack]) => pack);
     };
     return await findLeftovers(this.#context, this.#observer, { names, packsOf }, signal);

@@ -2,8 +2,7 @@
 // Lists are streamed; memory is bounded by a few pages whatever the number of chunks.
 
 import { isOperatingError } from "../base/errors.ts";
-import { ChunkReader } from "./chunk-reader.ts";
-import type { UnsealedChunk } from "./chunk-reader.ts";
+import type { ChunkReader, UnsealedChunk } from "./chunk-reader.ts";
 import { mapAhead, RecentResults } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { manifestObjectName, packObjectName } from "./identifiers.ts";
@@ -39,7 +38,9 @@ export class RestorePoint {
   }
 
   /** The relation with that dump id, oid or name; null when there is none. */
-  findRelation(wanted: { dumpId: number } | { oid: number } | { namespace: string; name: string }): RelationRecord | null {
+  findRelation(
+    wanted: { dumpId: number } | { oid: number } | { namespace: string; name: string },
+  ): RelationRecord | null {
     const entries = Object.entries(wanted) as [keyof RelationRecord, unknown][];
     return this.manifest.relations.find((one) => entries.every(([key, value]) => one[key] === value)) ?? null;
   }

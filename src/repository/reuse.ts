@@ -30,7 +30,11 @@ export class ReusablePacks {
   }
 
   /** Looks at every pack of the parent. */
-  static async find(context: RepositoryContext, parent: RestorePoint | null, signal?: AbortSignal): Promise<ReusablePacks> {
+  static async find(
+    context: RepositoryContext,
+    parent: RestorePoint | null,
+    signal?: AbortSignal,
+  ): Promise<ReusablePacks> {
     const packs = parent?.manifest.packs ?? [];
     if (packs.length === 0) return new ReusablePacks(context, new Map(), await readDamage(context, signal));
     const damage = await readDamage(context, signal);
@@ -98,7 +102,10 @@ async function packSizes(
 }
 
 /** All packs on prune lists. A list that cannot be read is an error: reuse would be a gamble. */
-async function readPruneLists(context: RepositoryContext, signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {
+async function readPruneLists(
+  context: RepositoryContext,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlySet<string>> {
   const listed = new Set<string>();
   for await (const { name } of context.storage.list(PRUNE_PREFIX, signal)) {
     const object = openObject(context.keyring, name, await context.storage.read(name, undefined, signal));

@@ -74,7 +74,10 @@ export class RunBeacon {
   check(): void {
     const ageMs = this.#place.clock.monotonicMs() - this.#renewedAtMs;
     if (ageMs <= RENEWAL_AGE_MS_MAX) return;
-    throw new OperatingError("stalled", `the run's record could not be renewed for ${Math.round(ageMs / 60_000)} minutes`);
+    throw new OperatingError(
+      "stalled",
+      `the run's record could not be renewed for ${Math.round(ageMs / 60_000)} minutes`,
+    );
   }
 
   /** Removes the record. */

@@ -160,7 +160,10 @@ export class Run implements AsyncDisposable {
   #pageSink(): ConstructorParameters<typeof PageWriter>[0] {
     return {
       storePage: async (bytes) => {
-        return await this.#packs.append({ kind: "page", encoding: "none", rawLengthBytes: bytes.length, id: null }, bytes);
+        return await this.#packs.append(
+          { kind: "page", encoding: "none", rawLengthBytes: bytes.length, id: null },
+          bytes,
+        );
       },
       referToPack: (pack) => {
         const isReused = !pack.startsWith(`${this.id}-`);

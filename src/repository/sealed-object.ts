@@ -212,7 +212,10 @@ export async function decode(
     const bound = Math.max(64, rawLengthBytes);
     raw = await decompressAsync(bytes, { chunkSize: bound, maxOutputLength: bound });
   } catch (error) {
-    throw corrupt(name, `could not decode item ${itemNumber}: ${error instanceof Error ? error.message : "zstd failed"}`);
+    throw corrupt(
+      name,
+      `could not decode item ${itemNumber}: ${error instanceof Error ? error.message : "zstd failed"}`,
+    );
   }
   if (raw.length !== rawLengthBytes) {
     throw corrupt(name, `item ${itemNumber} has ${raw.length} bytes, not ${rawLengthBytes}`);

@@ -156,7 +156,8 @@ export class ObjectCipher {
 
 function objectKey(keyring: Keyring, name: string, header: Uint8Array): Uint8Array | null {
   const view = Buffer.from(header.buffer, header.byteOffset, header.length);
-  if (view.length !== HEADER_BYTES || !MAGIC.equals(view.subarray(0, 8))) throw corrupt(name, "it is no object of ours");
+  if (view.length !== HEADER_BYTES || !MAGIC.equals(view.subarray(0, 8)))
+    throw corrupt(name, "it is no object of ours");
   if (view.readUInt16BE(8) !== VERSION) throw corrupt(name, `its version is ${view.readUInt16BE(8)}, not ${VERSION}`);
   const cipher = view.readUInt8(10);
   const dataKeyId = view.subarray(16, 32);

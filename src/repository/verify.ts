@@ -177,7 +177,8 @@ class Verifier {
     const { signal } = this.#options;
     signal?.throwIfAborted();
     try {
-      for await (const chunk of this.#restorePoint.readChunks(group, signal)) await this.#restorePoint.decodeChunk(chunk);
+      for await (const chunk of this.#restorePoint.readChunks(group, signal))
+        await this.#restorePoint.decodeChunk(chunk);
       if (group.every(({ pack }) => this.#packNames.has(pack))) return;
     } catch (error) {
       if (!isDamage(error)) throw error;

@@ -10,8 +10,7 @@
 // Source: docs/formats/repository.md; PostgreSQL's pg_backup_archiver.c and pg_backup_custom.c for the archive.
 
 import { createDecipheriv, createHash, createHmac, hkdfSync, scryptSync, timingSafeEqual } from "node:crypto";
-import { closeSync, existsSync, fstatSync, fsyncSync, openSync, readdirSync, readFileSync } from "node:fs";
-import { readSync, renameSync, rmSync, writeSync } from "node:fs";
+import fs, { existsSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
@@ -21,16 +20,14 @@ const HEADER_BYTES = 64;
 const TAG_BYTES = 16;
 const TRAILER_BYTES = 16;
 const ENTRY_BYTES = 44;
-const ID_PATTERN = /^\d{8}T\d{6}Z-[0-9a-hjkmnp-tv-z]{8}$/;
+const MANIFEST_PATTERN = /^[0-9a-f]{32}\/\d{8}T\d{6}Z-[0-9a-hjkmnp-tv-z]{8}$/;
 const PACK_PATTERN = /^\d{8}T\d{6}Z-[0-9a-hjkmnp-tv-z]{8}-\d{1,9}$/;
-const LINEAGE_PATTERN = /^[0-9a-f]{32}$/;
 const KIND = { table: 1, "large-objects": 2, page: 3, summary: 4, body: 5, toc: 6, contents: 7 };
 
 class RescueError extends Error {}
-
-function fail(message) {
+const fail = (message) => {
   throw new RescueError(message);
-}
+};
 
 // --- Keys (format page, section 3) ---
 
@@ -38,14 +35,15 @@ const hkdf = (key, salt, purpose) => Buffer.from(hkdfSync("sha256", key, salt, p
 const NONE = Buffer.alloc(0);
 const dataKeyId = (key) => hkdf(key, NONE, "cairn data key id v1").subarray(0, 16).toString("hex");
 
-/** Nonce, ciphertext, tag: the 32 bytes in it, or null when the key is wrong. */
-function unwrap(key, context, wrapped) {
-  if (wrapped.length !== 60) return null;
-  const decipher = createDecipheriv("aes-256-gcm", key, wrapped.subarray(0, 12));
-  decipher.setAAD(context);
-  decipher.setAuthTag(wrapped.subarray(44));
+/** AES-256-GCM: the plain bytes, or null when they are not authentic. `sealed`: ciphertext and tag. */
+function openSealed(key, nonce, associated, sealed) {
+  const decipher = createDecipheriv("aes-256-gcm", key, nonce);
+  decipher.setAAD(associated);
+  decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
+  const plain = decipher.update(sealed.subarray(0, sealed.length - TAG_BYTES));
   try {
-    return Buffer.concat([decipher.update(wrapped.subarray(12, 44)), decipher.final()]);
+    decipher.final();
+    return plain;
   } catch {
     return null;
   }
@@ -59,18 +57,19 @@ function openSlot(slot, repositoryId, passphrase) {
   const options = { N: n, r, p, maxmem: 128 * n * r + 128 * r * p + 1024 * 1024 };
   const key = scryptSync(passphrase.normalize("NFKC"), Buffer.from(slot.salt, "hex"), 32, options);
   const context = Buffer.concat([Buffer.from("cairn slot v1\0"), repositoryId, Buffer.from(slot.dataKeyId, "hex")]);
-  return unwrap(key, context, Buffer.from(slot.wrapped, "hex"));
+  const wrapped = Buffer.from(slot.wrapped, "hex");
+  return wrapped.length === 60 ? openSealed(key, wrapped.subarray(0, 12), context, wrapped.subarray(12)) : null;
 }
 
 /** The data key of a recovery kit; null when the text does not look like one. */
 function parseRecoveryKey(typed) {
   const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
   const text = typed.toUpperCase().replaceAll(/[\s-]/g, "").replaceAll(/[IL]/g, "1").replaceAll("O", "0");
-  if (text.length !== 64 || [...text].some((character) => !alphabet.includes(character))) return null;
+  if (text.length !== 64 || !/^[0-9A-HJKMNP-TV-Z]*$/.test(text)) return null;
   const key = Buffer.alloc(32);
   for (let group = 0; group < 8; group += 1) {
     const bytes = Buffer.alloc(8);
-    const digits = [...text.slice(group * 8, group * 8 + 8)];
+    const digits = text.slice(group * 8, group * 8 + 8).split("");
     bytes.writeBigInt64BE(digits.reduce((sum, digit) => sum * 32n + BigInt(alphabet.indexOf(digit)), 0n));
     const part = bytes.subarray(3, 7);
     const check = createHash("sha256").update("cairn kit v1").update(Uint8Array.of(group)).update(part).digest()[0];
@@ -93,37 +92,32 @@ async function askSecret(question) {
 
 /** Unlocks the repository in this folder: { repositoryId, keys: Map of hex id to key, or null when not encrypted }. */
 async function unlock() {
-  const recoveryKey = process.env.CAIRN_RECOVERY_KEY;
-  if (!existsSync("cairn.json")) return unlockWithoutConfiguration(recoveryKey);
+  const { CAIRN_PASSPHRASE: passphrase, CAIRN_RECOVERY_KEY: recoveryKey, CAIRN_REPOSITORY_ID: id = "" } = process.env;
+  if (!existsSync("cairn.json")) {
+    const key = parseRecoveryKey(recoveryKey ?? "");
+    const hint = "set CAIRN_REPOSITORY_ID and CAIRN_RECOVERY_KEY from the recovery kit";
+    if (!/^[0-9a-f]{32}$/.test(id) || key === null) fail(`there is no cairn.json here; without it, ${hint}`);
+    return { repositoryId: Buffer.from(id, "hex"), keys: new Map([[dataKeyId(key), key]]) };
+  }
   const bytes = readFileSync("cairn.json");
-  const configuration = JSON.parse(bytes.toString("utf8"));
-  if (configuration.format !== "cairn-repository" || configuration.formatVersion !== 1) fail("cairn.json: unknown format");
-  if (configuration.requiredFeatures.length > 0) fail(`cairn.json: needs ${configuration.requiredFeatures.join(", ")}`);
-  const repositoryId = Buffer.from(configuration.repositoryId, "hex");
-  if (configuration.encryption === "none") {
-    if (process.env.CAIRN_PASSPHRASE || recoveryKey) {
-      fail("a key was given, but cairn.json says that the repository is not encrypted: was cairn.json replaced?");
-    }
+  const { dataKeys, encryption, format, formatVersion, keySlots, ...rest } = JSON.parse(bytes.toString("utf8"));
+  const isKnown = format === "cairn-repository" && formatVersion === 1 && rest.requiredFeatures.length === 0;
+  if (!isKnown) fail("cairn.json: this program does not know its format or one of its features");
+  const repositoryId = Buffer.from(rest.repositoryId, "hex");
+  if (encryption === "none") {
+    if (passphrase || recoveryKey)
+      fail("a key was given, but the repository is not encrypted: was cairn.json replaced?");
     checkConfiguration(bytes, null);
     return { repositoryId, keys: null };
   }
-  const typed = recoveryKey ?? process.env.CAIRN_PASSPHRASE ?? (await askSecret("Passphrase or recovery key: "));
-  const kitKey = typed === process.env.CAIRN_PASSPHRASE ? null : parseRecoveryKey(typed);
-  const opened = kitKey ? [kitKey] : configuration.keySlots.map((slot) => openSlot(slot, repositoryId, typed));
+  const typed = recoveryKey ?? passphrase ?? (await askSecret("Passphrase or recovery key: "));
+  const kitKey = typed === passphrase ? null : parseRecoveryKey(typed);
+  const opened = kitKey ? [kitKey] : keySlots.map((slot) => openSlot(slot, repositoryId, typed));
   const keys = new Map(opened.filter((key) => key !== null).map((key) => [dataKeyId(key), key]));
-  const current = keys.get(configuration.dataKeys.find((entry) => entry.isCurrent)?.id);
+  const current = keys.get(dataKeys.find((entry) => entry.isCurrent)?.id);
   if (current === undefined) fail("that key does not open this repository");
   checkConfiguration(bytes, current);
   return { repositoryId, keys };
-}
-
-function unlockWithoutConfiguration(recoveryKey) {
-  const id = process.env.CAIRN_REPOSITORY_ID ?? "";
-  const key = parseRecoveryKey(recoveryKey ?? "");
-  if (!/^[0-9a-f]{32}$/.test(id) || key === null) {
-    fail("there is no cairn.json here; without it, set CAIRN_REPOSITORY_ID and CAIRN_RECOVERY_KEY from the recovery kit");
-  }
-  return { repositoryId: Buffer.from(id, "hex"), keys: new Map([[dataKeyId(key), key]]) };
 }
 
 function checkConfiguration(bytes, dataKey) {
@@ -156,24 +150,14 @@ function objectCipher(repository, name, header) {
     associated.writeBigUInt64BE(BigInt(item.rawLength), 104);
     item.id?.copy(associated, 112);
     associated.write(name, 176, "latin1");
-    const bytes = sealed.subarray(0, sealed.length - TAG_BYTES);
-    const tag = sealed.subarray(sealed.length - TAG_BYTES);
     if (key === undefined) {
+      const bytes = sealed.subarray(0, sealed.length - TAG_BYTES);
       const sum = createHash("sha256").update(associated).update(bytes).digest().subarray(0, TAG_BYTES);
-      return sum.equals(tag) ? bytes : bad(`checksum of item ${item.number} is wrong`);
+      return sum.equals(sealed.subarray(bytes.length)) ? bytes : bad(`checksum of item ${item.number} is wrong`);
     }
     const nonce = Buffer.alloc(12);
     nonce.writeUInt32BE(item.number, 8);
-    const decipher = createDecipheriv("aes-256-gcm", key, nonce);
-    decipher.setAAD(associated);
-    decipher.setAuthTag(tag);
-    const plain = decipher.update(bytes);
-    try {
-      decipher.final();
-    } catch {
-      bad(`authentication of item ${item.number} failed`);
-    }
-    return plain;
+    return openSealed(key, nonce, associated, sealed) ?? bad(`authentication of item ${item.number} failed`);
   };
 }
 
@@ -187,33 +171,18 @@ function decode(name, item, bytes) {
 
 function readRange(name, offset, length) {
   if (!(length >= 0 && length <= GIB)) fail(`${name}: ${length} bytes are too many to read`);
-  let file;
+  if (!existsSync(name)) fail(`${name} is missing`);
+  const file = openSync(name, "r");
+  const bytes = Buffer.allocUnsafe(length);
   try {
-    file = openSync(name, "r");
-  } catch (error) {
-    fail(`could not open ${name}: ${error.message}`);
-  }
-  try {
-    const bytes = Buffer.allocUnsafe(length);
-    for (let done = 0; done < length; ) {
-      const count = readSync(file, bytes, done, length - done, offset + done);
+    for (let done = 0, count = 0; done < length; done += count) {
+      count = fs.readSync(file, bytes, done, length - done, offset + done);
       if (count === 0) fail(`${name} ends too early`);
-      done += count;
     }
-    return bytes;
   } finally {
-    closeSync(file);
+    fs.closeSync(file);
   }
-}
-
-/** The summary of a manifest: its first item, which can be read alone. */
-function readSummary(repository, name) {
-  const header = readRange(name, 0, HEADER_BYTES);
-  const unseal = objectCipher(repository, name, header);
-  const length = header.readUInt32BE(12);
-  if (length < TAG_BYTES) fail(`${name}: no manifest`);
-  const item = { number: 0, kind: "summary", encoding: 0, rawLength: length - TAG_BYTES };
-  return JSON.parse(unseal(item, readRange(name, HEADER_BYTES, length)).toString("utf8"));
+  return bytes;
 }
 
 /** A whole manifest: { summary, body, toc }. */
@@ -223,7 +192,8 @@ function readManifest(repository, name) {
   if (trailer.toString("latin1", 8) !== "CAIRNEND") fail(`${name}: its end is missing`);
   const [contentsLength, number] = [trailer.readUInt32BE(0), trailer.readUInt32BE(4)];
   const contentsOffset = bytes.length - TRAILER_BYTES - contentsLength;
-  if (contentsLength !== number * ENTRY_BYTES + TAG_BYTES || contentsOffset < HEADER_BYTES) fail(`${name}: bad trailer`);
+  if (contentsLength !== number * ENTRY_BYTES + TAG_BYTES || contentsOffset < HEADER_BYTES)
+    fail(`${name}: bad trailer`);
   const unseal = objectCipher(repository, name, bytes.subarray(0, HEADER_BYTES));
   const contentsItem = { number, kind: "contents", encoding: 0, rawLength: contentsLength - TAG_BYTES };
   const contents = unseal(contentsItem, bytes.subarray(contentsOffset, contentsOffset + contentsLength));
@@ -237,8 +207,7 @@ function readManifest(repository, name) {
     parts[kind] = decode(name, item, unseal(item, bytes.subarray(offset, offset + length)));
     offset += length;
   }
-  const json = (part) => JSON.parse(part.toString("utf8"));
-  return { summary: json(parts.summary), body: json(parts.body), toc: parts.toc };
+  return { summary: JSON.parse(parts.summary.toString()), body: JSON.parse(parts.body.toString()), toc: parts.toc };
 }
 
 // --- Packs and lists (section 5) ---
@@ -273,7 +242,7 @@ function* readRecords(bytes) {
       if (byte < 0x80) return value;
       scale *= 0x80;
     }
-    return fail("a number in a list is too long");
+    throw new RescueError("a number in a list is too long");
   };
   const take = (count) => {
     if (position + count > bytes.length) fail("a list ends too early");
@@ -284,25 +253,22 @@ function* readRecords(bytes) {
     const id = take(32);
     const index = number();
     if (index === packs.length) packs.push(take(number()).toString("latin1"));
-    const fields = { id, pack: packs[index], number: number(), offset: number(), length: number(), rawLength: number() };
-    const rowCount = number();
-    return { ...fields, kind, rowCount, encoding: number() >> 1 };
+    const [item, offset, length, rawLength, rowCount, flags] = Array.from({ length: 6 }, number);
+    return { kind, id, pack: packs[index], number: item, offset, length, rawLength, rowCount, encoding: flags >> 1 };
   };
   const chunks = (kind) => Array.from({ length: number() }, () => chunk(kind));
   while (position < bytes.length) {
-    const record = number();
-    const continues = (number() & 1) !== 0;
+    const [record, flags] = [number(), number()];
     if (record === 1) {
-      number();
-      number();
-      yield { rowCount: number(), chunks: chunks("table") };
+      const [, , rowCount] = [number(), number(), number()];
+      yield { rowCount, chunks: chunks("table") };
     } else if (record === 2) {
       const shared = chunk("large-objects");
       yield { shared, objects: Array.from({ length: number() }, () => ({ oid: number(), length: number() })) };
     } else if (record === 3) {
-      yield { continues, oid: number(), length: number(), chunks: chunks("large-objects") };
+      yield { continues: (flags & 1) !== 0, oid: number(), length: number(), chunks: chunks("large-objects") };
     } else {
-      fail(`a list has a record of kind ${record}`);
+      fail("a list has a record of unknown kind");
     }
   }
 }
@@ -337,8 +303,7 @@ function parseToc(bytes) {
     if (position > bytes.length) fail("the table of contents ends too early");
     return length < 0 ? null : bytes.toString("latin1", start, position);
   };
-  if (minor >= 15) position += 1;
-  else int();
+  position += minor >= 15 ? 1 : 1 + intSize;
   const headEnd = position;
   for (let field = 0; field < 7; field += 1) int();
   for (let field = 0; field < 3; field += 1) string();
@@ -358,190 +323,176 @@ function parseToc(bytes) {
   return { minor, intSize, offsetSize, headEnd, tocEnd: position, entries };
 }
 
-/** Writes a file in large pieces; `position` counts. */
-class OutputFile {
+/** Writes a restore point as a custom archive, in large pieces. */
+class ArchiveWriter {
+  #repository;
+  #body;
+  #toc;
+  #isZstd;
   #file;
   #parts = [];
-  #bytes = 0;
-  position = 0;
+  #position = 0;
 
-  constructor(path) {
-    this.#file = openSync(path, "wx", 0o600);
+  constructor(repository, manifest, options) {
+    this.#repository = repository;
+    this.#body = manifest.body;
+    this.#toc = parseToc(manifest.toc);
+    // Archives before 1.15 are for a pg_restore that may not know zstd.
+    this.#isZstd = !options.isUncompressed && this.#toc.minor >= 15;
+    this.#file = openSync(options.path, "wx", 0o600);
+    this.#write(manifest.toc.subarray(0, 11));
+    this.#write(this.#toc.minor >= 15 ? Buffer.of(this.#isZstd ? 3 : 0) : this.#int(0));
+    this.#write(manifest.toc.subarray(this.#toc.headEnd, this.#toc.tocEnd));
   }
 
-  write(bytes) {
-    this.#parts.push(bytes);
-    this.#bytes += bytes.length;
-    this.position += bytes.length;
-    if (this.#bytes >= 4 * 1024 * 1024) this.flush();
-  }
-
-  flush() {
-    const bytes = Buffer.concat(this.#parts);
-    this.#parts = [];
-    this.#bytes = 0;
-    for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done);
-  }
-
-  /** Overwrites bytes that were written before. */
-  patch(position, bytes) {
-    this.flush();
-    writeSync(this.#file, bytes, 0, bytes.length, position);
-  }
-
-  finish() {
-    this.flush();
-    fsyncSync(this.#file);
-    if (fstatSync(this.#file).size !== this.position) fail("the archive has not the length that was written");
-    closeSync(this.#file);
-  }
-}
-
-/** Writes a restore point as a custom archive. */
-function exportArchive(repository, manifest, path, isUncompressed) {
-  const { body, toc: tocBytes } = manifest;
-  const toc = parseToc(tocBytes);
-  // Archives before 1.15 are for a pg_restore that may not know zstd.
-  const isZstd = !isUncompressed && toc.minor >= 15;
-  const output = new OutputFile(path);
-  const int = (value) => {
-    const bytes = Buffer.alloc(1 + toc.intSize);
-    bytes.writeUInt32LE(value, 1);
-    return bytes;
-  };
-  output.write(tocBytes.subarray(0, 11));
-  output.write(toc.minor >= 15 ? Buffer.of(isZstd ? 3 : 0) : int(0));
-  output.write(tocBytes.subarray(toc.headEnd, toc.tocEnd));
-  const block = (bytes) => {
-    if (bytes.length === 0) return;
-    output.write(int(bytes.length));
-    output.write(bytes);
-  };
-  const piece = (raw, stored = null) => {
-    if (!isZstd) return block(raw);
-    return block(stored ?? zstdCompressSync(raw, { params: { [constants.ZSTD_c_checksumFlag]: 1 } }));
-  };
-  const chunkPiece = (chunk) => {
-    const { raw, stored } = readItem(repository, chunk.pack, chunk);
-    piece(raw, chunk.encoding === 1 ? stored : null);
-  };
-  const relations = new Map(body.relations.map((relation) => [relation.dumpId, relation]));
-  const objectSets = new Map(body.largeObjects.map((set) => [set.dumpId, set]));
-  for (const entry of toc.entries.filter((one) => one.hasData)) {
-    const start = output.position;
-    const isLargeObjects = entry.kind === "BLOBS";
-    output.write(Buffer.of(isLargeObjects ? 3 : 1));
-    output.write(int(entry.dumpId));
-    if (isLargeObjects) writeLargeObjects(entry);
-    else writeRows(entry);
-    output.write(int(0));
-    patchOffset(entry, start);
-  }
-  output.finish();
-
-  function writeRows({ dumpId }) {
-    const relation = relations.get(dumpId);
-    if (relation === undefined) return;
-    let rowCount = 0;
-    for (const { chunks } of readList(repository, body, relation.list)) {
-      for (const chunk of chunks) {
-        chunkPiece(chunk);
-        rowCount += chunk.rowCount;
-      }
+  /** Writes all data, then where each entry's data begins. */
+  writeData() {
+    const find = (records, dumpId) => records.find((record) => record.dumpId === dumpId);
+    for (const entry of this.#toc.entries.filter((one) => one.hasData)) {
+      const isLargeObjects = entry.kind === "BLOBS";
+      const record = find(isLargeObjects ? this.#body.largeObjects : this.#body.relations, entry.dumpId);
+      entry.start = this.#position;
+      this.#write(Buffer.of(isLargeObjects ? 3 : 1));
+      this.#write(this.#int(entry.dumpId));
+      if (record && isLargeObjects) this.#writeLargeObjects(record);
+      else if (record) this.#writeRows(record);
+      this.#write(this.#int(0));
     }
-    if (rowCount !== relation.rowCount) fail(`${relation.namespace}.${relation.name} has ${rowCount} rows, not ${relation.rowCount}`);
+    this.#flush();
+    for (const entry of this.#toc.entries.filter((one) => one.hasData)) this.#patchOffset(entry);
+    fs.fsyncSync(this.#file);
+    if (fs.fstatSync(this.#file).size !== this.#position) fail("the archive has not the length that was written");
+    fs.closeSync(this.#file);
   }
 
-  function writeLargeObjects({ dumpId }) {
+  #writeRows(relation) {
+    let rowCount = 0;
+    for (const { chunks } of readList(this.#repository, this.#body, relation.list)) {
+      for (const chunk of chunks) this.#writeChunk(chunk);
+      rowCount += chunks.reduce((sum, chunk) => sum + chunk.rowCount, 0);
+    }
+    if (rowCount === relation.rowCount) return;
+    fail(`${relation.namespace}.${relation.name} has ${rowCount} rows, not ${relation.rowCount}`);
+  }
+
+  #writeLargeObjects(set) {
     let isOpen = false;
     const begin = (oid) => {
-      if (isOpen) output.write(int(0));
-      output.write(int(oid));
+      if (isOpen) this.#write(this.#int(0));
+      this.#write(this.#int(oid));
       isOpen = true;
     };
-    for (const record of readList(repository, body, objectSets.get(dumpId)?.list ?? [])) {
+    for (const record of readList(this.#repository, this.#body, set.list)) {
       if (record.shared === undefined) {
         if (!record.continues) begin(record.oid);
-        record.chunks.forEach(chunkPiece);
+        for (const chunk of record.chunks) this.#writeChunk(chunk);
         continue;
       }
-      const { raw } = readItem(repository, record.shared.pack, record.shared);
+      const { raw } = readItem(this.#repository, record.shared.pack, record.shared);
       let offset = 0;
       for (const { length, oid } of record.objects) {
         begin(oid);
-        if (length > 0) piece(raw.subarray(offset, offset + length));
+        this.#writePiece(raw.subarray(offset, offset + length));
         offset += length;
       }
     }
-    if (isOpen) output.write(int(0));
+    if (isOpen) this.#write(this.#int(0));
+  }
+
+  #writeChunk(chunk) {
+    const { raw, stored } = readItem(this.#repository, chunk.pack, chunk);
+    this.#writePiece(raw, chunk.encoding === 1 && stored);
+  }
+
+  #writePiece(raw, frame) {
+    if (raw.length === 0) return;
+    const params = { [constants.ZSTD_c_checksumFlag]: 1 };
+    const bytes = this.#isZstd ? frame || zstdCompressSync(raw, { params }) : raw;
+    this.#write(this.#int(bytes.length));
+    this.#write(bytes);
+  }
+
+  #int(value) {
+    const bytes = Buffer.alloc(1 + this.#toc.intSize);
+    bytes.writeUInt32LE(value, 1);
+    return bytes;
+  }
+
+  #write(bytes) {
+    this.#parts.push(bytes);
+    this.#position += bytes.length;
+    if (bytes.length > 64 * 1024 || this.#parts.length >= 64) this.#flush();
+  }
+
+  #flush() {
+    const bytes = Buffer.concat(this.#parts);
+    this.#parts = [];
+    for (let done = 0; done < bytes.length;) done += fs.writeSync(this.#file, bytes, done);
   }
 
   /** State 2: the position is known. The head keeps its length, so the entry lies where it lay. */
-  function patchOffset(entry, start) {
-    const bytes = Buffer.alloc(1 + toc.offsetSize);
+  #patchOffset({ offsetField, start }) {
+    const bytes = Buffer.alloc(1 + this.#toc.offsetSize);
     bytes[0] = 2;
-    bytes.writeUIntLE(start, 1, Math.min(6, toc.offsetSize));
-    output.patch(entry.offsetField, bytes);
+    bytes.writeUIntLE(start, 1, Math.min(6, this.#toc.offsetSize));
+    fs.writeSync(this.#file, bytes, 0, bytes.length, offsetField);
   }
 }
 
 // --- Commands ---
 
 function findManifests() {
-  const folders = existsSync("backups") ? readdirSync("backups").filter((name) => LINEAGE_PATTERN.test(name)) : [];
-  const found = folders.flatMap((folder) => {
-    const ids = readdirSync(`backups/${folder}`).filter((name) => ID_PATTERN.test(name));
-    return ids.map((id) => ({ id, name: `backups/${folder}/${id}` }));
-  });
-  return found.toSorted((one, other) => (one.id < other.id ? 1 : -1));
+  const names = existsSync("backups") ? readdirSync("backups", { recursive: true }) : [];
+  const found = names.filter((name) => MANIFEST_PATTERN.test(name)).map((name) => `backups/${name}`);
+  return found.map((name) => ({ name, id: name.slice(-25) })).toSorted((one, other) => (one.id < other.id ? 1 : -1));
 }
 
-/** Prints the restore points; false when one could not be read. */
+/** Prints the restore points. */
 function list(repository) {
-  let isWhole = true;
+  let exitCode = 0;
   for (const { id, name } of findManifests()) {
     try {
-      const { lineage, snapshotAt, source, totals } = readSummary(repository, name);
-      const size = `${(totals.rawBytes / 1e6).toFixed(1)} MB`;
-      console.log(`${id}  ${snapshotAt}  ${lineage.name}  PostgreSQL ${source.serverVersion}  ${totals.rows} rows  ${size}`);
+      const { lineage, snapshotAt, source, totals } = readManifest(repository, name).summary;
+      const size = `${totals.rows} rows, ${(totals.rawBytes / 1e6).toFixed(1)} MB`;
+      console.log(`${id}  ${snapshotAt}  ${lineage.name}  PostgreSQL ${source.serverVersion}  ${size}`);
     } catch (error) {
-      isWhole = false;
+      exitCode = 1;
       console.log(`${id}  cannot be read: ${error.message}`);
     }
   }
-  return isWhole;
+  return exitCode;
 }
 
 function exportTo(repository, prefix, path, isUncompressed) {
   const matches = findManifests().filter(({ id }) => id.startsWith(prefix));
   if (matches.length !== 1) fail(`${matches.length} restore points begin with "${prefix}"`);
-  if (existsSync(path)) fail(`"${path}" is there already`);
   const partial = `${path}.partial`;
+  if (existsSync(path) || existsSync(partial)) fail(`"${path}" or "${partial}" is there already`);
   try {
-    exportArchive(repository, readManifest(repository, matches[0].name), partial, isUncompressed);
-    renameSync(partial, path);
+    const manifest = readManifest(repository, matches[0].name);
+    new ArchiveWriter(repository, manifest, { path: partial, isUncompressed }).writeData();
+    fs.renameSync(partial, path);
   } catch (error) {
-    if (error.code !== "EEXIST") rmSync(partial, { force: true });
+    fs.rmSync(partial, { force: true });
     throw error;
   }
   console.log(`wrote ${path}; now: pg_restore --list ${path}`);
+  return 0;
 }
 
 async function main(parameters) {
   const isUncompressed = parameters.includes("--uncompressed");
   const [command, ...rest] = parameters.filter((parameter) => parameter !== "--uncompressed");
-  if (command === "list" && rest.length === 0) {
-    if (!list(await unlock())) process.exitCode = 1;
-  } else if (command === "export" && rest.length === 2) {
-    exportTo(await unlock(), rest[0], rest[1], isUncompressed);
-  } else {
-    console.error("usage: node cairn-rescue.mjs list\n       node cairn-rescue.mjs export ID FILE [--uncompressed]");
-    process.exitCode = 2;
+  if (command === "list" && rest.length === 0) return list(await unlock());
+  if (command !== "export" || rest.length !== 2) {
+    console.error("usage: node cairn-rescue.mjs list | export ID FILE [--uncompressed]");
+    return 2;
   }
+  return exportTo(await unlock(), rest[0], rest[1], isUncompressed);
 }
 
 try {
-  await main(process.argv.slice(2));
+  process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   console.error(`cairn-rescue: ${error instanceof RescueError ? error.message : (error.stack ?? error)}`);
   process.exitCode = 1;

@@ -183,7 +183,10 @@ class LocalStorage implements Storage {
 function checkRange(name: string, offset: number, lengthBytes: number): void {
   const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
   if (isRange && lengthBytes <= READ_BYTES_MAX) return;
-  throw new OperatingError("corrupt", `could not read "${name}": ${lengthBytes} bytes at ${offset} is no range to read`);
+  throw new OperatingError(
+    "corrupt",
+    `could not read "${name}": ${lengthBytes} bytes at ${offset} is no range to read`,
+  );
 }
 
 function tooShort(name: string, sizeBytes: number, wantedBytes: number): OperatingError {

@@ -58,7 +58,8 @@ export class LocalWriter implements ObjectWriter {
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.length;
     this.#sizeBytes += bytes.length;
-    if (this.#queuedBytes >= WRITE_BYTES_MIN || this.#queue.length >= WRITE_BUFFERS_MAX) this.#startPump(WRITE_BYTES_MIN);
+    if (this.#queuedBytes >= WRITE_BYTES_MIN || this.#queue.length >= WRITE_BUFFERS_MAX)
+      this.#startPump(WRITE_BYTES_MIN);
     while (this.#queuedBytes > WRITE_QUEUE_BYTES_MAX && this.#pump !== null) await this.#pump;
     this.#check();
   }
