@@ -71,7 +71,7 @@ class LineReader {
   isEnd(key: string): boolean {
     if (key === "\r" || key === "\n" || key === CTRL_D) return true;
     if (key === CTRL_U) this.text = "";
-    else if (key === BACKSPACE || key === DELETE) this.text = [...this.text].slice(0, -1).join("");
+    else if (key === BACKSPACE || key === DELETE) this.text = Array.from(this.text).slice(0, -1).join("");
     else this.text += key;
     return false;
   }

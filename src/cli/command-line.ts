@@ -77,10 +77,18 @@ function newRoot(version: string, written: string[]): Command {
   return root;
 }
 
+const BEFORE_THE_COMMAND = new Set(["-R", "--repo", "--passphrase-file", "--json", "-q", "--quiet"]);
+
 /** `help`, `help VERB` and a bare optional value become words that commander reads as they are meant. */
 function wordsForCommander(words: readonly string[]): string[] {
   if (words[0] === "help") return [...words.slice(1, 2), "--help"];
   if (words.length === 0) throw new OperatingError("usage", "no command was given", { hint: 'See "cairn --help".' });
+  const [first = ""] = words;
+  if (BEFORE_THE_COMMAND.has(first.split("=")[0] ?? "")) {
+    throw new OperatingError("usage", `option "${first.split("=")[0]}" stands before the command`, {
+      hint: "Options come after the command: cairn list --repo /backups",
+    });
+  }
   // Without "=" commander would take the next word for the name of the scratch database.
   return words.map((word) => (word === "--scratch" ? "--scratch=" : word));
 }

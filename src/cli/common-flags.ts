@@ -35,7 +35,12 @@ export const outputFlags: readonly FlagSpec[] = [
   { long: "quiet", short: "q", description: "show no progress and no notes, only warnings and errors", group: OUTPUT },
 ];
 
-export const jobsFlag: FlagSpec = { long: "jobs", short: "j", value: "NUMBER", description: "connections that work at once" };
+export const jobsFlag: FlagSpec = {
+  long: "jobs",
+  short: "j",
+  value: "NUMBER",
+  description: "connections that work at once",
+};
 
 export const pgDumpFlag: FlagSpec = {
   long: "pg-dump",
@@ -65,7 +70,8 @@ export const sourceArgument: ArgumentSpec = {
 
 export const referenceArgument: ArgumentSpec = {
   name: "RP",
-  description: "restore point: ID or its beginning, latest, LINEAGE@latest, LINEAGE@2026-11-22T10:00Z (newest until then)",
+  description:
+    "restore point: ID or its beginning, latest, LINEAGE@latest, LINEAGE@2026-11-22T10:00Z (newest until then)",
   isRequired: true,
 };
 

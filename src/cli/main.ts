@@ -24,11 +24,18 @@ async function main(words: readonly string[], self: CairnProcess): Promise<numbe
     await self.writeResult(request.text);
     return 0;
   } catch (error) {
-    if (words.includes("--json")) await self.writeResult(jsonText(errorDocument(error)));
-    else await self.writeError(errorText(error, self.isDebugging));
-    return exitStatusOf(error);
+    return await fail(error, words, self);
   }
 }
 
+async function fail(error: unknown, words: readonly string[], self: CairnProcess): Promise<number> {
+  if (words.includes("--json")) await self.writeResult(jsonText(errorDocument(error)));
+  else await self.writeError(errorText(error, self.isDebugging));
+  return exitStatusOf(error);
+}
+
 const self = new CairnProcess();
-self.end(await main(process.argv.slice(2), self));
+const words = process.argv.slice(2);
+// Thrown where nobody waits for it, e.g. in a stream's listener: a defect, and the end.
+process.on("uncaughtException", (error) => void fail(error, words, self).then((status) => self.end(status)));
+self.end(await main(words, self));

@@ -55,10 +55,21 @@ export class CairnProcess {
     const { signal } = interruption;
     const ask = (prompt: string): Promise<string> => {
       display.clear();
-      return askSecret(prompt, { input: process.stdin, write: errorOutput.write, signal, interrupt: interruption.interrupt });
+      return askSecret(prompt, {
+        input: process.stdin,
+        write: (text) => errorOutput.write(text),
+        signal,
+        interrupt: () => interruption.interrupt(),
+      });
     };
     const canAsk = process.stdin.isTTY && process.stderr.isTTY;
-    return { environment, isOutputTerminal, signal, askSecret: canAsk ? ask : null, notify: (notice) => display.notify(notice) };
+    return {
+      environment,
+      isOutputTerminal,
+      signal,
+      askSecret: canAsk ? ask : null,
+      notify: (notice) => display.notify(notice),
+    };
   }
 
   /** Writes to standard output; done when it is out, or nobody reads. */

@@ -67,6 +67,7 @@ export function terminalDisplay(output: ProgressOutput, clock: ProgressClock): P
   const state = new ProgressState();
   let lineCount = 0;
   let isStale = false;
+  let isClosed = false;
   const clear = (): void => {
     if (lineCount > 0) output.write(`\u001b[${lineCount}A\r\u001b[J`);
     lineCount = 0;
@@ -90,9 +91,10 @@ export function terminalDisplay(output: ProgressOutput, clock: ProgressClock): P
     state.take(event, clock.nowMs());
     if (event.type === "notice") notify(event.notice);
     isStale = true;
-    if (event.type === "phase") draw();
+    if (event.type === "phase" && !isClosed) draw();
   };
   const close = (): void => {
+    isClosed = true;
     stop();
     clear();
   };

@@ -24,8 +24,9 @@ interface Sample {
 export class ProgressState {
   message = "";
   progress: Progress | null = null;
-  private readonly tables = new Map<string, number>();
+  private readonly tables = new Set<string>();
   private readonly segments = new Map<number, string>();
+  private hasSegments = false;
   private samples: Sample[] = [];
   private firstFraction: { readonly timeMs: number; readonly fraction: number } | null = null;
 
@@ -39,12 +40,13 @@ export class ProgressState {
         this.takeProgress(event.progress, nowMs);
         break;
       case "table-started":
-        this.tables.set(event.table, nowMs);
+        this.tables.add(event.table);
         break;
       case "table-done":
         this.tables.delete(event.table);
         break;
       case "segment-started":
+        this.hasSegments = true;
         if (event.table !== null) this.segments.set(event.readerIndex, event.table);
         break;
       case "segment-done":
@@ -73,9 +75,9 @@ export class ProgressState {
     return (elapsedMs * Math.max(0, 1 - fraction)) / gained;
   }
 
-  /** Tables that are being worked on, those begun first first. */
+  /** Tables that are being worked on: those of the segments in work when segments are told, else those begun and not done. */
   tablesInWork(): string[] {
-    return [...new Set([...this.tables.keys(), ...this.segments.values()])];
+    return [...new Set(this.hasSegments ? this.segments.values() : this.tables)];
   }
 
   private beginPhase(message: string): void {
@@ -83,6 +85,7 @@ export class ProgressState {
     this.progress = null;
     this.samples = [];
     this.firstFraction = null;
+    this.hasSegments = false;
     this.tables.clear();
     this.segments.clear();
   }

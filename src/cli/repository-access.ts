@@ -7,6 +7,7 @@ import type { RepositoryAccess } from "../operations/operation.ts";
 import type { Caller } from "./caller.ts";
 import { lastValue } from "./command-line.ts";
 import type { CommandLine } from "./command-line.ts";
+import { sanitizeLine } from "./output/sanitize.ts";
 
 const PASSPHRASE_BYTES_MAX = 4096;
 const READABLE_BY_OTHERS = 0o044;
@@ -26,18 +27,8 @@ export function repositoryOf(line: CommandLine, caller: Caller): RepositoryAcces
   });
 }
 
-/** The passphrase that is given without asking; null when there is none. */
-export function givenPassphrase(line: CommandLine, caller: Caller): string | null {
-  const file = lastValue(line, "passphrase-file");
-  if (file !== null) return readPassphraseFile(file, caller);
-  const passphrase = caller.environment["CAIRN_PASSPHRASE"] ?? "";
-  return passphrase === "" ? null : passphrase;
-}
-
-/** A new passphrase, asked twice when it was not given. */
-export async function newPassphrase(line: CommandLine, caller: Caller): Promise<string> {
-  const given = givenPassphrase(line, caller);
-  if (given !== null) return given;
+/** Asks for a new passphrase, twice. */
+export async function askNewPassphrase(caller: Caller): Promise<string> {
   const ask = askerOf(caller);
   const passphrase = await ask("Passphrase of the new repository: ");
   if (passphrase === "") throw new OperatingError("usage", "the passphrase must not be empty");
@@ -45,18 +36,19 @@ export async function newPassphrase(line: CommandLine, caller: Caller): Promise<
   throw new OperatingError("usage", "the two passphrases are not the same", { hint: "Nothing was made. Try again." });
 }
 
+/** The passphrase that is given without asking; null when there is none. */
+function givenPassphrase(line: CommandLine, caller: Caller): string | null {
+  const file = lastValue(line, "passphrase-file");
+  if (file !== null) return readPassphraseFile(file, caller);
+  const passphrase = caller.environment["CAIRN_PASSPHRASE"] ?? "";
+  return passphrase === "" ? null : passphrase;
+}
+
 function accessTo(location: string, line: CommandLine, caller: Caller): RepositoryAccess {
-  // Read now: a file that is not there is told before anything else is done.
-  const given = givenPassphrase(line, caller);
-  let asked: Promise<string> | null = null;
   return {
     location,
-    isPassphraseGiven: given !== null,
-    async passphrase() {
-      if (given !== null) return given;
-      asked ??= askerOf(caller)(`Passphrase of ${location}: `);
-      return await asked;
-    },
+    givenPassphrase: givenPassphrase(line, caller),
+    askPassphrase: async () => await askerOf(caller)(`Passphrase of ${sanitizeLine(location)}: `),
   };
 }
 
@@ -80,7 +72,10 @@ function readPassphraseFile(path: string, caller: Caller): string {
   const first = (lineEnd < 0 ? text : text.slice(0, lineEnd)).replace(/\r$/, "");
   if (first === "") throw new OperatingError("usage", `the first line of passphrase file "${path}" is empty`);
   if (lineEnd < 0 && Buffer.byteLength(text) > PASSPHRASE_BYTES_MAX) {
-    throw new OperatingError("usage", `the first line of passphrase file "${path}" is longer than ${PASSPHRASE_BYTES_MAX} bytes`);
+    throw new OperatingError(
+      "usage",
+      `the first line of passphrase file "${path}" is longer than ${PASSPHRASE_BYTES_MAX} bytes`,
+    );
   }
   return first;
 }

@@ -8,7 +8,10 @@ const PASSWORD_SETTING = /(?:^|[\s?&])password\s*=\s*[^\s&]/i;
 
 /** A warning when a connection string on the command line holds a password. */
 export function secretsInWords(line: CommandLine): Notice[] {
-  const words = [...line.arguments, ...line.flags.flatMap(({ name, value }) => (name === "to" && value !== null ? [value] : []))];
+  const words = [
+    ...line.arguments,
+    ...line.flags.flatMap(({ name, value }) => (name === "to" && value !== null ? [value] : [])),
+  ];
   if (!words.some((word) => PASSWORD_IN_URI.test(word) || PASSWORD_SETTING.test(word))) return [];
   return [
     {

@@ -9,10 +9,10 @@ import type { OperationContext } from "../../operations/operation.ts";
 import { hasFlag, lastValue } from "../command-line.ts";
 import type { CommandLine } from "../command-line.ts";
 import type { Caller } from "../caller.ts";
-import { outputFlags, refuseBoth, repositoryFlags } from "../common-flags.ts";
+import { outputFlags, repositoryFlags } from "../common-flags.ts";
 import { EXIT_DONE } from "../exit-status.ts";
 import { renderInit } from "../output/init.ts";
-import { givenPassphrase, newPassphrase, repositoryOf } from "../repository-access.ts";
+import { askNewPassphrase, repositoryOf } from "../repository-access.ts";
 import type { Verb } from "../verb.ts";
 
 /** init's own settings, and where its kit goes; null: to the terminal. */
@@ -55,22 +55,28 @@ function readSettings(line: CommandLine, caller: Caller): InitCommandSettings {
   const access = repositoryOf(line, caller);
   const recoveryKitFile = lastValue(line, "recovery-kit");
   if (hasFlag(line, "no-encryption")) {
-    refuseBoth(line, "no-encryption", "recovery-kit");
-    if (givenPassphrase(line, caller) !== null) {
+    refuseKitWithoutEncryption(line);
+    if (access.givenPassphrase !== null) {
       throw new OperatingError("usage", "a passphrase was given together with --no-encryption", {
         hint: "Leave one of them out; look at --passphrase-file and CAIRN_PASSPHRASE.",
       });
     }
-    return { repository: { ...access, passphrase: async () => null }, isEncrypted: false, recoveryKitFile: null };
+    return { repository: access, isEncrypted: false, recoveryKitFile: null };
   }
   if (recoveryKitFile === null && (!caller.isOutputTerminal || hasFlag(line, "json"))) refuseKitInPipe();
-  let passphrase: Promise<string> | null = null;
-  const repository = { ...access, passphrase: () => (passphrase ??= newPassphrase(line, caller)) };
+  const repository = { ...access, askPassphrase: () => askNewPassphrase(caller) };
   return { repository, isEncrypted: true, recoveryKitFile };
 }
 
+function refuseKitWithoutEncryption(line: CommandLine): void {
+  if (!hasFlag(line, "recovery-kit")) return;
+  throw new OperatingError("usage", "options --no-encryption and --recovery-kit cannot be used together", {
+    detail: "Without encryption there is nothing that a recovery kit would open.",
+  });
+}
+
 function refuseKitInPipe(): never {
-  throw new OperatingError("usage", "the recovery kit is shown on a terminal only, and standard output is none", {
+  throw new OperatingError("usage", "the recovery kit is shown on a terminal only, or written to a file", {
     detail: "The kit opens the repository without the passphrase; in a pipe or a log it would open it for others too.",
     hint: "Name a file for it with --recovery-kit FILE. Nothing was made.",
   });

@@ -23,7 +23,9 @@ export function renderInit(result: InitCommandResult): string {
     "",
   ];
   if (!result.isEncrypted) {
-    lines.push("It is not encrypted: who can reach it can read it, and can change it unnoticed; checksums find accidents only.");
+    lines.push(
+      "It is not encrypted: who can reach it can read it, and can change it unnoticed; checksums find accidents only.",
+    );
   } else {
     if (result.recoveryKit !== null) lines.push(sanitizeText(result.recoveryKit).trimEnd(), "");
     lines.push(...KEEP_IT);

@@ -1,5 +1,6 @@
 // Building blocks of text for people: labelled fields, tables, times. Every value is made safe for a terminal here.
 
+import { formatCount, formatSize } from "../../base/units.ts";
 import { cellWidth } from "./cell-width.ts";
 import { sanitizeLine } from "./sanitize.ts";
 
@@ -22,7 +23,9 @@ export interface Column {
 /** Lines of a table: headings, then rows; two spaces between columns. */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const cells = [columns.map(({ heading }) => heading), ...rows.map((row) => row.map(sanitizeLine))];
-  const widths = columns.map((_, index) => cells.reduce((widest, row) => Math.max(widest, cellWidth(row[index] ?? "")), 0));
+  const widths = columns.map((_, index) =>
+    cells.reduce((widest, row) => Math.max(widest, cellWidth(row[index] ?? "")), 0),
+  );
   return cells.map((row) =>
     columns
       .map(({ align }, index) => pad(row[index] ?? "", widths[index] ?? 0, align ?? "left"))
@@ -55,5 +58,24 @@ export function joinLines(lines: readonly string[]): string {
 
 /** "1 row", "2 rows"; the number with thousands separated. */
 export function countOf(count: number, one: string, many = `${one}s`): string {
-  return `${count.toLocaleString("en-US")} ${count === 1 ? one : many}`;
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}
+
+/** Which pg_dump it was. */
+export function pgDumpText({ version, path }: { readonly version: string; readonly path: string | null }): string {
+  return `${version}, ${path ?? "bundled"}`;
+}
+
+/** Tables with their rows and sizes, below an empty line; nothing when there are none. */
+export function tableRowLines(
+  tables: readonly { readonly name: string; readonly rowCount: number; readonly rawBytes: number }[],
+): string[] {
+  if (tables.length === 0) return [];
+  const rows = tables.map(({ name, rowCount, rawBytes }) => [name, formatCount(rowCount), formatSize(rawBytes)]);
+  const columns: Column[] = [
+    { heading: "table" },
+    { heading: "rows", align: "right" },
+    { heading: "data", align: "right" },
+  ];
+  return ["", ...tableLines(columns, rows)];
 }

@@ -1,0 +1,92 @@
+// cairn restore: all of a restore point into a database, or a part of it into a scratch database beside it.
+
+import { OperatingError } from "../../base/errors.ts";
+import type { RestoreReport, RestoreSettings } from "../../operations/restore/types.ts";
+import type { RestoreOptions } from "../../restore/options.ts";
+import type { Caller } from "../caller.ts";
+import { hasFlag, lastValue } from "../command-line.ts";
+import type { CommandLine } from "../command-line.ts";
+import {
+  outputFlags,
+  referenceArgument,
+  referenceOf,
+  refuseBoth,
+  repositoryFlags,
+  requiredValue,
+} from "../common-flags.ts";
+import { EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE } from "../exit-status.ts";
+import { renderRestore } from "../output/restore.ts";
+import { repositoryOf } from "../repository-access.ts";
+import { restoreFlags, restoreOptionsOf } from "../restore-flags.ts";
+import type { Verb } from "../verb.ts";
+
+export const restore: Verb<RestoreSettings, RestoreReport> = {
+  name: "restore",
+  description:
+    "Restores a restore point into the database TARGET, which must be empty; or, with -t or -n, only these tables or " +
+    "schemas into a new scratch database on TARGET's server: there you can look at them and copy what you need, and nothing " +
+    "that exists is touched. Exit status 1 when an entry failed; every failure is listed.",
+  arguments: [referenceArgument],
+  flags: [
+    { long: "to", value: "TARGET", description: "the database to restore into, or beside: URI or key=value string" },
+    {
+      long: "scratch",
+      value: "NAME",
+      isValueOptional: true,
+      description: "into a new database of this or a made-up name on TARGET's server (default for -t and -n)",
+    },
+    {
+      long: "in-place",
+      description: "into TARGET itself although it holds objects: pg_restore's meaning of -t and -n",
+    },
+    ...repositoryFlags,
+    ...outputFlags,
+    ...restoreFlags,
+  ],
+  ownsLetterH: true,
+  examples: [
+    "cairn restore latest --repo /backups --to postgresql://host/postgres -t orders",
+    "cairn restore latest --repo /backups --to postgresql://host/shop_again --jobs 4",
+    "cairn restore latest --repo /backups --to postgresql://host/postgres --create",
+    "cairn restore shop@host@2026-11-22T10:00Z --repo /backups --to postgresql://host/shop -t orders -a --in-place",
+  ],
+  readSettings,
+  run: async (context, settings) => (await import("../../operations/restore/index.ts")).runRestore(context, settings),
+  render: renderRestore,
+  exitStatus: ({ entriesFailed, isComplete }) =>
+    entriesFailed.length > 0 ? EXIT_FAILED : isComplete ? EXIT_DONE : EXIT_INCOMPLETE,
+};
+
+async function readSettings(line: CommandLine, caller: Caller): Promise<RestoreSettings> {
+  const target = requiredValue(line, "to", "Name the target: --to postgresql://host/database");
+  const options = await restoreOptionsOf(line);
+  const mode = modeOf(line, options);
+  return {
+    repository: repositoryOf(line, caller),
+    reference: referenceOf(line),
+    target,
+    options,
+    mode,
+    allowsNonEmptyTarget: options.clean === true || options.dataOnly === true || hasFlag(line, "in-place"),
+  };
+}
+
+/** Scratch when it is asked for, and by default for a part; some options make no sense in a database that is new. */
+function modeOf(line: CommandLine, options: RestoreOptions): RestoreSettings["mode"] {
+  refuseBoth(line, "scratch", "in-place");
+  const isPart = options.tables !== undefined || options.schemas !== undefined;
+  if (!hasFlag(line, "scratch") && (!isPart || hasFlag(line, "in-place"))) return { kind: "in-place" };
+  for (const [setting, name] of [
+    ["clean", "-c/--clean"],
+    ["create", "-C/--create"],
+    ["dataOnly", "-a/--data-only"],
+  ] as const) {
+    if (options[setting] !== true) continue;
+    throw new OperatingError("usage", `option ${name} makes no sense for a new scratch database`, {
+      detail: "With -t or -n, Cairn restores into a scratch database of its own unless told otherwise.",
+      hint: "To write into TARGET itself, as pg_restore does, add --in-place.",
+    });
+  }
+  const name = lastValue(line, "scratch");
+  return { kind: "scratch", name: name === "" ? null : name };
+}

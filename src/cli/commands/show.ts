@@ -1,0 +1,46 @@
+// cairn show: what is in a restore point.
+
+import { OperatingError } from "../../base/errors.ts";
+import type { ShowResult, ShowSettings } from "../../operations/show/types.ts";
+import type { Caller } from "../caller.ts";
+import { allValues, hasFlag } from "../command-line.ts";
+import type { CommandLine } from "../command-line.ts";
+import { outputFlags, referenceArgument, referenceOf, refuseBoth, repositoryFlags } from "../common-flags.ts";
+import { EXIT_DONE } from "../exit-status.ts";
+import { renderShow } from "../output/show.ts";
+import { repositoryOf } from "../repository-access.ts";
+import type { Verb } from "../verb.ts";
+
+export const show: Verb<ShowSettings, ShowResult> = {
+  name: "show",
+  description:
+    "Shows what is in a restore point: its tables with rows and sizes, its table of contents, or its definitions.",
+  arguments: [referenceArgument],
+  flags: [
+    { long: "list", description: "the table of contents, as pg_restore --list prints it (for restore --use-list)" },
+    { long: "schema", description: "the definitions, as SQL" },
+    { long: "table", short: "t", value: "TABLE", description: "with --schema: of this table only; may be repeated" },
+    ...repositoryFlags,
+    ...outputFlags,
+  ],
+  examples: [
+    "cairn show latest --repo /backups",
+    "cairn show latest --repo /backups --schema -t orders",
+    "cairn show shop@host@2026-11-22T10:00Z --repo /backups --list > shop.list",
+  ],
+  readSettings,
+  run: async (context, settings) => (await import("../../operations/show/index.ts")).runShow(context, settings),
+  render: renderShow,
+  isExactText: ({ what }) => what !== "summary",
+  exitStatus: () => EXIT_DONE,
+};
+
+function readSettings(line: CommandLine, caller: Caller): ShowSettings {
+  refuseBoth(line, "list", "schema");
+  const tables = allValues(line, "table");
+  if (tables.length > 0 && !hasFlag(line, "schema")) {
+    throw new OperatingError("usage", "option -t/--table needs --schema");
+  }
+  const what = hasFlag(line, "list") ? "list" : hasFlag(line, "schema") ? "schema" : "summary";
+  return { repository: repositoryOf(line, caller), reference: referenceOf(line), what, tables };
+}

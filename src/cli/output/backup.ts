@@ -1,0 +1,33 @@
+// What backup prints: the receipt.
+
+import { formatDuration, formatSize } from "../../base/units.ts";
+import type { BackupReceipt } from "../../operations/backup/types.ts";
+import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText } from "./text.ts";
+
+/** The receipt of a restore point. */
+export function renderBackup(receipt: BackupReceipt): string {
+  return joinLines([
+    `Took restore point ${receipt.id}.`,
+    "",
+    ...fieldLines([
+      ["lineage", receipt.lineage],
+      ["parent", receipt.parentId ?? "none, it is the first of its lineage"],
+      ["repository", receipt.repository],
+      ["source", receipt.source],
+      ["database", receipt.databaseName],
+      ["server", `PostgreSQL ${receipt.serverVersion}`],
+      ["pg_dump", pgDumpText(receipt.pgDump)],
+      ["snapshot", formatTime(receipt.snapshotTakenAt)],
+      ["started", formatTime(receipt.startedAt)],
+      ["finished", `${formatTime(receipt.finishedAt)}, after ${formatDuration(receipt.durationMs)}`],
+      ["contents", `${countOf(receipt.entryCount, "entry", "entries")}, ${countOf(receipt.tableCount, "table")}`],
+      ["rows", countOf(receipt.rowCount, "row")],
+      ["large objects", countOf(receipt.largeObjectCount, "large object")],
+      ["data", `${formatSize(receipt.rawBytes)} of plain text`],
+      ["stored", `${formatSize(receipt.sealedBytes)} sealed`],
+      ["  of it new", formatSize(receipt.newBytes)],
+      ["  taken over", `${formatSize(receipt.reusedBytes)} from earlier restore points`],
+    ]),
+    ...listLines("Warnings", receipt.warnings),
+  ]);
+}

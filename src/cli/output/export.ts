@@ -1,0 +1,24 @@
+// What export prints.
+
+import { formatDuration, formatSize } from "../../base/units.ts";
+import type { ExportReport } from "../../operations/export/types.ts";
+import { countOf, fieldLines, joinLines } from "./text.ts";
+
+/** The archive that was written, and who can read it. */
+export function renderExport(report: ExportReport): string {
+  return joinLines([
+    `Wrote restore point ${report.restorePointId} to ${report.file}.`,
+    "",
+    ...fieldLines([
+      ["restore point", report.restorePointId],
+      ["file", report.file],
+      ["size", formatSize(report.sizeBytes)],
+      ["SHA-256", report.sha256],
+      ["format", `custom, version ${report.archiveVersion}, ${report.compression}`],
+      ["readable by", report.readableBy],
+      ["rows", countOf(report.rowCount, "row")],
+      ["data", `${formatSize(report.rawBytes)} of plain text`],
+      ["took", formatDuration(report.durationMs)],
+    ]),
+  ]);
+}

@@ -1,0 +1,51 @@
+// What list prints.
+
+import { formatCount, formatSize } from "../../base/units.ts";
+import type { ListResult, ListedRestorePoint } from "../../operations/list/types.ts";
+import type { Column } from "./text.ts";
+import { formatTime, joinLines, listLines, tableLines } from "./text.ts";
+
+const COLUMNS: readonly Column[] = [
+  { heading: "restore point" },
+  { heading: "lineage" },
+  { heading: "snapshot" },
+  { heading: "rows", align: "right" },
+  { heading: "data", align: "right" },
+  { heading: "stored", align: "right" },
+  { heading: "new", align: "right" },
+  { heading: "state" },
+];
+
+/** A table of restore points. */
+export function renderList(result: ListResult): string {
+  const { restorePoints, leftovers } = result;
+  const lines = restorePoints.length === 0 ? ["No restore points."] : tableLines(COLUMNS, restorePoints.map(rowOf));
+  return joinLines([...lines, ...listLines("Left behind by runs that broke off", leftovers)]);
+}
+
+function rowOf(point: ListedRestorePoint): string[] {
+  return [
+    point.id,
+    point.lineage,
+    formatTime(point.snapshotTakenAt),
+    formatCount(point.rowCount),
+    formatSize(point.rawBytes),
+    formatSize(point.sealedBytes),
+    formatSize(point.newBytes),
+    [stateOf(point), ...tagsOf(point)].join(" "),
+  ];
+}
+
+/** Damaged, verified, or neither yet; and how many warnings its backup gave. */
+export function stateOf(point: ListedRestorePoint): string {
+  const words: string[] = [];
+  if (point.isDamaged) words.push("DAMAGED");
+  words.push(point.verifiedAt === null ? "not verified" : `verified ${formatTime(point.verifiedAt)}`);
+  if (point.warningCount > 0) words.push(`${point.warningCount} warning${point.warningCount === 1 ? "" : "s"}`);
+  return words.join(", ");
+}
+
+/** Tags as they were given. */
+export function tagsOf(point: ListedRestorePoint): string[] {
+  return Object.entries(point.tags).map(([key, value]) => `${key}=${value}`);
+}

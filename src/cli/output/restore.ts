@@ -1,0 +1,48 @@
+// What restore prints: where the data is now, and everything that was not restored.
+
+import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
+import type { RestoreReport } from "../../operations/restore/types.ts";
+import { countOf, fieldLines, joinLines, listLines, tableLines } from "./text.ts";
+import type { Column } from "./text.ts";
+
+const COLUMNS: readonly Column[] = [{ heading: "table" }, { heading: "rows", align: "right" }];
+
+/** The report; failures come last, where they are seen. */
+export function renderRestore(report: RestoreReport): string {
+  const { entriesFailed: failed, tables } = report;
+  const failures = failed.map(({ dumpId, description, tag, error }) => `${dumpId}; ${description} ${tag}: ${error}`);
+  return joinLines([
+    ...fieldLines([
+      ["restore point", report.restorePointId],
+      ["database", report.isScratch ? `${report.database} (scratch: drop it when you are done)` : report.database],
+      ["entries", `${formatCount(report.entriesDone)} done, ${formatCount(failed.length)} failed`],
+      ["rows", countOf(report.rowCount, "row")],
+      ["large objects", formatCount(report.largeObjectCount)],
+      ["data", `${formatSize(report.rawBytes)} of plain text`],
+      ["read", `${formatSize(report.bytesRead)} from the repository in ${countOf(report.requestCount, "request")}`],
+      ["took", formatDuration(report.durationMs)],
+    ]),
+    ...(tables.length === 0
+      ? []
+      : [
+          "",
+          ...tableLines(
+            COLUMNS,
+            tables.map(({ name, rowCount }) => [name, formatCount(rowCount)]),
+          ),
+        ]),
+    ...listLines("Left out on purpose", report.entriesLeftOut),
+    ...listLines("Adapted to the older server", report.adaptations),
+    ...listLines("FAILED", failures),
+    "",
+    verdict(report),
+  ]);
+}
+
+function verdict({ restorePointId, entriesFailed, isComplete, database }: RestoreReport): string {
+  if (entriesFailed.length > 0) {
+    return `NOT COMPLETE: ${countOf(entriesFailed.length, "entry", "entries")} of ${restorePointId} failed; all else is in "${database}".`;
+  }
+  if (!isComplete) return `NOT COMPLETE: not everything of ${restorePointId} is in "${database}".`;
+  return `Everything asked for of ${restorePointId} is in "${database}".`;
+}
