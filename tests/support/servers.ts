@@ -35,7 +35,11 @@ export interface TestServer extends RunningServer {
   /** A connection URI over TCP, or over the unix socket with `{ socket: true }`. */
   uri(database: string, options?: { user?: string; socket?: boolean }): string;
   /** Runs SQL in one psql session, stops at the first error, and returns the rows (unaligned, "|" between columns). */
-  psql(database: string, sql: string | Uint8Array, options?: { user?: string; variables?: Record<string, string> }): Promise<string>;
+  psql(
+    database: string,
+    sql: string | Uint8Array,
+    options?: { user?: string; variables?: Record<string, string> },
+  ): Promise<string>;
   /** Makes a database from template0 (encoding UTF8 without `options`); the name is made up when none is given. */
   createDatabase(name?: string, options?: { encoding?: string; locale?: string }): Promise<TestDatabase>;
   /** Drops a database, its subscriptions first. Missing is no error. */
@@ -116,7 +120,12 @@ SELECT format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slo
 FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \\gexec
 `;
 
-function runPsql(uri: string, sql: string | Uint8Array, tools: ClientTools, variables: Record<string, string>): Promise<string> {
+function runPsql(
+  uri: string,
+  sql: string | Uint8Array,
+  tools: ClientTools,
+  variables: Record<string, string>,
+): Promise<string> {
   const set = Object.entries(variables).flatMap(([name, value]) => ["-v", `${name}=${value}`]);
   const child = spawn(tools.psql, ["-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", ...set, "-d", uri, "-f", "-"], {
     env: cleanEnvironment(),
