@@ -76,6 +76,11 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
     return new TemporaryFile(path, finalPath, handle);
   }
 
+  /** Bytes taken so far. */
+  get sizeBytes(): number {
+    return this.#position + this.#gatheredBytes;
+  }
+
   get handle(): FileHandle {
     return this.#handle;
   }

@@ -1,0 +1,54 @@
+// `cairn list`: restore points, newest first.
+
+import type { Repository, RestorePointSummary } from "../../repository/index.ts";
+import { warn } from "../events.ts";
+import { openRepositoryAt } from "../open-repository.ts";
+import type { OperationContext } from "../operation.ts";
+import type { ListedRestorePoint, ListResult, ListSettings } from "./types.ts";
+
+/** Lists restore points, and what dead runs left behind. */
+export async function runList(context: OperationContext, settings: ListSettings): Promise<ListResult> {
+  const { signal } = context;
+  await using repository = await openRepositoryAt(settings.repository);
+  const summaries = await repository.restorePoints({
+    signal,
+    ...(settings.lineage === null ? {} : { lineageName: settings.lineage }),
+    onDamage: (name, error) => warn(context, { message: `manifest ${name} cannot be read: ${error.message}`, hint: error.hint }),
+  });
+  const restorePoints = await Promise.all(summaries.map((summary) => describeRestorePoint(repository, summary, signal)));
+  const leftovers = await repository.leftovers(signal);
+  return {
+    restorePoints,
+    leftovers: [
+      ...leftovers.packs.map(({ objectName, runId }) => `${objectName} (run ${runId})`),
+      ...leftovers.unfinished.map(({ name }) => name),
+    ],
+  };
+}
+
+/** What list and show say of a restore point. */
+export async function describeRestorePoint(
+  repository: Repository,
+  summary: RestorePointSummary,
+  signal: AbortSignal,
+): Promise<ListedRestorePoint> {
+  const last = (await repository.verifies(summary.id, signal)).at(-1);
+  const { totals } = summary;
+  return {
+    id: summary.id,
+    lineage: summary.lineage.name,
+    databaseName: summary.lineage.databaseName,
+    serverVersion: summary.source.serverVersion,
+    snapshotTakenAt: summary.snapshotAt,
+    durationMs: new Date(summary.finishedAt).getTime() - new Date(summary.startedAt).getTime(),
+    rowCount: totals.rows,
+    rawBytes: totals.rawBytes,
+    sealedBytes: totals.sealedBytes,
+    newBytes: totals.newBytes,
+    tags: summary.tags,
+    warningCount: summary.warnings.length,
+    verifiedAt: last === undefined ? null : last.at,
+    isDamaged: last !== undefined && last.damage.length > 0,
+  };
+}
+

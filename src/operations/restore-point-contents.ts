@@ -1,0 +1,101 @@
+// A restore point as archive contents: what restore and export read.
+
+import { memorySource, readToc, type ArchiveContents, type DataPiece, type LargeObjectPiece, type StoredFrame, type Toc, type TocEntry } from "../archive/index.ts";
+import { OperatingError } from "../base/errors.ts";
+import type { ChunkReference, LargeObjectRecord, OwnLargeObject, RestorePoint } from "../repository/index.ts";
+
+export class RestorePointContents implements ArchiveContents {
+  readonly toc: Toc;
+  readonly isSeekable = true;
+  readonly restorePoint: RestorePoint;
+
+  private constructor(restorePoint: RestorePoint, toc: Toc) {
+    this.restorePoint = restorePoint;
+    this.toc = toc;
+  }
+
+  /** Reads the table of contents. Throws "archive_invalid", which only a defect of ours can cause. */
+  static async open(restorePoint: RestorePoint): Promise<RestorePointContents> {
+    const { toc } = await readToc(memorySource(restorePoint.toc));
+    return new RestorePointContents(restorePoint, toc);
+  }
+
+  /** Raw bytes by dump id, for planning. */
+  get sizes(): ReadonlyMap<number, number> {
+    const { relations, largeObjects } = this.restorePoint.manifest;
+    return new Map([...relations, ...largeObjects].map(({ dumpId, rawBytes }) => [dumpId, rawBytes]));
+  }
+
+  async *tableData(entry: TocEntry, signal?: AbortSignal): AsyncIterable<DataPiece> {
+    const relation = this.restorePoint.findRelation({ dumpId: entry.dumpId });
+    if (relation === null) throw missing(entry);
+    for await (const segment of this.restorePoint.segments(relation, signal)) {
+      for (const chunk of segment.chunks) yield this.#piece(chunk);
+    }
+  }
+
+  async *largeObjects(entry: TocEntry, signal?: AbortSignal): AsyncIterable<LargeObjectPiece> {
+    const set = this.restorePoint.manifest.largeObjects.find(({ dumpId }) => dumpId === entry.dumpId);
+    if (set === undefined) throw missing(entry);
+    let open: { readonly record: OwnLargeObject; readonly chunks: ChunkReference[] } | null = null;
+    for await (const record of this.restorePoint.largeObjects(set, signal)) {
+      if (open !== null && record.kind === "own" && record.continuesPrevious === true) {
+        open.chunks.push(...record.chunks);
+        continue;
+      }
+      if (open !== null) yield this.#ownObject(open.record, open.chunks);
+      open = record.kind === "own" ? { record, chunks: [...record.chunks] } : null;
+      if (record.kind === "shared") yield* this.#sharedObjects(record);
+    }
+    if (open !== null) yield this.#ownObject(open.record, open.chunks);
+  }
+
+  #piece(chunk: ChunkReference): DataPiece {
+    return {
+      rawLengthBytes: chunk.rawLengthBytes,
+      rowCount: chunk.rowCount,
+      continues: chunk.continues,
+      load: (signal) => this.restorePoint.loadChunk(chunk, signal),
+      loadFrame: async (signal): Promise<StoredFrame> => {
+        const { bytes } = await this.restorePoint.readChunk(chunk, signal);
+        return { encoding: chunk.encoding, bytes };
+      },
+    };
+  }
+
+  #ownObject(record: OwnLargeObject, chunks: readonly ChunkReference[]): LargeObjectPiece {
+    const { restorePoint } = this;
+    return {
+      oid: record.oid,
+      lengthBytes: record.lengthBytes,
+      read: async function* (signal) {
+        for (const chunk of chunks) yield await restorePoint.loadChunk(chunk, signal);
+      },
+    };
+  }
+
+  *#sharedObjects(record: LargeObjectRecord & { kind: "shared" }): Iterable<LargeObjectPiece> {
+    const { restorePoint } = this;
+    let loaded: Promise<Uint8Array> | null = null;
+    let offset = 0;
+    for (const { oid, lengthBytes } of record.objects) {
+      const start = offset;
+      offset += lengthBytes;
+      yield {
+        oid,
+        lengthBytes,
+        read: async function* (signal) {
+          loaded ??= restorePoint.loadChunk(record.chunk, signal);
+          const text = await loaded;
+          if (lengthBytes > 0) yield text.subarray(start, start + lengthBytes);
+        },
+      };
+    }
+  }
+}
+
+function missing(entry: TocEntry): OperatingError {
+  return new OperatingError("corrupt", `the restore point has no data for ${entry.description} "${entry.tag}"`, {
+    hint: "Verify the restore point, and restore from another one meanwhile.",
+  });
+}

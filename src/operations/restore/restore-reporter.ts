@@ -1,0 +1,75 @@
+// Turns what a restore tells into progress events.
+
+import type { RestoreEvent } from "../../restore/index.ts";
+import type { OperationContext } from "../operation.ts";
+import type { RestorePointContents } from "../restore-point-contents.ts";
+
+const INTERVAL_MS = 200;
+
+export class RestoreReporter {
+  readonly #context: OperationContext;
+  readonly #totalBytes: number;
+  readonly #tablesTotal: number;
+  #rawBytes = 0;
+  #rowCount = 0;
+  #tablesDone = 0;
+  #reportedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(context: OperationContext, contents: RestorePointContents) {
+    this.#context = context;
+    const { totals } = contents.restorePoint.manifest;
+    this.#totalBytes = totals.rawBytes;
+    this.#tablesTotal = totals.relations;
+  }
+
+  report(event: RestoreEvent): void {
+    const { onEvent } = this.#context;
+    switch (event.kind) {
+      case "phase":
+        onEvent({ type: "phase", phase: event.phase, message: `restoring: ${event.phase}` });
+        break;
+      case "drop":
+        onEvent({ type: "notice", notice: { severity: "info", message: `dropping ${event.entry.description} "${event.entry.tag}"` } });
+        break;
+      case "entry failed": {
+        const { description, tag, errors } = event.failure;
+        const message = `could not restore ${description} "${tag}": ${errors[0]?.message ?? "unknown error"}`;
+        onEvent({ type: "notice", notice: { severity: "warning", message, hint: errors[0]?.hint } });
+        break;
+      }
+      case "data":
+        this.#rawBytes += event.sizeBytes;
+        this.#progress();
+        break;
+      case "table loaded":
+        this.#tablesDone += 1;
+        this.#rowCount += event.rows.rows;
+        onEvent({
+          type: "table-done",
+          table: `${event.rows.namespace ?? ""}.${event.rows.table}`,
+          rowCount: event.rows.rows,
+          rawBytes: event.rows.sizeBytes,
+        });
+        break;
+      default:
+        break;
+    }
+  }
+
+  #progress(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#reportedAtMs < INTERVAL_MS) return;
+    this.#reportedAtMs = nowMs;
+    this.#context.onEvent({
+      type: "progress",
+      progress: {
+        rawBytes: this.#rawBytes,
+        storedBytes: 0,
+        rowCount: this.#rowCount,
+        fractionDone: this.#totalBytes === 0 ? null : Math.min(1, this.#rawBytes / this.#totalBytes),
+        tablesDone: this.#tablesDone,
+        tablesTotal: this.#tablesTotal,
+      },
+    });
+  }
+}

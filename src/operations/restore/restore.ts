@@ -1,0 +1,133 @@
+// `cairn restore`: a restore point, or a part of it, into a database: the target itself, or a new scratch database on
+// its server. Done means that every statement succeeded and the rows loaded are the manifest's.
+
+import { OperatingError } from "../../base/errors.ts";
+import { openSession, resolveConnection, type ConnectionSettings } from "../../postgres/index.ts";
+import {
+  checkTarget,
+  planRestore,
+  planScratch,
+  runRestore as runPlan,
+  runScratch,
+  type ConnectTarget,
+  type RestoreResult,
+} from "../../restore/index.ts";
+import { beginPhase, warn } from "../events.ts";
+import { openRepositoryAt } from "../open-repository.ts";
+import type { OperationContext } from "../operation.ts";
+import { RestorePointContents } from "../restore-point-contents.ts";
+import { RestoreReporter } from "./restore-reporter.ts";
+import type { RestoreReport, RestoreSettings } from "./types.ts";
+
+interface Outcome {
+  readonly result: RestoreResult;
+  readonly database: string;
+  readonly leftOut: readonly string[];
+}
+
+interface Restoring {
+  readonly settings: RestoreSettings;
+  readonly target: ConnectionSettings;
+  readonly contents: RestorePointContents;
+  readonly connect: ConnectTarget;
+}
+
+/** Restores. Failed entries are in the report; thrown is what ended the restore as a whole. */
+export async function runRestore(context: OperationContext, settings: RestoreSettings): Promise<RestoreReport> {
+  const startedAtMs = performance.now();
+  beginPhase(context, "open", "opening the restore point and connecting to the target");
+  const { environment, homeDirectory, userName } = context;
+  const target = await resolveConnection({ source: settings.target, environment, homeDirectory, userName });
+  await using repository = await openRepositoryAt(settings.repository);
+  const id = await repository.resolve(settings.reference, context.signal);
+  const contents = await RestorePointContents.open(await repository.openRestorePoint(id, context.signal));
+  const connect: ConnectTarget = (database, signal) =>
+    openSession({ ...target, database: database ?? target.database }, { signal, applicationName: "cairn restore" });
+  const restoring: Restoring = { settings, target, contents, connect };
+  const reporter = new RestoreReporter(context, contents);
+  const { result, database, leftOut } = await (settings.mode.kind === "scratch"
+    ? restoreIntoScratch(context, restoring, reporter)
+    : restoreInPlace(context, restoring, reporter));
+  for (const message of result.warnings) warn(context, { message });
+  const { bytesRead, requests: requestCount } = repository.transfer;
+  return {
+    restorePointId: id,
+    database,
+    isScratch: settings.mode.kind === "scratch",
+    entriesDone: result.entriesDone,
+    entriesFailed: result.entriesFailed.map(({ dumpId, description, namespace, tag, errors }) => {
+      const error = errors.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)).join("; ");
+      return { dumpId, description, tag: namespace === null ? tag : `${namespace}.${tag}`, error };
+    }),
+    entriesLeftOut: leftOut,
+    adaptations: result.adaptations.map(({ description, tag, change }) => `${description} ${tag}: ${change}`),
+    tables: result.rowsByTable.map(({ namespace, table, rows }) => ({ name: `${namespace ?? ""}.${table}`, rowCount: rows })),
+    rowCount: result.rowsByTable.reduce((sum, { rows }) => sum + rows, 0),
+    rawBytes: result.rowsByTable.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    largeObjectCount: result.largeObjectCount,
+    durationMs: Math.round(performance.now() - startedAtMs),
+    bytesRead,
+    requestCount,
+    isComplete: result.isComplete,
+  };
+}
+
+async function restoreInPlace(context: OperationContext, restoring: Restoring, reporter: RestoreReporter): Promise<Outcome> {
+  const { settings, target, contents, connect } = restoring;
+  await using session = await connect(null, context.signal);
+  const planTarget = { version: session.serverVersion.number, sizes: contents.sizes };
+  const plan = planRestore(contents.toc, settings.options, planTarget);
+  const { findings } = await checkTarget(session, plan, {
+    allowsNonEmpty: settings.allowsNonEmptyTarget,
+    sourceVersion: contents.toc.header.serverVersion,
+  });
+  for (const { message, hint } of findings) warn(context, { message, hint });
+  await session.close();
+  const result = await runPlan(contents, plan, { connect, signal: context.signal, onEvent: (event) => reporter.report(event) });
+  const database = settings.options.create === true ? contents.toc.header.databaseName : target.database;
+  return { result, database, leftOut: [] };
+}
+
+async function restoreIntoScratch(
+  context: OperationContext,
+  restoring: Restoring,
+  reporter: RestoreReporter,
+): Promise<Outcome> {
+  const { settings, contents, connect } = restoring;
+  const { tables, schemas, jobs } = settings.options;
+  if ((tables ?? []).length === 0 && (schemas ?? []).length === 0) {
+    throw new OperatingError("usage", "a scratch database needs at least one table or schema", {
+      hint: "Name them with -t or -n; a whole restore point goes into a database of its own with --to.",
+    });
+  }
+  await using session = await connect(null, context.signal);
+  const version = session.serverVersion.number;
+  await session.close();
+  const databaseName = scratchName(settings, contents);
+  const scratch = planScratch(
+    contents.toc,
+    {
+      databaseName,
+      ...(tables === undefined ? {} : { tables }),
+      ...(schemas === undefined ? {} : { schemas }),
+      ...(jobs === undefined ? {} : { jobs }),
+    },
+    { version, sizes: contents.sizes },
+  );
+  const outcome = await runScratch(contents, scratch, {
+    connect,
+    signal: context.signal,
+    onEvent: (event) => reporter.report(event),
+  });
+  for (const message of outcome.warnings) warn(context, { message });
+  const leftOut = outcome.leftOut.map(({ entry, reason }) => `${entry.description} ${entry.tag}: ${reason}`);
+  return { result: outcome.restore, database: outcome.database, leftOut };
+}
+
+/** The name asked for, or one made of the first table or schema and the restore point's time. */
+function scratchName(settings: RestoreSettings, contents: RestorePointContents): string {
+  if (settings.mode.kind === "scratch" && settings.mode.name !== null) return settings.mode.name;
+  const subject = settings.options.tables?.[0] ?? settings.options.schemas?.[0] ?? "";
+  const word = subject.toLowerCase().replaceAll(/[^a-z0-9_]+/g, "_").slice(0, 24);
+  return `scratch_${word}_${contents.restorePoint.id.slice(0, 15).toLowerCase()}`;
+}

@@ -1,0 +1,60 @@
+// `cairn show`: what is in a restore point: sizes and rows, the table of contents, the definitions.
+
+import { formatTocList } from "../../archive/index.ts";
+import type { Repository, RestorePoint } from "../../repository/index.ts";
+import { planRestore, planScratch, type RestorePlan } from "../../restore/index.ts";
+import { describeRestorePoint } from "../list/index.ts";
+import { openRepositoryAt } from "../open-repository.ts";
+import type { OperationContext } from "../operation.ts";
+import { RestorePointContents } from "../restore-point-contents.ts";
+import type { ShowResult, ShowSettings } from "./types.ts";
+
+/** Shows one restore point. Throws "restore_point_not_found", "ambiguous_reference", "usage". */
+export async function runShow(context: OperationContext, settings: ShowSettings): Promise<ShowResult> {
+  await using repository = await openRepositoryAt(settings.repository);
+  const id = await repository.resolve(settings.reference, context.signal);
+  const restorePoint = await repository.openRestorePoint(id, context.signal);
+  if (settings.what === "summary") return await summarize(context, repository, restorePoint);
+  const { toc } = await RestorePointContents.open(restorePoint);
+  if (settings.what === "list") return { what: "list", text: formatTocList(toc, { timeZoneName: localTimeZoneName() }) };
+  const target = { version: restorePoint.manifest.source.serverVersionNum };
+  const { tables } = settings;
+  const plan =
+    tables.length === 0
+      ? planRestore(toc, { schemaOnly: true }, target)
+      : planScratch(toc, { tables, databaseName: "scratch" }, target).plan;
+  return { what: "schema", text: definitions(plan) };
+}
+
+/** The statements of a plan as SQL text, those of data left out. */
+function definitions(plan: RestorePlan): string {
+  const tasks = [...plan.serial, ...plan.parallel].filter((task) => task.isWanted && task.load === null);
+  const statements = tasks.flatMap((task) => task.statements.map(({ sql }) => sql.trim()));
+  return statements.filter((sql) => sql !== "").map((sql) => `${sql}\n`).join("\n");
+}
+
+async function summarize(
+  context: OperationContext,
+  repository: Repository,
+  restorePoint: RestorePoint,
+): Promise<ShowResult> {
+  const { manifest } = restorePoint;
+  const selection = manifest.options["selection"];
+  return {
+    what: "summary",
+    restorePoint: await describeRestorePoint(repository, manifest, context.signal),
+    pgDump: `${manifest.tool.pgDumpVersion} (${manifest.tool.pgDumpPath ?? "bundled"})`,
+    options: Array.isArray(selection) ? selection.map(String) : [],
+    warnings: manifest.warnings,
+    tables: manifest.relations.map(({ namespace, name, rowCount, rawBytes, sealedBytes }) => {
+      return { name: `${namespace}.${name}`, rowCount, rawBytes, sealedBytes };
+    }),
+    largeObjectCount: manifest.totals.largeObjects,
+  };
+}
+
+/** As strftime's %Z prints it beside the archive's time. */
+function localTimeZoneName(): string {
+  const parts = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts(new Date());
+  return parts.find(({ type }) => type === "timeZoneName")?.value ?? "UTC";
+}

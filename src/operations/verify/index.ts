@@ -1,0 +1,4 @@
+// `cairn verify`.
+
+export { runVerify } from "./verify.ts";
+export type { VerifyReport, VerifySettings } from "./types.ts";
