@@ -75,6 +75,8 @@ export interface RestorePlan {
   readonly standardStrings: boolean;
   /** Sent first on every connection. */
   readonly sessionStatements: readonly string[];
+  /** Sent once, before all else. */
+  readonly preparation: readonly string[];
   readonly drops: readonly DropStep[];
   /** Run one after another on one connection, first. */
   readonly serial: readonly RestoreTask[];
@@ -132,6 +134,7 @@ export function planSelection(
     textEncoding: toc.textEncoding,
     standardStrings: defaults.standardStrings,
     sessionStatements: sessionStatements(defaults, options, target.version),
+    preparation: [],
     drops: planDrops(selection, options, planner.hasSearchPath),
     ...order,
     adaptations: planner.adaptations,

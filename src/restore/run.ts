@@ -90,6 +90,7 @@ class RestoreRun {
       this.#walLevelIsMinimal = (await leader.session.query("SHOW wal_level;")).value === "minimal";
       try {
         await this.#batches.begin(leader);
+        for (const statement of this.#plan.preparation) await leader.run(statement);
         await this.#drop(leader);
         leader = await this.#runSerial(leader);
         await this.#batches.end(leader);

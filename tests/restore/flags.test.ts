@@ -64,9 +64,20 @@ const CASES: readonly FlagCase[] = [
   { flags: ["-N", "torture"], options: { excludeSchemas: ["torture"] } },
   { flags: ["-t", "parent", "-t", "child"], options: { tables: ["parent", "child"] }, before: ["-s"] },
   { flags: ["-t", "parent", "-t", "child"], options: { tables: ["parent", "child"] } },
-  { flags: ["-I", "parent_pkey", "-P", "f_add(integer, integer)"], options: { indexes: ["parent_pkey"], functions: ["f_add(integer, integer)"] } },
-  { flags: ["--no-data-for-failed-tables"], options: { noDataForFailedTables: true }, before: ["-t", "parent", "-t", "child"] },
-  { flags: ["--no-data-for-failed-tables", "-j2"], options: { noDataForFailedTables: true, jobs: 2 }, before: ["-t", "parent"] },
+  {
+    flags: ["-I", "parent_pkey", "-P", "f_add(integer, integer)"],
+    options: { indexes: ["parent_pkey"], functions: ["f_add(integer, integer)"] },
+  },
+  {
+    flags: ["--no-data-for-failed-tables"],
+    options: { noDataForFailedTables: true },
+    before: ["-t", "parent", "-t", "child"],
+  },
+  {
+    flags: ["--no-data-for-failed-tables", "-j2"],
+    options: { noDataForFailedTables: true, jobs: 2 },
+    before: ["-t", "parent"],
+  },
   { flags: ["--enable-row-security"], options: { enableRowSecurity: true } },
   { flags: ["--no-policies", "--no-data"], options: { noPolicies: true, noData: true }, since: 18 },
   { flags: ["--statistics-only"], options: { statisticsOnly: true }, before: ["-s"], since: 18 },

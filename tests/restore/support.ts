@@ -1,8 +1,7 @@
 // Restores side by side: the same archive into two databases, by us and by the stock pg_restore, and what came of it.
 
 import { execFile } from "node:child_process";
-import { open } from "node:fs/promises";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CustomArchiveReader, type ArchiveContents } from "../../src/archive/index.ts";
@@ -10,6 +9,7 @@ import { openSession, resolveConnection } from "../../src/postgres/index.ts";
 import {
   planRestore,
   runRestore,
+  type ConnectTarget,
   type RestoreEvent,
   type RestoreOptions,
   type RestoreResult,
@@ -59,7 +59,11 @@ export async function tortureDatabase(pg: TestServer): Promise<TestDatabase> {
 }
 
 /** Writes a custom-format archive with the server's own pg_dump. */
-export async function dumpArchive(database: TestDatabase, file: string, flags: readonly string[] = []): Promise<string> {
+export async function dumpArchive(
+  database: TestDatabase,
+  file: string,
+  flags: readonly string[] = [],
+): Promise<string> {
   await runTool(database.server.tools.pgDump, ["-Fc", ...flags, "-f", file, "-d", database.uri]);
   return file;
 }
@@ -86,24 +90,28 @@ export async function restoreByStock(
   return { status, failedIds: [...new Set(ids)].toSorted((one, other) => one - other) };
 }
 
-/** Restores by us. */
-export async function restoreByUs(
-  pg: TestServer,
-  database: string,
-  archive: OpenArchive,
-  options: RestoreOptions,
-  onEvent?: (event: RestoreEvent) => void,
-): Promise<RestoreOutcome & { readonly result: RestoreResult }> {
+/** Opens sessions in a database, or in another one of the same server. */
+export async function connector(pg: TestServer, database: string): Promise<ConnectTarget> {
   const settings = await resolveConnection({
     source: pg.uri(database),
     environment: {},
     homeDirectory: tmpdir(),
     userName: "postgres",
   });
+  return (name, signal) => openSession({ ...settings, database: name ?? settings.database }, { signal });
+}
+
+/** Restores by us. */
+export async function restoreByUs(
+  pg: TestServer,
+  database: string,
+  archive: OpenArchive,
+  options: RestoreOptions & { readonly onEvent?: (event: RestoreEvent) => void },
+): Promise<RestoreOutcome & { readonly result: RestoreResult }> {
   const plan = planRestore(archive.contents.toc, options, { version: pg.tools.major * 10_000 });
   const result = await runRestore(archive.contents, plan, {
-    connect: (name, signal) => openSession({ ...settings, database: name ?? settings.database }, { signal }),
-    onEvent,
+    connect: await connector(pg, database),
+    onEvent: options.onEvent,
   });
   const failedIds = result.entriesFailed.map((failure) => failure.dumpId);
   return { result, failedIds: [...new Set(failedIds)].toSorted((one, other) => one - other) };
@@ -114,7 +122,10 @@ export async function databaseText(pg: TestServer, database: string): Promise<{ 
   const uri = pg.uri(database);
   const clean = (text: string): string => text.replaceAll(/^\\(un)?restrict .*$/gm, "");
   const schema = clean(await runTool(pg.tools.pgDump, ["-s", "-d", uri]));
-  const content = clean(await runTool(pg.tools.pgDump, ["-d", uri])).split("\n").toSorted().join("\n");
+  const content = clean(await runTool(pg.tools.pgDump, ["-d", uri]))
+    .split("\n")
+    .toSorted()
+    .join("\n");
   return { schema: schema.replaceAll(database, "DATABASE"), content: content.replaceAll(database, "DATABASE") };
 }
 
