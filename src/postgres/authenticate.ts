@@ -6,7 +6,7 @@
 import { EventEmitter } from "node:events";
 import type { TLSSocket } from "node:tls";
 import pg from "pg";
-import { messageOf, OperatingError } from "../base/errors.ts";
+import { isOperatingError, messageOf, OperatingError } from "../base/errors.ts";
 import { closedFailure, connectionFailure, networkFailure, refusal } from "./connection-errors.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { MessageReader } from "./message-reader.ts";
@@ -68,23 +68,18 @@ export function authenticate(
     };
     const fail = (error: unknown): void => {
       detach();
-      socket.on("error", () => {});
-      socket.destroy();
-      reject(signal.aborted ? signal.reason : error);
+      socket.on("error", () => {}).destroy();
+      reject(signal.aborted ? signal.reason : asFailure(settings, error));
     };
     const onData = (bytes: Uint8Array): void => {
       try {
         reader.push(bytes);
-        for (let message = reader.next(); message !== null; message = reader.next()) {
-          if (login.failure !== null) return;
-          if (!login.receive(message)) continue;
-          detach();
-          socket.pause();
-          const rest = reader.takeRest();
-          if (rest.length > 0) socket.unshift(rest);
-          resolve(login.greeting());
-          return;
-        }
+        if (!receiveAll(reader, login)) return;
+        detach();
+        socket.pause();
+        const rest = reader.takeRest();
+        if (rest.length > 0) socket.unshift(rest);
+        resolve(login.greeting());
       } catch (error) {
         fail(error);
       }
@@ -98,6 +93,23 @@ export function authenticate(
     socket.on("data", onData).on("error", onError).on("close", onClose);
     login.start();
     socket.resume();
+  });
+}
+
+// True when ReadyForQuery came.
+function receiveAll(reader: MessageReader, login: Login): boolean {
+  for (let message = reader.next(); message !== null && login.failure === null; message = reader.next()) {
+    if (login.receive(message)) return true;
+  }
+  return false;
+}
+
+// Whatever a peer that does not keep to the protocol caused is a failure to connect.
+function asFailure(settings: ConnectionSettings, error: unknown): unknown {
+  if (error instanceof EarlyRefusal || isOperatingError(error, "connection_failed")) return error;
+  return connectionFailure(settings, messageOf(error), {
+    hint: "Is this the port of a PostgreSQL server, and nothing else in between?",
+    cause: error,
   });
 }
 
@@ -144,6 +156,7 @@ class Login {
   }
 
   stop(): void {
+    this.onFailure = () => {};
     this.#stream.stop();
   }
 
@@ -260,7 +273,9 @@ class Login {
       error instanceof OperatingError
         ? error
         : connectionFailure(this.#settings, messageOf(error), {
-            hint: "The server's part of the password exchange is not in order: is something in between?",
+            hint: this.#isBound
+              ? "If the server's certificate is of a kind that channel binding cannot use: channel_binding=disable."
+              : "The server's part of the password exchange is not in order: is something in between?",
           });
     this.onFailure(this.failure);
   }

@@ -206,6 +206,13 @@ describe.each([13, 18])("PostgreSQL %i", (major) => {
   });
 });
 
+// Asks for SCRAM, and says "ok" without having proved anything.
+function fakeScram(bytes: Buffer): string {
+  if (bytes.length === 8) return "N";
+  if (bytes[0] !== 0x70) return `R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0`;
+  return "R\0\0\0\b\0\0\0\0Z\0\0\0\x05I";
+}
+
 describe("connectAuthenticated() against what is no server", () => {
   async function listen(onConnection: Parameters<typeof createServer>[1]): Promise<Server> {
     const server = createServer(onConnection);
@@ -239,11 +246,31 @@ describe("connectAuthenticated() against what is no server", () => {
     server.close();
   });
 
-  test.each<[string, (bytes: Buffer) => string | null]>([
-    ["an HTTP server", () => "HTTP/1.1 400 Bad Request\r\n\r\n"],
-    ["text after the answer to the request for TLS", () => "Sxx"],
-    ["a closed connection", () => null],
-  ])("%s", async (_name, answer) => {
+  test.each<[string, RegExp, (bytes: Buffer) => string | null]>([
+    [
+      "an HTTP server",
+      /answered the request for TLS with an error|impossible length/,
+      () => "HTTP/1.1 400 Bad Request\r\n\r\n",
+    ],
+    ["text after the answer to the request for TLS", /unencrypted bytes/, () => "Sxx"],
+    ["a closed connection", /closed the connection/, () => null],
+    [
+      "a server that talks nonsense",
+      /impossible length/,
+      (bytes) => (bytes.length === 8 ? "N" : "HTTP/1.1 400 Bad\r\n"),
+    ],
+    [
+      "a server that wants Kerberos",
+      /GSSAPI, which is not supported/,
+      (bytes) => (bytes.length === 8 ? "N" : "R\0\0\0\b\0\0\0\x07"),
+    ],
+    [
+      "a server whose SCRAM is out of order",
+      /SASL/,
+      (bytes) => (bytes.length === 8 ? "N" : "R\0\0\0\b\0\0\0\x0c"),
+    ],
+    ["a server that lets in without its own proof", /did not prove/, fakeScram],
+  ])("%s", async (_name, message, answer) => {
     const server = await listen((socket) => {
       socket.on("error", () => {});
       socket.on("data", (bytes) => {
@@ -252,8 +279,10 @@ describe("connectAuthenticated() against what is no server", () => {
         else socket.write(text);
       });
     });
-    await expect(connectTo(`host=127.0.0.1 port=${portOf(server)}`)).rejects.toMatchObject({
-      code: expect.stringMatching(/connection_(failed|lost)/),
+    const connecting = connectTo(`host=127.0.0.1 port=${portOf(server)} password=x`);
+    await expect(connecting).rejects.toMatchObject({
+      code: "connection_failed",
+      message: expect.stringMatching(message),
     });
     server.close();
   });
