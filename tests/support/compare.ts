@@ -115,6 +115,13 @@ async function readFacts(database: ComparedDatabase, tools: ClientTools, options
   return facts;
 }
 
+/** The settings that say where an entry of a type goes; others leave them as they were. */
+const placedBy: Readonly<Record<string, readonly string[]>> = {
+  TABLE: ["default_tablespace", "default_table_access_method"],
+  "MATERIALIZED VIEW": ["default_tablespace", "default_table_access_method"],
+  INDEX: ["default_tablespace"],
+};
+
 /** Splits pg_dump's plain text at its own headers; comments and lines that differ on every run are left out. */
 export function schemaEntries(dumpText: string): (readonly [name: string, body: string])[] {
   const header = /^--\n-- Name: (.*); Type: ([^;]*); Schema: ([^;]*); Owner: ?([^\n]*)\n--\n/gm;
@@ -127,7 +134,8 @@ export function schemaEntries(dumpText: string): (readonly [name: string, body: 
     const [whole, name = "", type = "", schema = "", owner = ""] = match;
     const body = dumpText.slice(match.index + whole.length, starts[index + 1]?.index ?? dumpText.length);
     const lines = [cleaned(body), `-- owner ${owner}`];
-    if (/^(TABLE|INDEX|MATERIALIZED VIEW)$/.test(type)) lines.push(...placement.values());
+    const settings = placedBy[type] ?? [];
+    lines.push(...settings.map((setting) => placement.get(setting) ?? ""));
     entries.push([`${type} ${schema === "-" ? "" : `${schema}.`}${name}`, lines.join("\n")]);
     notePlacement(body, placement);
   }
