@@ -216,8 +216,9 @@ class Login {
         this.#checkMechanisms(payload);
         return;
       case AUTHENTICATION.saslContinue:
-        return;
       case AUTHENTICATION.saslFinal:
+        if (!this.#usesSasl) throw this.#refuse("the server's SASL messages are out of order");
+        if (method === AUTHENTICATION.saslContinue) return;
         this.#isVerified = true; // pg compares the signature and fails before the next message is looked at
         return;
       default:

@@ -264,11 +264,7 @@ describe("connectAuthenticated() against what is no server", () => {
       /GSSAPI, which is not supported/,
       (bytes) => (bytes.length === 8 ? "N" : "R\0\0\0\b\0\0\0\x07"),
     ],
-    [
-      "a server whose SCRAM is out of order",
-      /SASL/,
-      (bytes) => (bytes.length === 8 ? "N" : "R\0\0\0\b\0\0\0\x0c"),
-    ],
+    ["a server whose SCRAM is out of order", /SASL/, (bytes) => (bytes.length === 8 ? "N" : "R\0\0\0\b\0\0\0\x0c")],
     ["a server that lets in without its own proof", /did not prove/, fakeScram],
   ])("%s", async (_name, message, answer) => {
     const server = await listen((socket) => {
