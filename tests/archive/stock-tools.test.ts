@@ -148,7 +148,7 @@ describe.each(MAJORS)("an archive of torture.sql by pg_dump %i", (major) => {
   test.each(compressions)("copied with compression %s prints the same with stock pg_restore", async (compression) => {
     const version: ArchiveVersion = compression === "zstd" ? "1.16" : reader.toc.header.version;
     const readers = MAJORS.filter((tool) => tool >= oldestPgRestore(version, compression));
-    for (const canPatch of [true, false]) {
+    for (const canPatch of compression === "zstd" ? [true, false] : [compression === "gzip"]) {
       const copy = join(folder, `copy-${major}-${compression}-${canPatch}.dump`);
       writeFileSync(copy, await copyArchive(reader, { version, compression, canPatch }));
       for (const tool of readers) expect(hashOf(await printed(tool, copy)), `${tool}`).toBe(await original(tool));
