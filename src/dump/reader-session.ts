@@ -3,12 +3,12 @@
 // COPY is sent. Where the connection is plain, the socket reads straight into the assembler's buffer.
 // Source: PostgreSQL manual, "Message Flow"; data path in docs/decisions.
 
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 
 import { assert } from "../base/assert.ts";
 import { OperatingError } from "../base/errors.ts";
 import type { AuthenticatedConnection, ConnectionSettings } from "../postgres/index.ts";
-import { BACKEND, connectAuthenticated, encodeQuery, parseErrorFields, serverErrorOf, usesUnixSocket } from "../postgres/index.ts";
+import { BACKEND, connectAuthenticated, DirectReadSocket, encodeQuery, parseErrorFields, serverErrorOf } from "../postgres/index.ts";
 import { CopyAssembler } from "./copy-assembler.ts";
 
 
@@ -24,44 +24,6 @@ export interface ReaderSessionEvents {
   /** The answer of a statement has begun to arrive: the next one may be sent. */
   started(): void;
   lost(error: OperatingError): void;
-}
-
-/** Reads plain sockets into the assembler without a copy; during authentication it behaves as any socket. */
-class DirectSocket {
-  readonly socket: Socket;
-  #read: ((lengthBytes: number) => boolean) | null = null;
-  #readStart: ((bytes: Uint8Array) => void) | null = null;
-  #reserve: () => Uint8Array;
-  readonly #startBuffer = Buffer.allocUnsafeSlow(16 * 1024);
-
-  constructor() {
-    this.#reserve = () => this.#startBuffer;
-    const onread = {
-      buffer: (): Uint8Array => this.#reserve(),
-      callback: (lengthBytes: number, buffer: Uint8Array): boolean => {
-        if (buffer !== this.#startBuffer) return this.#read!(lengthBytes);
-        const bytes = Buffer.from(this.#startBuffer.subarray(0, lengthBytes));
-        if (this.#readStart === null) this.socket.emit("data", bytes);
-        else this.#readStart(bytes);
-        return true;
-      },
-    };
-    this.socket = new Socket({ onread } as ConstructorParameters<typeof Socket>[0]);
-  }
-
-  /**
-   * From now on bytes go where `reserve` says and `read` is told; it returns false to pause. The first read was asked
-   * for before: its bytes go to `readStart`.
-   */
-  divert(to: {
-    reserve: () => Uint8Array;
-    read: (lengthBytes: number) => boolean;
-    readStart: (bytes: Uint8Array) => void;
-  }): void {
-    this.#reserve = to.reserve;
-    this.#read = to.read;
-    this.#readStart = to.readStart;
-  }
 }
 
 export class ReaderSession {
@@ -88,11 +50,14 @@ export class ReaderSession {
     settings: ConnectionSettings,
     options: { readonly events: ReaderSessionEvents; readonly chunkSizeBytes: number },
   ): Promise<ReaderSession> {
-    const isPlain = usesUnixSocket(settings) || settings.tls.mode === "disable";
-    const direct = isPlain ? new DirectSocket() : null;
-    const connection = await connectAuthenticated(settings, direct === null ? {} : { createSocket: () => direct.socket });
+    let direct = new DirectReadSocket();
+    const createSocket = (): Socket => {
+      direct = new DirectReadSocket(); // one for each attempt
+      return direct.socket;
+    };
+    const connection = await connectAuthenticated(settings, { createSocket });
     const session = new ReaderSession(connection, options.events, options.chunkSizeBytes);
-    session.#attach(direct);
+    session.#attach(connection.isTls ? null : direct);
     return session;
   }
 
@@ -136,7 +101,7 @@ export class ReaderSession {
     });
   }
 
-  #attach(direct: DirectSocket | null): void {
+  #attach(direct: DirectReadSocket | null): void {
     const { socket } = this.#connection;
     const lost = (cause?: Error): void => {
       if (this.#closed) return;
@@ -151,11 +116,10 @@ export class ReaderSession {
     } else {
       direct.divert({
         reserve: () => this.#assembler.reserve(),
-        read: (lengthBytes) => {
+        advance: (lengthBytes) => {
           this.#assembler.advance(lengthBytes);
           return !this.#paused;
         },
-        readStart: (bytes) => this.#feed(bytes),
       });
     }
     socket.resume();
