@@ -47,15 +47,6 @@ export function rowsOfEnumHashPartitions(roots: readonly string[]): ComparisonEx
   };
 }
 
-/** Materialized views that were stale in the source. */
-export function staleMaterializedViews(views: readonly string[]): ComparisonException {
-  return {
-    name: "stale materialized views",
-    reason: "a restore refreshes them",
-    covers: ({ kind, name, left, right }) => kind === "rows" && left !== null && right !== null && views.includes(name),
-  };
-}
-
 const aclOfSchemaPublic: ComparisonException = {
   name: "ACL of schema public",
   reason: "its default changed in 15: a pg_dump of 15 or later writes the older server's default as explicit grants",

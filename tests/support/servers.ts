@@ -20,7 +20,7 @@ import { ServerProcess } from "./server-process.ts";
 import type { RunningServer, ServerOptions } from "./server-process.ts";
 import { cleanEnvironment } from "./server-user.ts";
 
-export { clientTools, MAJORS, pgbouncerProgram, serverFiles } from "./server-packages.ts";
+export { clientTools, MAJORS, pgbouncerProgram } from "./server-packages.ts";
 export type { ClientTools, Major } from "./server-packages.ts";
 export { runAsServerUser } from "./server-user.ts";
 
