@@ -61,5 +61,7 @@ export function changedRelations(
   now: ReadonlyMap<number, RelationState>,
 ): RelationFacts[] {
   const states = [...inSnapshot.values()];
-  return states.filter((state) => now.get(state.facts.oid)?.fingerprint !== state.fingerprint).map(({ facts }) => facts);
+  return states
+    .filter((state) => now.get(state.facts.oid)?.fingerprint !== state.fingerprint)
+    .map(({ facts }) => facts);
 }

@@ -16,7 +16,10 @@ export type ChunkKind = "table" | "large-objects";
 export function makeChunkId(hashing: ChunkHashing, kind: ChunkKind, text: Uint8Array): Uint8Array {
   if (hashing === null) return new Uint8Array(0);
   const hash = hashing.secret === null ? createHash("sha256") : createHmac("sha256", hashing.secret);
-  return hash.update(kind === "table" ? hashing.tablePrefix : hashing.largeObjectsPrefix).update(text).digest();
+  return hash
+    .update(kind === "table" ? hashing.tablePrefix : hashing.largeObjectsPrefix)
+    .update(text)
+    .digest();
 }
 
 /** Level 3 with smaller tables: the same ratio on COPY text in less time (docs/benchmarks.md). */

@@ -119,15 +119,23 @@ const FAILURES: readonly { readonly pattern: RegExp; readonly code: ErrorCode; r
     code: "usage",
     hint: "Patterns match as in psql's \\d: quote names that hold capitals or dots.",
   },
-  { pattern: /row-level security/i, code: "insufficient_privilege", hint: "cairn doctor names the tables and the cure." },
+  {
+    pattern: /row-level security/i,
+    code: "insufficient_privilege",
+    hint: "cairn doctor names the tables and the cure.",
+  },
 ];
 
 function pgDumpFailure(run: PgDumpRun, pgDump: AvailablePgDump): OperatingError {
   const lines = run.stderr.split("\n").filter((line) => line.trim() !== "");
   const errorLine = lines.find((line) => /error:/i.test(line)) ?? lines[0] ?? `exit status ${run.exitCode}`;
   const known = FAILURES.find(({ pattern }) => pattern.test(run.stderr));
-  return new OperatingError(known?.code ?? "pg_dump_failed", errorLine.replace(/^.*?pg_dump: (error: )?/, "pg_dump failed: "), {
-    detail: lines.length > 1 ? lines.slice(0, 20).join("\n") : undefined,
-    hint: known?.hint ?? `The program was pg_dump ${formatVersion(pgDump.version)}.`,
-  });
+  return new OperatingError(
+    known?.code ?? "pg_dump_failed",
+    errorLine.replace(/^.*?pg_dump: (error: )?/, "pg_dump failed: "),
+    {
+      detail: lines.length > 1 ? lines.slice(0, 20).join("\n") : undefined,
+      hint: known?.hint ?? `The program was pg_dump ${formatVersion(pgDump.version)}.`,
+    },
+  );
 }

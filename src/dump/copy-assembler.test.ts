@@ -58,7 +58,10 @@ function cutText(text: string, pieceSizes: readonly number[]): Cut[] {
 }
 
 const rowLengths = fc.array(
-  fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 1, max: 3000 }) }, fc.integer({ min: 1, max: 5 * CHUNK_SIZE_BYTES })),
+  fc.oneof(
+    { weight: 6, arbitrary: fc.integer({ min: 1, max: 3000 }) },
+    fc.integer({ min: 1, max: 5 * CHUNK_SIZE_BYTES }),
+  ),
   { maxLength: 60 },
 );
 const readSizes = fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1, maxLength: 8 });

@@ -122,7 +122,10 @@ export async function openDump(options: OpenDumpOptions): Promise<Dump> {
     try {
       const result = await examine(contents, options);
       if (result.changed.length === 0) return new Dump(contents, result, lost);
-      const names = result.changed.slice(0, 5).map(({ namespace, name }) => `"${namespace}"."${name}"`).join(", ");
+      const names = result.changed
+        .slice(0, 5)
+        .map(({ namespace, name }) => `"${namespace}"."${name}"`)
+        .join(", ");
       if (attempt === SNAPSHOT_ATTEMPT_COUNT_MAX) throw unstable(names);
       options.onNotice?.(`rewritten between snapshot and lock: ${names}; taking a new snapshot`);
     } catch (error) {
@@ -167,7 +170,8 @@ function plan(
 function unstable(names: string): OperatingError {
   return new OperatingError("source_unstable", `tables were rewritten between snapshot and lock: ${names}`, {
     detail: `This happened ${SNAPSHOT_ATTEMPT_COUNT_MAX} times in a row; reading them would give no rows and no error.`,
-    hint: "Something truncates or rewrites these tables all the time: back up when it rests, or leave their rows out " +
+    hint:
+      "Something truncates or rewrites these tables all the time: back up when it rests, or leave their rows out " +
       "with --exclude-table-data.",
   });
 }
@@ -175,7 +179,8 @@ function unstable(names: string): OperatingError {
 function holderLostError(cause: unknown): OperatingError {
   return new OperatingError("connection_lost", "the session that holds the snapshot was lost", {
     detail: cause instanceof Error ? `${cause.message}.` : undefined,
-    hint: "On a standby, a recovery conflict does this: set hot_standby_feedback = on or raise " +
+    hint:
+      "On a standby, a recovery conflict does this: set hot_standby_feedback = on or raise " +
       "max_standby_streaming_delay. Else look at the server's log.",
     retryable: true,
     cause,

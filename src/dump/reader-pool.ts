@@ -100,7 +100,9 @@ class ReaderPool {
       const task = message.taskId === null ? null : (reader.assigned.get(message.taskId) ?? null);
       this.#settle(readFailure(message.error, task));
     } else {
-      reader.queue = reader.queue.then(() => this.#handle(reader, message)).catch((error: unknown) => this.#settle(error));
+      reader.queue = reader.queue
+        .then(() => this.#handle(reader, message))
+        .catch((error: unknown) => this.#settle(error));
     }
   }
 
@@ -190,12 +192,16 @@ function toReaderTask(task: PlannedTask): ReaderTask {
 /** Says which table could not be read, in the words of the server. */
 function readFailure(error: TransferredError, task: PlannedTask | null): OperatingError {
   const what = task === null ? "data" : describeTask(task);
-  return new OperatingError((error.code as ErrorCode | null) ?? "internal", `could not read ${what}: ${error.message}`, {
-    detail: error.detail ?? undefined,
-    hint: error.hint ?? undefined,
-    sqlState: error.sqlState ?? undefined,
-    retryable: error.code === "connection_lost",
-  });
+  return new OperatingError(
+    (error.code as ErrorCode | null) ?? "internal",
+    `could not read ${what}: ${error.message}`,
+    {
+      detail: error.detail ?? undefined,
+      hint: error.hint ?? undefined,
+      sqlState: error.sqlState ?? undefined,
+      retryable: error.code === "connection_lost",
+    },
+  );
 }
 
 function describeTask(task: PlannedTask): string {

@@ -141,7 +141,9 @@ export class Relay {
     if (message[0] === FRONTEND.functionCall) return answerLargeObjectCall(message);
     if (message[0] !== FRONTEND.query) return null;
     const end = message.length - 1; // the terminating zero
-    const text = Buffer.from(message.buffer, message.byteOffset + MESSAGE_HEADER_SIZE_BYTES, end - 5).toString("latin1");
+    const text = Buffer.from(message.buffer, message.byteOffset + MESSAGE_HEADER_SIZE_BYTES, end - 5).toString(
+      "latin1",
+    );
     if (COPY_TO_STDOUT.test(text)) {
       this.#copyStatements.push(text);
       return EMPTY_COPY_ANSWER;
@@ -164,11 +166,15 @@ export class Relay {
   readonly #onClose = (): void => this.#fail(null);
 
   #fail(cause: Error | null): void {
-    this.#failure ??= new OperatingError("connection_lost", "connection to the server was lost while pg_dump was running", {
-      hint: "Look at the server's log for the time of the failure; the backup can simply be started again.",
-      retryable: true,
-      cause: cause ?? undefined,
-    });
+    this.#failure ??= new OperatingError(
+      "connection_lost",
+      "connection to the server was lost while pg_dump was running",
+      {
+        hint: "Look at the server's log for the time of the failure; the backup can simply be started again.",
+        retryable: true,
+        cause: cause ?? undefined,
+      },
+    );
     const exchange = this.#exchange;
     this.#exchange = null;
     exchange?.fail(this.#failure);

@@ -47,7 +47,12 @@ export type OperationEvent =
       readonly table: string | null;
       readonly segmentIndex: number;
     }
-  | { readonly type: "segment-done"; readonly readerIndex: number; readonly table: string | null; readonly segmentIndex: number };
+  | {
+      readonly type: "segment-done";
+      readonly readerIndex: number;
+      readonly table: string | null;
+      readonly segmentIndex: number;
+    };
 
 /** Where a repository is and how to open it. */
 export interface RepositoryAccess {

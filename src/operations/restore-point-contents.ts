@@ -1,6 +1,15 @@
 // A restore point as archive contents: what restore and export read.
 
-import { memorySource, readToc, type ArchiveContents, type DataPiece, type LargeObjectPiece, type StoredFrame, type Toc, type TocEntry } from "../archive/index.ts";
+import {
+  memorySource,
+  readToc,
+  type ArchiveContents,
+  type DataPiece,
+  type LargeObjectPiece,
+  type StoredFrame,
+  type Toc,
+  type TocEntry,
+} from "../archive/index.ts";
 import { OperatingError } from "../base/errors.ts";
 import type { ChunkReference, LargeObjectRecord, OwnLargeObject, RestorePoint } from "../repository/index.ts";
 

@@ -115,7 +115,9 @@ test("doctor grants many tables by schema and many large objects in one block", 
   const source = pg.uri(database.name, { user: HOSTILE.role });
   const report = await doctor(source);
   expect(found(report, "large-object-privilege")[0]!.message).toContain("600 large objects");
-  const statements = report.findings.filter(({ severity }) => severity === "blocking").flatMap(({ statements: all }) => all ?? []);
+  const statements = report.findings
+    .filter(({ severity }) => severity === "blocking")
+    .flatMap(({ statements: all }) => all ?? []);
   expect(statements).toHaveLength(3);
   for (const statement of statements) await database.psql(statement);
   expect((await doctor(source)).isReady).toBe(true);
@@ -142,14 +144,25 @@ test("checkEntries() looks at exactly the OIDs given", async () => {
   await makeObjects(database);
   await using _ = await plainRole(pg, database.name, "doctor entries");
   await using session = await sessionOn(pg.uri(database.name, { user: "doctor entries" }));
-  const oids = await database.psql(`SELECT oid FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace > 16384 ORDER BY relkind = 'S'`);
+  const oids = await database.psql(
+    `SELECT oid FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace > 16384 ORDER BY relkind = 'S'`,
+  );
   const [tableOid, sequenceOid] = oids.split("\n").map(Number) as [number, number];
   const options = { server: session.serverVersion, flags: parseSelectionFlags([]) };
   const none = { tableOids: [], dataOids: [], sequenceOids: [], largeObjectOids: [] };
   const codes = async (entries: Partial<typeof none>): Promise<string[]> =>
     (await checkEntries(session, { ...none, ...entries }, options)).map(({ severity, code }) => `${severity} ${code}`);
   expect(await codes({})).toEqual(["ok privileges"]);
-  expect(await codes({ tableOids: [tableOid] as never })).toEqual(["blocking schema-privilege", "blocking table-privilege"]);
-  expect(await codes({ sequenceOids: [sequenceOid] as never })).toEqual(["blocking schema-privilege", "blocking sequence-privilege"]);
-  expect(await codes({ largeObjectOids: [4711] as never })).toEqual(["ok privileges", "blocking large-object-privilege"]);
+  expect(await codes({ tableOids: [tableOid] as never })).toEqual([
+    "blocking schema-privilege",
+    "blocking table-privilege",
+  ]);
+  expect(await codes({ sequenceOids: [sequenceOid] as never })).toEqual([
+    "blocking schema-privilege",
+    "blocking sequence-privilege",
+  ]);
+  expect(await codes({ largeObjectOids: [4711] as never })).toEqual([
+    "ok privileges",
+    "blocking large-object-privilege",
+  ]);
 });

@@ -38,7 +38,12 @@ export function codesOf(report: DoctorReport, severity: Finding["severity"]): st
 
 /** A session of our own on a test server. */
 export async function sessionOn(source: string): Promise<Session> {
-  const settings = await resolveConnection({ source, environment: {}, homeDirectory: "/nonexistent", userName: "postgres" });
+  const settings = await resolveConnection({
+    source,
+    environment: {},
+    homeDirectory: "/nonexistent",
+    userName: "postgres",
+  });
   return await openSession(settings, { applicationName: "rival" });
 }
 

@@ -101,7 +101,10 @@ export class FrontendSession {
     for (const [name, value] of this.#relay.parameters) {
       parts.push(encodeMessage(BACKEND.parameterStatus, Buffer.from(`${name}\0${value}\0`)));
     }
-    parts.push(encodeMessage(BACKEND.backendKeyData, Buffer.alloc(8)), encodeMessage(BACKEND.readyForQuery, Buffer.from("I")));
+    parts.push(
+      encodeMessage(BACKEND.backendKeyData, Buffer.alloc(8)),
+      encodeMessage(BACKEND.readyForQuery, Buffer.from("I")),
+    );
     return Buffer.concat(parts);
   }
 }

@@ -40,7 +40,10 @@ function planVersion(toc: Toc, wish: string | null): ArchiveVersion {
   });
 }
 
-function planCompression(version: ArchiveVersion, wish: string | null): { algorithm: CompressionAlgorithm; level: number } {
+function planCompression(
+  version: ArchiveVersion,
+  wish: string | null,
+): { algorithm: CompressionAlgorithm; level: number } {
   if (wish === null && version === "1.14") return { algorithm: "gzip", level: GZIP_LEVEL_DEFAULT };
   const match = /^(none|gzip|zstd)(?::(-?\d+))?$/.exec(wish ?? "zstd");
   if (match === null) {

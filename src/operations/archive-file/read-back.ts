@@ -27,7 +27,7 @@ export async function fileSource(handle: FileHandle): Promise<RandomAccessSource
 export async function hashFile(handle: FileHandle, signal: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
   const buffer = Buffer.allocUnsafe(HASH_READ_SIZE_BYTES);
-  for (let offset = 0; ; ) {
+  for (let offset = 0; ;) {
     signal.throwIfAborted();
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
     if (bytesRead === 0) return hash.digest("hex");

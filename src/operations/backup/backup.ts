@@ -2,9 +2,24 @@
 // every object that it refers to was confirmed by the storage; then it is read back.
 
 import { OperatingError } from "../../base/errors.ts";
-import { biggestFirst, defaultJobs, openDump, readDump, toArguments, type ChunkCompression, type Dump } from "../../dump/index.ts";
+import {
+  biggestFirst,
+  defaultJobs,
+  openDump,
+  readDump,
+  toArguments,
+  type ChunkCompression,
+  type Dump,
+} from "../../dump/index.ts";
 import { formatVersion, usesUnixSocket, type ConnectionSettings } from "../../postgres/index.ts";
-import { chunkIdPrefix, type CommitInput, type Lineage, type Repository, type RestorePointSummary, type Run } from "../../repository/index.ts";
+import {
+  chunkIdPrefix,
+  type CommitInput,
+  type Lineage,
+  type Repository,
+  type RestorePointSummary,
+  type Run,
+} from "../../repository/index.ts";
 import { beginPhase, warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
@@ -38,10 +53,26 @@ export async function runBackup(context: OperationContext, settings: BackupSetti
   const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
   for (const message of lineageWarnings) warn(context, { message });
   const parent = await repository.readParent(lineage, context.signal);
-  await using run = await repository.startRun({ kind: "backup", lineageName: lineage.name, parent, signal: context.signal });
+  await using run = await repository.startRun({
+    kind: "backup",
+    lineageName: lineage.name,
+    parent,
+    signal: context.signal,
+  });
 
-  const warnings = [...source.warnings, ...lineageWarnings, ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages])];
-  const sink = await store(context, { repository, source, dump, run, compression, jobs: settings.jobs ?? defaultJobs() });
+  const warnings = [
+    ...source.warnings,
+    ...lineageWarnings,
+    ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages]),
+  ];
+  const sink = await store(context, {
+    repository,
+    source,
+    dump,
+    run,
+    compression,
+    jobs: settings.jobs ?? defaultJobs(),
+  });
   beginPhase(context, "commit", "confirming what was stored and writing the manifest");
   const summary = await run.commit(
     await commitInput({ settings, source, dump, sink, lineage, compression, startedAt, warnings }),
@@ -116,7 +147,10 @@ async function commitInput(facts: CommitFacts): Promise<CommitInput> {
       pgDumpVersion: formatVersion(source.pgDump.version),
       pgDumpPath: source.pgDump.kind === "installed" ? source.pgDump.path : null,
     },
-    options: { selection: toArguments(source.flags), compression: `${facts.compression.algorithm}:${facts.compression.level}` },
+    options: {
+      selection: toArguments(source.flags),
+      compression: `${facts.compression.algorithm}:${facts.compression.level}`,
+    },
     tags: settings.tags,
     textEncoding: dump.toc.textEncoding,
     warnings: facts.warnings,
@@ -150,7 +184,9 @@ function parseCompression(text: string | null): ChunkCompression {
   const match = /^(?:(none)|zstd(?::(\d{1,2}))?)$/.exec(text ?? "zstd:3");
   const level = Number(match?.[2] ?? 3);
   if (match === null || level < 1 || level > 19) {
-    throw new OperatingError("usage", `compression "${text}" is not known`, { hint: "It is none, zstd, or zstd:1 to zstd:19." });
+    throw new OperatingError("usage", `compression "${text}" is not known`, {
+      hint: "It is none, zstd, or zstd:1 to zstd:19.",
+    });
   }
   return match[1] === "none" ? { algorithm: "none", level: 0 } : { algorithm: "zstd", level };
 }

@@ -3,7 +3,13 @@
 
 import { assert } from "../../base/assert.ts";
 import type { LargeObjectBucket, LargeObjectChunk } from "../../dump/index.ts";
-import type { ChunkReference, LargeObjectListWriter, LargeObjectRecord, LargeObjectSet, Run } from "../../repository/index.ts";
+import type {
+  ChunkReference,
+  LargeObjectListWriter,
+  LargeObjectRecord,
+  LargeObjectSet,
+  Run,
+} from "../../repository/index.ts";
 
 interface OpenBucket {
   readonly records: LargeObjectRecord[];
@@ -31,7 +37,10 @@ export class LargeObjectSets {
   /** Chunks of one bucket come in order. */
   addChunk(bucket: LargeObjectBucket, members: LargeObjectChunk["members"], chunk: ChunkReference): void {
     const open = this.#openBucket(bucket);
-    if (members.length > 1 || (members[0]!.lengthBytes === chunk.rawLengthBytes && !chunk.continues && open.pieces.length === 0)) {
+    if (
+      members.length > 1 ||
+      (members[0]!.lengthBytes === chunk.rawLengthBytes && !chunk.continues && open.pieces.length === 0)
+    ) {
       open.records.push({ kind: "shared", chunk, objects: members });
       return;
     }
@@ -73,7 +82,11 @@ export class LargeObjectSets {
   }
 
   async #addFinished(): Promise<void> {
-    for (let next = this.#finished.get(this.#nextIndex); next !== undefined; next = this.#finished.get(this.#nextIndex)) {
+    for (
+      let next = this.#finished.get(this.#nextIndex);
+      next !== undefined;
+      next = this.#finished.get(this.#nextIndex)
+    ) {
       for (const record of next.records) await this.#list(next.bucket.dumpId).add(record);
       this.#finished.delete(this.#nextIndex);
       this.#nextIndex += 1;

@@ -46,7 +46,11 @@ export class ParentChunks {
     if (this.#reading?.dumpId !== table.dumpId) await this.#open(table);
     const { firstBlock } = table.segments[segmentIndex]!;
     const chunks = new Map<string, ChunkReference>();
-    for (let record = await this.#peek(); record !== null && record.firstBlock <= firstBlock; record = await this.#peek()) {
+    for (
+      let record = await this.#peek();
+      record !== null && record.firstBlock <= firstBlock;
+      record = await this.#peek()
+    ) {
       this.#pending = null;
       if (record.firstBlock < firstBlock) continue;
       for (const chunk of record.chunks) if (this.#run.canReuse(chunk)) chunks.set(chunkKey(chunk.id), chunk);

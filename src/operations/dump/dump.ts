@@ -123,7 +123,10 @@ function makeReceipt(facts: ReceiptFacts): DumpReceipt {
     source: source.description,
     databaseName: source.settings.database,
     serverVersion: source.serverVersionText,
-    pgDump: { version: formatVersion(source.pgDump.version), path: "path" in source.pgDump ? source.pgDump.path : null },
+    pgDump: {
+      version: formatVersion(source.pgDump.version),
+      path: "path" in source.pgDump ? source.pgDump.path : null,
+    },
     startedAt: facts.startedAt.toISOString(),
     finishedAt: finishedAt.toISOString(),
     snapshotTakenAt: dump.snapshot.takenAt,

@@ -1,7 +1,13 @@
 // `cairn export`: a restore point as one stock archive. Frames go into the file as they are stored wherever the archive
 // takes zstd; shared chunks of large objects, and other compressions, are encoded anew.
 
-import { convertToc, CustomArchiveWriter, type ArchiveContents, type ConvertedToc, type TocEntry } from "../../archive/index.ts";
+import {
+  convertToc,
+  CustomArchiveWriter,
+  type ArchiveContents,
+  type ConvertedToc,
+  type TocEntry,
+} from "../../archive/index.ts";
 import { assert } from "../../base/assert.ts";
 import { OperatingError } from "../../base/errors.ts";
 import { planArchive, withPlannedHeader, type ArchivePlan } from "../archive-file/archive-plan.ts";
@@ -25,7 +31,9 @@ interface Counts {
 export async function runExport(context: OperationContext, settings: ExportSettings): Promise<ExportReport> {
   const startedAtMs = performance.now();
   if (settings.format !== "custom") {
-    throw new OperatingError("usage", `format "${settings.format}" cannot be written yet`, { hint: "Use --format custom." });
+    throw new OperatingError("usage", `format "${settings.format}" cannot be written yet`, {
+      hint: "Use --format custom.",
+    });
   }
   const path = await checkFileTarget(settings);
   beginPhase(context, "open", "opening the restore point");

@@ -13,9 +13,12 @@ export async function runList(context: OperationContext, settings: ListSettings)
   const summaries = await repository.restorePoints({
     signal,
     ...(settings.lineage === null ? {} : { lineageName: settings.lineage }),
-    onDamage: (name, error) => warn(context, { message: `manifest ${name} cannot be read: ${error.message}`, hint: error.hint }),
+    onDamage: (name, error) =>
+      warn(context, { message: `manifest ${name} cannot be read: ${error.message}`, hint: error.hint }),
   });
-  const restorePoints = await Promise.all(summaries.map((summary) => describeRestorePoint(repository, summary, signal)));
+  const restorePoints = await Promise.all(
+    summaries.map((summary) => describeRestorePoint(repository, summary, signal)),
+  );
   const leftovers = await repository.leftovers(signal);
   return {
     restorePoints,
@@ -51,4 +54,3 @@ export async function describeRestorePoint(
     isDamaged: last !== undefined && last.damage.length > 0,
   };
 }
-

@@ -29,7 +29,10 @@ export class RestoreReporter {
         onEvent({ type: "phase", phase: event.phase, message: `restoring: ${event.phase}` });
         break;
       case "drop":
-        onEvent({ type: "notice", notice: { severity: "info", message: `dropping ${event.entry.description} "${event.entry.tag}"` } });
+        onEvent({
+          type: "notice",
+          notice: { severity: "info", message: `dropping ${event.entry.description} "${event.entry.tag}"` },
+        });
         break;
       case "entry failed": {
         const { description, tag, errors } = event.failure;

@@ -56,12 +56,17 @@ export async function runRestore(context: OperationContext, settings: RestoreSet
     isScratch: settings.mode.kind === "scratch",
     entriesDone: result.entriesDone,
     entriesFailed: result.entriesFailed.map(({ dumpId, description, namespace, tag, errors }) => {
-      const error = errors.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)).join("; ");
+      const error = errors
+        .map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`))
+        .join("; ");
       return { dumpId, description, tag: namespace === null ? tag : `${namespace}.${tag}`, error };
     }),
     entriesLeftOut: leftOut,
     adaptations: result.adaptations.map(({ description, tag, change }) => `${description} ${tag}: ${change}`),
-    tables: result.rowsByTable.map(({ namespace, table, rows }) => ({ name: `${namespace ?? ""}.${table}`, rowCount: rows })),
+    tables: result.rowsByTable.map(({ namespace, table, rows }) => ({
+      name: `${namespace ?? ""}.${table}`,
+      rowCount: rows,
+    })),
     rowCount: result.rowsByTable.reduce((sum, { rows }) => sum + rows, 0),
     rawBytes: result.rowsByTable.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     largeObjectCount: result.largeObjectCount,
@@ -72,7 +77,11 @@ export async function runRestore(context: OperationContext, settings: RestoreSet
   };
 }
 
-async function restoreInPlace(context: OperationContext, restoring: Restoring, reporter: RestoreReporter): Promise<Outcome> {
+async function restoreInPlace(
+  context: OperationContext,
+  restoring: Restoring,
+  reporter: RestoreReporter,
+): Promise<Outcome> {
   const { settings, target, contents, connect } = restoring;
   await using session = await connect(null, context.signal);
   const planTarget = { version: session.serverVersion.number, sizes: contents.sizes };
@@ -83,7 +92,11 @@ async function restoreInPlace(context: OperationContext, restoring: Restoring, r
   });
   for (const { message, hint } of findings) warn(context, { message, hint });
   await session.close();
-  const result = await runPlan(contents, plan, { connect, signal: context.signal, onEvent: (event) => reporter.report(event) });
+  const result = await runPlan(contents, plan, {
+    connect,
+    signal: context.signal,
+    onEvent: (event) => reporter.report(event),
+  });
   const database = settings.options.create === true ? contents.toc.header.databaseName : target.database;
   return { result, database, leftOut: [] };
 }
@@ -128,6 +141,9 @@ async function restoreIntoScratch(
 function scratchName(settings: RestoreSettings, contents: RestorePointContents): string {
   if (settings.mode.kind === "scratch" && settings.mode.name !== null) return settings.mode.name;
   const subject = settings.options.tables?.[0] ?? settings.options.schemas?.[0] ?? "";
-  const word = subject.toLowerCase().replaceAll(/[^a-z0-9_]+/g, "_").slice(0, 24);
+  const word = subject
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_]+/g, "_")
+    .slice(0, 24);
   return `scratch_${word}_${contents.restorePoint.id.slice(0, 15).toLowerCase()}`;
 }

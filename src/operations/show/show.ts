@@ -16,7 +16,8 @@ export async function runShow(context: OperationContext, settings: ShowSettings)
   const restorePoint = await repository.openRestorePoint(id, context.signal);
   if (settings.what === "summary") return await summarize(context, repository, restorePoint);
   const { toc } = await RestorePointContents.open(restorePoint);
-  if (settings.what === "list") return { what: "list", text: formatTocList(toc, { timeZoneName: localTimeZoneName() }) };
+  if (settings.what === "list")
+    return { what: "list", text: formatTocList(toc, { timeZoneName: localTimeZoneName() }) };
   const target = { version: restorePoint.manifest.source.serverVersionNum };
   const { tables } = settings;
   const plan =
@@ -30,7 +31,10 @@ export async function runShow(context: OperationContext, settings: ShowSettings)
 function definitions(plan: RestorePlan): string {
   const tasks = [...plan.serial, ...plan.parallel].filter((task) => task.isWanted && task.load === null);
   const statements = tasks.flatMap((task) => task.statements.map(({ sql }) => sql.trim()));
-  return statements.filter((sql) => sql !== "").map((sql) => `${sql}\n`).join("\n");
+  return statements
+    .filter((sql) => sql !== "")
+    .map((sql) => `${sql}\n`)
+    .join("\n");
 }
 
 async function summarize(

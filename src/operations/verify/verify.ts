@@ -23,7 +23,14 @@ export async function runVerify(context: OperationContext, settings: VerifySetti
       if (nowMs - reportedAtMs < PROGRESS_INTERVAL_MS && chunkCount < chunkTotal) return;
       reportedAtMs = nowMs;
       const fractionDone = sealedTotalBytes === 0 ? 1 : sealedBytes / sealedTotalBytes;
-      const progress = { rawBytes: 0, storedBytes: sealedBytes, rowCount: 0, fractionDone, tablesDone: 0, tablesTotal: 0 };
+      const progress = {
+        rawBytes: 0,
+        storedBytes: sealedBytes,
+        rowCount: 0,
+        fractionDone,
+        tablesDone: 0,
+        tablesTotal: 0,
+      };
       context.onEvent({ type: "progress", progress });
     },
   });
