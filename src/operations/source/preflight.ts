@@ -1,20 +1,34 @@
 // Lets a backup or dump go on only when nothing found would make it incomplete.
 
-import type { AvailablePgDump, SelectionFlag } from "../../dump/index.ts";
-import type { ServerVersion, Session } from "../../postgres/index.ts";
+import { OperatingError } from "../../base/errors.ts";
+import { poolerConsole, runPreflight, type PreflightOptions } from "../../dump/index.ts";
+import type { Session } from "../../postgres/index.ts";
+import { warn } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
 
-export interface PreflightSubject {
-  readonly server: ServerVersion;
-  readonly pgDump: AvailablePgDump;
-  readonly flags: readonly SelectionFlag[];
-}
+/** Findings told in one error message; doctor shows all. */
+const FINDINGS_SHOWN_MAX = 20;
 
 /** Runs the checks; warnings are reported and returned. Throws "preflight_failed" with every blocking finding. */
 export async function passPreflight(
-  _context: OperationContext,
-  _session: Session,
-  _subject: PreflightSubject,
+  context: OperationContext,
+  session: Session,
+  options: PreflightOptions,
 ): Promise<string[]> {
-  return [];
+  const console = poolerConsole(session.connection.parameters.get("server_version") ?? "");
+  const findings = console === null ? await runPreflight(session, options) : [console];
+  const blocking = findings.filter(({ severity }) => severity === "blocking");
+  const first = blocking[0];
+  if (first !== undefined) {
+    const lines = blocking.slice(0, FINDINGS_SHOWN_MAX).flatMap(({ message, hint, statements }) => {
+      return [message, ...(hint === undefined ? [] : [`  ${hint}`]), ...(statements ?? []).map((sql) => `  ${sql}`)];
+    });
+    const more = blocking.length > FINDINGS_SHOWN_MAX ? [`… and ${blocking.length - FINDINGS_SHOWN_MAX} more`] : [];
+    throw new OperatingError("preflight_failed", `the backup would not be complete: ${first.message}`, {
+      detail: [...lines, ...more].join("\n"),
+      hint: "cairn doctor shows every finding with its cure.",
+    });
+  }
+  const warnings = findings.filter(({ severity }) => severity === "warning");
+  return warnings.map(({ message, detail, hint }) => warn(context, { message, detail, hint }));
 }

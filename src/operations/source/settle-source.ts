@@ -17,6 +17,7 @@ import {
   resolveConnection,
   type ConnectionSettings,
   type ServerVersion,
+  type Session,
 } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
 import { warn } from "../events.ts";
@@ -56,7 +57,7 @@ export async function settleSource(context: OperationContext, request: SourceReq
   const choice = choosePgDump(server, await availablePgDumps(request.pgDump, environment));
   checkFlagsKnown(flags, choice.pgDump.version.major);
   if (choice.warning !== null) warnings.push(warn(context, choice.warning));
-  warnings.push(...(await passPreflight(context, session, { server, pgDump: choice.pgDump, flags })));
+  warnings.push(...(await passPreflight(context, session, { server, pgDump: choice.pgDump, flags, signal })));
   const { parameters } = session.connection;
   const serverEncoding = parameters.get("server_encoding");
   assert(serverEncoding !== undefined, "the server reports its encoding");
@@ -73,7 +74,7 @@ export async function settleSource(context: OperationContext, request: SourceReq
   };
 }
 
-async function databaseSize(session: Awaited<ReturnType<typeof openSession>>): Promise<number | null> {
-  const { rows } = await session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())");
-  return rows[0]?.[0] === null ? null : Number(rows[0]?.[0]);
+async function databaseSize(session: Session): Promise<number | null> {
+  const { value } = await session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())");
+  return value === null ? null : Number(value);
 }
