@@ -3,6 +3,7 @@
 // (defaults, keys, checks, indexes, comments). Pure. Works on the dependencies that pg_dump wrote.
 
 import type { TocEntry } from "../archive/index.ts";
+import { loadsThroughPartitionRoot } from "./entry-kinds.ts";
 import { readQualifiedName } from "./sql-text.ts";
 
 /** An entry that has to do with the relations restored but is not, and why. */
@@ -27,6 +28,11 @@ export const RELATION_KINDS: ReadonlySet<string> = new Set([
 ]);
 
 const TABLE_KINDS = new Set(["TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW"]);
+
+const ROUTINE_KINDS = new Set(["FUNCTION", "PROCEDURE", "AGGREGATE"]);
+
+/** Extensions whose operator classes let plain types into exclusion constraints. */
+const OPERATOR_CLASS_EXTENSIONS = new Set(["btree_gist", "btree_gin"]);
 
 /** Kinds that follow a table that they depend on. */
 const FOLLOWING_KINDS = new Set(["DEFAULT", "CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "STATISTICS"]);
@@ -76,6 +82,10 @@ class Closure {
   readonly #attachesTo = new Map<number, TocEntry[]>();
   /** View → the entry with its true query, where pg_dump made it of nothing first to break a circle. */
   readonly #queryOf = new Map<number, TocEntry>();
+  /** Table → its TABLE DATA entry. */
+  readonly #dataOf = new Map<number, TocEntry>();
+  /** Routines by JSON of schema and name. */
+  readonly #routines = new Map<string, TocEntry[]>();
   /** "schema.table" of included tables. */
   readonly #tableNames = new Set<string>();
 
@@ -87,6 +97,12 @@ class Closure {
       if (entry.description === "RULE" && entry.tag.endsWith(" _RETURN")) {
         const view = entry.dependencies.find((id) => `${this.#byId.get(id)?.tag} _RETURN` === entry.tag);
         if (view !== undefined) this.#queryOf.set(view, entry);
+      }
+      const table = entry.dependencies[0];
+      if (entry.description === "TABLE DATA" && table !== undefined) this.#dataOf.set(table, entry);
+      if (ROUTINE_KINDS.has(entry.description)) {
+        const key = JSON.stringify([entry.namespace, entry.tag.slice(0, Math.max(entry.tag.indexOf("("), 0))]);
+        this.#routines.set(key, [...(this.#routines.get(key) ?? []), entry]);
       }
       const [child, parent] = this.#attachEnds(entry);
       if (child === undefined || parent === undefined) continue;
@@ -132,7 +148,7 @@ class Closure {
       const entry = this.#byId.get(id);
       if (entry === undefined || this.included.has(id)) continue;
       this.included.add(id);
-      waiting.push(...entry.dependencies);
+      waiting.push(...entry.dependencies, ...this.#hiddenNeeds(entry));
       if (!TABLE_KINDS.has(entry.description)) continue;
       this.#tableNames.add(JSON.stringify([entry.namespace, entry.tag]));
       for (const follower of [this.#attachOf.get(id), this.#queryOf.get(id)]) {
@@ -148,11 +164,51 @@ class Closure {
       if (this.#withRows.has(id)) continue;
       this.#withRows.add(id);
       this.#include(id);
+      const data = this.#dataOf.get(id);
+      if (data !== undefined && loadsThroughPartitionRoot(data)) this.#includeTree(id);
       for (const attach of this.#attachesTo.get(id) ?? []) {
         const [child] = this.#attachEnds(attach);
         if (child !== undefined) waiting.push(child);
       }
     }
+  }
+
+  /** All definitions of a partition tree: rows that go through its root may come to lie in any of its partitions. */
+  #includeTree(partition: number): void {
+    let root = partition;
+    for (let attach = this.#attachOf.get(root); attach !== undefined; attach = this.#attachOf.get(root)) {
+      const parent = this.#attachEnds(attach)[1];
+      if (parent === undefined || parent === root) break;
+      root = parent;
+    }
+    const waiting = [root];
+    for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+      this.#include(id);
+      for (const attach of this.#attachesTo.get(id) ?? []) waiting.push(this.#attachEnds(attach)[0] ?? id);
+    }
+  }
+
+  /** What an entry needs without a dependency that says so. */
+  #hiddenNeeds(entry: TocEntry): readonly number[] {
+    if (ROUTINE_KINDS.has(entry.description)) return this.#routinesCalledBy(entry);
+    // The index behind such a constraint uses an operator class that the constraint does not depend on.
+    const needsClass = entry.description === "CONSTRAINT" && /EXCLUDE USING|WITHOUT OVERLAPS/.test(entry.definition);
+    if (!needsClass) return [];
+    return this.#entries
+      .filter((other) => other.description === "EXTENSION" && OPERATOR_CLASS_EXTENSIONS.has(other.tag))
+      .map((other) => other.dumpId);
+  }
+
+  /** Bodies of functions are text to pg_dump; calls in them are found by qualified name. */
+  #routinesCalledBy(entry: TocEntry): readonly number[] {
+    const ids: number[] = [];
+    for (const match of entry.definition.matchAll(
+      /(?:"(?:[^"]|"")*"|[A-Za-z_][\w$]*)\.(?:"(?:[^"]|"")*"|[A-Za-z_][\w$]*)\s*\(/g,
+    )) {
+      const parts = readQualifiedName(entry.definition, match.index)?.parts;
+      for (const routine of this.#routines.get(JSON.stringify(parts)) ?? []) ids.push(routine.dumpId);
+    }
+    return ids;
   }
 
   #addRowsBelow(view: TocEntry, seen: Set<number>): void {
