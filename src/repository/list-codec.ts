@@ -12,8 +12,10 @@ import { corrupt, encodingNumber, encodingOf, ITEM_BYTES_MAX } from "./sealing.t
 export const RECORD_CHUNKS_MAX = 1024;
 export const RECORD_OBJECTS_MAX = 16 * 1024;
 const PACK_NAME_BYTES_MAX = 64;
-/** More than any record can need. */
-const RECORD_BYTES_MAX = 384 * KIB;
+/** More than a chunk, a large object and a record's head can need: an id, a pack's name, a few varints. */
+const CHUNK_BYTES_MAX = 192;
+const OBJECT_BYTES_MAX = 16;
+const HEAD_BYTES_MAX = 64;
 const VARINT_BYTES_MAX = 8;
 const ID_BYTES = 32;
 
@@ -25,7 +27,7 @@ const OID_MAX = 2 ** 32 - 1;
 
 /** Collects records into the bytes of one span. */
 export class SpanEncoder {
-  #bytes = Buffer.allocUnsafe(4 * KIB);
+  #bytes = Buffer.allocUnsafe(KIB);
   #length = 0;
   #packs = new Map<string, number>();
 
@@ -34,7 +36,7 @@ export class SpanEncoder {
   }
 
   addSegment(record: SegmentRecord): void {
-    this.#reserve();
+    this.#reserve(record.chunks.length * CHUNK_BYTES_MAX);
     this.#number(SEGMENT);
     this.#number(record.continuesPrevious === true ? CONTINUES_PREVIOUS : 0);
     this.#number(record.firstBlock);
@@ -44,8 +46,8 @@ export class SpanEncoder {
   }
 
   addLargeObjects(record: LargeObjectRecord): void {
-    this.#reserve();
     if (record.kind === "own") {
+      this.#reserve(record.chunks.length * CHUNK_BYTES_MAX);
       this.#number(OWN_OBJECT);
       this.#number(record.continuesPrevious === true ? CONTINUES_PREVIOUS : 0);
       this.#number(record.oid);
@@ -53,6 +55,7 @@ export class SpanEncoder {
       return this.#chunks(record.chunks, "large-objects");
     }
     assert(record.objects.length <= RECORD_OBJECTS_MAX, "a record is within its limits");
+    this.#reserve(CHUNK_BYTES_MAX + record.objects.length * OBJECT_BYTES_MAX);
     this.#number(SHARED_OBJECTS);
     this.#number(0);
     this.#chunk(record.chunk, "large-objects");
@@ -111,9 +114,10 @@ export class SpanEncoder {
     this.#length += 1;
   }
 
-  #reserve(): void {
-    if (this.#bytes.length - this.#length >= RECORD_BYTES_MAX) return;
-    const grown = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#length + RECORD_BYTES_MAX));
+  #reserve(moreBytes: number): void {
+    const neededBytes = this.#length + HEAD_BYTES_MAX + moreBytes;
+    if (this.#bytes.length >= neededBytes) return;
+    const grown = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, neededBytes));
     this.#bytes.copy(grown, 0, 0, this.#length);
     this.#bytes = grown;
   }

@@ -81,13 +81,16 @@ export class PackStream {
     return this.#finished;
   }
 
-  /** Drops what is not durable yet. */
-  async abort(): Promise<void> {
+  /** Drops what is not durable yet; returns the packs that are, for the caller to remove. */
+  async abort(): Promise<readonly FinishedPack[]> {
     this.#failure ??= { error: new Error("the run was given up") };
     await this.#turn.catch(() => undefined);
     await Promise.all(this.#finishing);
-    await this.#current?.writer.abort();
+    const current = this.#current;
     this.#current = null;
+    await current?.writer.abort().catch(() => undefined);
+    // Packs become durable out of order, so the list may have holes.
+    return this.#finished.filter((pack) => pack !== undefined);
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {

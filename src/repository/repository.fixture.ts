@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { constants, zstdCompressSync } from "node:zlib";
-import type { Storage } from "../storage/index.ts";
+import type { ObjectWriter, Storage } from "../storage/index.ts";
 import { chunkId, createRepository } from "./index.ts";
 import type {
   ChunkKind,
@@ -152,6 +152,9 @@ export async function readTables(restorePoint: RestorePoint): Promise<TableTexts
   return tables;
 }
 
+/** Writers that nobody can close any more; held, so that their files are not closed with a warning. */
+const abandoned: ObjectWriter[] = [];
+
 /** A storage whose call number `failAt` (from 0), and every later one, throws: a process killed at that point. */
 export class DyingStorage implements Storage {
   readonly description = "dying";
@@ -172,6 +175,7 @@ export class DyingStorage implements Storage {
   async openWriter(...parameters: Parameters<Storage["openWriter"]>): ReturnType<Storage["openWriter"]> {
     this.#step();
     const writer = await this.#storage.openWriter(...parameters);
+    abandoned.push(writer);
     const step = (): void => this.#step();
     return {
       write: async (bytes) => {

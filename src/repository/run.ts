@@ -72,7 +72,6 @@ export class Run implements AsyncDisposable {
   /** Packs in the order in which the manifest names them. */
   readonly #packIndexes = new Map<string, number>();
   #state: "open" | "committing" | "ended" = "open";
-  /** Own packs that may be removed when the run ends without a restore point. */
   #finishedPacks: readonly FinishedPack[] = [];
   #isManifestInDoubt = false;
 
@@ -145,10 +144,10 @@ export class Run implements AsyncDisposable {
   async abort(): Promise<void> {
     if (this.#state === "ended") return;
     this.#state = "ended";
-    await this.#packs.abort();
+    const durable = await this.#packs.abort();
     if (!this.#isManifestInDoubt) {
       // What cannot be removed now stays as a left-over that `check` names; nothing refers to it.
-      for (const { name } of this.#finishedPacks) await this.#deleteQuietly(packObjectName(name));
+      for (const { name } of durable) await this.#deleteQuietly(packObjectName(name));
     }
     await this.#parts.beacon.end().catch(() => undefined);
   }

@@ -1,0 +1,134 @@
+// The rescue program alone: a copy of the repository in an empty folder, Node, and stock pg_restore.
+
+import { execFile } from "node:child_process";
+import { cp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { openRepository } from "../../src/repository/index.ts";
+import type { Repository, Run } from "../../src/repository/index.ts";
+import {
+  chunkOf,
+  FACTS,
+  PASSPHRASE,
+  smallRepository,
+  temporaryFolder,
+} from "../../src/repository/repository.fixture.ts";
+import { openLocalStorage } from "../../src/storage/index.ts";
+import { runTool, server } from "../support/servers.ts";
+import type { Major, TestDatabase } from "../support/servers.ts";
+
+const LONG_OBJECT = "a long large object ".repeat(5000);
+const SCHEMA = `
+  CREATE TABLE orders (id int PRIMARY KEY, note text);
+  INSERT INTO orders SELECT i, 'note ' || i FROM generate_series(1, 5000) i;
+  CREATE TABLE nothing (x int);
+  CREATE SEQUENCE numbers START 42;
+  CREATE VIEW big_orders AS SELECT * FROM orders WHERE id > 4000;
+  SELECT lo_from_bytea(70001, 'seven'), lo_from_bytea(70002, ''), lo_from_bytea(70003, convert_to(repeat('a long large object ', 5000), 'UTF8'));
+`;
+const CONTENTS = `
+  SELECT (SELECT md5(string_agg(o::text, ',' ORDER BY id)) FROM orders o), (SELECT count(*) FROM nothing),
+    (SELECT string_agg(oid || md5(lo_get(oid)), ',' ORDER BY oid) FROM pg_largeobject_metadata), (SELECT last_value FROM numbers),
+    (SELECT count(*) FROM big_orders);
+`;
+
+/** Backs a database up in five segments, one shared and one long large object, without the other rooms. */
+async function backUp(repository: Repository, database: TestDatabase, path: string): Promise<string> {
+  const archive = join(path, "source.dump");
+  await runTool(database.server.tools.pgDump, ["-Fc", "-f", archive, "-d", database.uri]);
+  const list = await runTool(database.server.tools.pgRestore, ["--list", archive]);
+  const dumpId = (pattern: RegExp): number => Number(pattern.exec(list)![1]);
+  await using run = await repository.startRun({ kind: "backup" });
+  const rows = run.openSegmentList();
+  for (let segment = 0; segment < 5; segment += 1) {
+    const [from, to] = [segment * 1000, segment * 1000 + 1000];
+    const text = await database.psql(
+      `COPY (SELECT * FROM orders WHERE id > ${from} AND id <= ${to} ORDER BY id) TO STDOUT`,
+    );
+    const chunk = chunkOf(repository.chunkIdSecret, `${text}\n`);
+    await rows.add({ firstBlock: from, blockCount: 1000, rowCount: 1000, chunks: [await run.storeChunk(chunk)] });
+  }
+  const place = { oid: 1, namespace: "public", name: "orders", storage: null, blockCount: 5000, segmentBlocks: 1000 };
+  const relation = { dumpId: dumpId(/(\d+); 0 \d+ TABLE DATA public orders/), ...place, ...(await rows.finish()) };
+  const objects = { dumpId: dumpId(/(\d+); 0 0 BLOBS/), ...(await storeLargeObjects(repository, run)) };
+  const toc = await readFile(archive);
+  await rm(archive);
+  return (await run.commit({ ...FACTS, relations: [relation], largeObjects: [objects], toc })).id;
+}
+
+async function storeLargeObjects(repository: Repository, run: Run) {
+  const objects = run.openLargeObjectList();
+  const store = async (text: string) => {
+    return await run.storeChunk(chunkOf(repository.chunkIdSecret, text, "large-objects"));
+  };
+  const inside = [{ oid: 70001, lengthBytes: 5 }, { oid: 70002, lengthBytes: 0 }]; // prettier-ignore
+  await objects.add({ kind: "shared", chunk: await store("seven"), objects: inside });
+  const chunks = [await store(LONG_OBJECT.slice(0, 30_000)), await store(LONG_OBJECT.slice(30_000))];
+  await objects.add({ kind: "own", oid: 70003, lengthBytes: LONG_OBJECT.length, chunks });
+  return await objects.finish();
+}
+
+async function rescue(folder: string, parameters: readonly string[], environment = {}): Promise<string> {
+  const options = { cwd: folder, env: { PATH: process.env.PATH, ...environment } };
+  const done = await promisify(execFile)(process.execPath, ["cairn-rescue.mjs", ...parameters], options).catch(
+    (error: { stdout: string; stderr: string }) => error,
+  );
+  return done.stdout + done.stderr;
+}
+
+describe.each([15, 17, 18] as const)("cairn-rescue.mjs, PostgreSQL %s", (major: Major) => {
+  test.each([true, false])("lists and exports, encrypted: %s", async (isEncrypted) => {
+    const pg = await server(major);
+    await using database = await pg.createDatabase();
+    await database.psql(SCHEMA);
+    await using folder = await temporaryFolder();
+    const { repository } = await smallRepository(openLocalStorage(join(folder.path, "made")), isEncrypted);
+    const id = await backUp(repository, database, folder.path);
+    const copy = join(folder.path, "copy");
+    await cp(join(folder.path, "made"), copy, { recursive: true });
+    const environment = isEncrypted ? { CAIRN_PASSPHRASE: PASSPHRASE } : {};
+    expect(await rescue(copy, ["list"], environment)).toContain(`${id}  ${FACTS.snapshotAt}  shop@db1`);
+    for (const more of [[], ["--uncompressed"]]) {
+      const file = join(folder.path, `out${more.join("")}.dump`);
+      expect(await rescue(copy, ["export", id.slice(0, 12), file, ...more], environment)).toContain("wrote");
+      for (const jobs of ["-j1", "-j4"]) {
+        await using target = await pg.createDatabase();
+        await runTool(pg.tools.pgRestore, ["-e", jobs, "-d", target.uri, file]);
+        expect(await target.psql(CONTENTS)).toBe(await database.psql(CONTENTS));
+      }
+    }
+  });
+});
+
+describe("cairn-rescue.mjs", () => {
+  test("reads with the recovery key, also without cairn.json, and refuses what is not right", async () => {
+    const pg = await server(18);
+    await using database = await pg.createDatabase();
+    await database.psql(SCHEMA);
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "made");
+    const { recoveryKit, repository } = await smallRepository(openLocalStorage(path));
+    const id = await backUp(repository, database, folder.path);
+    const key = /Recovery key (\S+)\n\s+(\S+)/.exec(recoveryKit!)!.slice(1).join("");
+    expect(await rescue(path, ["list"], { CAIRN_RECOVERY_KEY: key })).toContain(id);
+    expect(await rescue(path, ["list"], { CAIRN_PASSPHRASE: "something else" })).toContain("does not open");
+    expect(await rescue(path, ["list"])).toContain("no key");
+    expect(await rescue(path, ["lst"])).toContain("usage");
+    const configuration = await readFile(join(path, "cairn.json"), "utf8");
+    await rm(join(path, "cairn.json"));
+    const lost = { CAIRN_RECOVERY_KEY: key, CAIRN_REPOSITORY_ID: repository.id };
+    expect(await rescue(path, ["list"], lost)).toContain(id);
+    await writeFile(join(path, "cairn.json"), configuration.replace('"createdAt": "2', '"createdAt": "3'));
+    expect(await rescue(path, ["list"], { CAIRN_PASSPHRASE: PASSPHRASE })).toContain("was changed");
+    await writeFile(join(path, "cairn.json"), configuration);
+    const [pack] = (await readdir(join(path, "packs"), { recursive: true })).filter((name) => name.length > 2);
+    const bytes = await readFile(join(path, "packs", pack!));
+    bytes[100]! ^= 1;
+    await writeFile(join(path, "packs", pack!), bytes);
+    const output = await rescue(path, ["export", id, "out.dump"], { CAIRN_PASSPHRASE: PASSPHRASE });
+    expect(output).toMatch(/authentication of item \d+ failed/);
+    expect((await readdir(path)).filter((name) => name.startsWith("out"))).toEqual([]);
+    await expect(openRepository(openLocalStorage(path), { passphrase: PASSPHRASE })).resolves.toBeDefined();
+  });
+});
