@@ -128,6 +128,24 @@ describe.each([true, false])("a repository, encrypted: %s", (isEncrypted) => {
     expect(await readTables(repaired)).toEqual(TABLES);
   });
 
+  test("a damaged list of the parent costs deduplication, not the backup", async () => {
+    await using folder = await temporaryFolder();
+    const repository = await made(folder.path, isEncrypted);
+    const [pack] = await filesBelow(join(folder.path, "packs"));
+    const bytes = await readFile(pack!);
+    const restorePoint = await repository.openRestorePoint(await repository.resolve("latest"));
+    const [, , pageOffset] = restorePoint.manifest.pages[0]!;
+    bytes[pageOffset + 3]! ^= 4;
+    await writeFile(pack!, bytes);
+    const result = await repository.verifyRestorePoint(restorePoint);
+    // One page holds the lists of both tables and of the large objects.
+    expect(result.damage).toMatchObject([{ itemNumber: restorePoint.manifest.pages[0]![1] }]);
+    const again = await reopened(folder.path, isEncrypted);
+    const summary = await backUp(again, { tables: TABLES });
+    expect(summary.totals).toMatchObject({ chunks: 3, reusedChunks: 0 });
+    expect(await readTables(await again.openRestorePoint(summary.id))).toEqual(TABLES);
+  });
+
   test("verify() goes on after a missing pack, and the next backup stores all of it anew", async () => {
     await using folder = await temporaryFolder();
     const repository = await made(folder.path, isEncrypted);

@@ -167,7 +167,16 @@ export function decodeSummary(bytes: Uint8Array): RestorePointSummary | null {
 
 /** Reads a body; null when it is none or its references lead nowhere. */
 export function decodeBody(bytes: Uint8Array): ManifestBody | null {
-  const json = parse(bytes);
+  try {
+    return checkBody(parse(bytes));
+  } catch (error) {
+    // A field of another type than expected: without encryption, anybody may have written it.
+    if (error instanceof TypeError) return null;
+    throw error;
+  }
+}
+
+function checkBody(json: unknown): ManifestBody | null {
   if (!isObject(json)) return null;
   const body = json as unknown as ManifestBody;
   if (![body.packs, body.pages, body.relations, body.largeObjects].every(Array.isArray)) return null;

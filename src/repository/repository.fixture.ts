@@ -82,7 +82,7 @@ export async function backUp(repository: Repository, options: BackupOptions): Pr
   await using run = await repository.startRun({ kind: "backup", lineageName: facts.lineage.name, parent });
   const relations: CommitInput["relations"][number][] = [];
   for (const [index, [name, texts]] of Object.entries(options.tables).entries()) {
-    const known = parent === null ? new Map<string, ChunkReference>() : await chunksById(parent, name);
+    const known = run.parent === null ? new Map<string, ChunkReference>() : await chunksById(run.parent, name);
     const list = run.openSegmentList();
     for (const [segment, text] of texts.entries()) {
       const chunk = chunkOf(repository.chunkIdSecret, text);

@@ -27,14 +27,24 @@ export class RestorePoint {
   readonly toc: Uint8Array;
   readonly chunks: ChunkReader;
   readonly #context: RepositoryContext;
+  readonly #endsListsAtDamage: boolean;
   readonly #pages = new RecentResults<number, Uint8Array>(PAGES_KEPT_MAX);
 
-  constructor(context: RepositoryContext, chunks: ChunkReader, opened: OpenedManifest) {
+  constructor(context: RepositoryContext, chunks: ChunkReader, opened: OpenedManifest, endsListsAtDamage = false) {
     this.#context = context;
+    this.#endsListsAtDamage = endsListsAtDamage;
     this.chunks = chunks;
     this.manifest = opened.manifest;
     this.toc = opened.toc;
     this.id = opened.manifest.id;
+  }
+
+  /**
+   * The same restore point as something to compare with: a list ends where it is damaged, without an error. What is
+   * not found there is stored anew, so damage of a parent costs deduplication and never a backup.
+   */
+  forComparison(): RestorePoint {
+    return new RestorePoint(this.#context, this.chunks, { manifest: this.manifest, toc: this.toc }, true);
   }
 
   /** The relation with that dump id, oid or name; null when there is none. */
@@ -46,17 +56,13 @@ export class RestorePoint {
   }
 
   /** The segments of a relation in order; a long one comes in several records. Throws OperatingError "corrupt". */
-  async *segments(relation: RelationRecord, signal?: AbortSignal): AsyncGenerator<SegmentRecord> {
-    for await (const decoder of this.#spans(relation.list, signal)) {
-      for (let record = decoder.nextSegment(); record !== null; record = decoder.nextSegment()) yield record;
-    }
+  segments(relation: RelationRecord, signal?: AbortSignal): AsyncGenerator<SegmentRecord> {
+    return this.#records(relation.list, (decoder) => decoder.nextSegment(), signal);
   }
 
   /** The large objects of a set in order; a long one comes in several records. Throws OperatingError "corrupt". */
-  async *largeObjects(set: LargeObjectSet, signal?: AbortSignal): AsyncGenerator<LargeObjectRecord> {
-    for await (const decoder of this.#spans(set.list, signal)) {
-      for (let record = decoder.nextLargeObjects(); record !== null; record = decoder.nextLargeObjects()) yield record;
-    }
+  largeObjects(set: LargeObjectSet, signal?: AbortSignal): AsyncGenerator<LargeObjectRecord> {
+    return this.#records(set.list, (decoder) => decoder.nextLargeObjects(), signal);
   }
 
   /** The stored form of a chunk, authentic: one zstd frame or plain bytes. */
@@ -80,6 +86,20 @@ export class RestorePoint {
   /** The plaintext of a chunk that was read. */
   async decodeChunk(chunk: UnsealedChunk): Promise<Uint8Array> {
     return await this.chunks.decode(chunk);
+  }
+
+  async *#records<T>(
+    list: readonly ListSpan[],
+    next: (decoder: SpanDecoder) => T | null,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<T> {
+    try {
+      for await (const decoder of this.#spans(list, signal)) {
+        for (let record = next(decoder); record !== null; record = next(decoder)) yield record;
+      }
+    } catch (error) {
+      if (!this.#endsListsAtDamage || !isDamage(error)) throw error;
+    }
   }
 
   #spans(spans: readonly ListSpan[], signal: AbortSignal | undefined): AsyncGenerator<SpanDecoder> {

@@ -64,6 +64,7 @@ export interface RunParts {
 /** See Repository.startRun(). Disposing a run that was not committed aborts it. */
 export class Run implements AsyncDisposable {
   readonly id: string;
+  /** The restore point to compare with; its lists end where they are damaged (RestorePoint.forComparison()). */
   readonly parent: RestorePoint | null;
   readonly #context: RepositoryContext;
   readonly #parts: RunParts;
@@ -78,7 +79,7 @@ export class Run implements AsyncDisposable {
   constructor(context: RepositoryContext, parts: RunParts) {
     const { id, parent, signal } = parts;
     this.id = id;
-    this.parent = parent;
+    this.parent = parent?.forComparison() ?? null;
     this.#context = context;
     this.#parts = parts;
     this.#packs = new PackStream({ ...context, runId: id, signal });

@@ -105,7 +105,8 @@ export class ObjectCipher {
 
   /** The sealed item in two parts that stand one after the other. */
   seal(itemNumber: number, facts: ItemFacts, bytes: Uint8Array): [Uint8Array, Uint8Array] {
-    assert(bytes.length + TAG_BYTES <= ITEM_BYTES_MAX && itemNumber <= ITEM_COUNT_MAX, "an item is within its limits");
+    const lengthMax = Math.max(bytes.length + TAG_BYTES, facts.rawLengthBytes);
+    assert(lengthMax <= ITEM_BYTES_MAX && itemNumber <= ITEM_COUNT_MAX, "an item is within its limits");
     assert(facts.encoding !== "none" || facts.rawLengthBytes === bytes.length, "plain bytes have their raw length");
     const associated = this.#associate(itemNumber, facts);
     if (this.#key === null) return [bytes, checksum(associated, bytes)];
