@@ -1,11 +1,9 @@
 // Starts the shared test servers, one per major and only when first asked for, in vitest's main process, and hands
 // their addresses to the test files' processes over a unix socket: one line asks ("18"), one line of JSON answers.
 
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
 import { connect, createServer } from "node:net";
 import type { Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { MAJORS } from "./server-packages.ts";
@@ -24,9 +22,8 @@ export interface Broker extends AsyncDisposable {
 
 /** Opens the broker's socket. No server is started yet. */
 export async function openBroker(): Promise<Broker> {
-  const folder = await mkdtemp(join(tmpdir().length > 60 ? "/tmp" : tmpdir(), "cairn-broker-"));
-  await chmod(folder, 0o700);
-  const socketPath = join(folder, "s");
+  // Linux's abstract namespace: nothing in the file system to leave behind when this process is killed.
+  const socketPath = `\0cairn-test-${randomBytes(12).toString("hex")}`;
   const servers = new Map<Major, Promise<ServerProcess>>();
   const connections = new Set<Socket>();
   const listener = createServer((socket) => {
@@ -47,7 +44,6 @@ export async function openBroker(): Promise<Broker> {
       for (const result of await Promise.allSettled(servers.values())) {
         if (result.status === "fulfilled") await result.value[Symbol.asyncDispose]();
       }
-      await rm(folder, { recursive: true, force: true });
     },
   };
 }
