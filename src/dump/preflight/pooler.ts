@@ -1,6 +1,6 @@
 // A connection pooler in the way. A pooler makes up the BackendKeyData of the login, so the process id told there differs
 // from pg_backend_pid(). Whether it pools transactions is seen with a second session: the two then share one
-// server process, or the first one changes its process between two statements.
+// server process, or the first one changes its process between two statements; and statement pooling refuses BEGIN.
 
 import { isOperatingError } from "../../base/errors.ts";
 import { openSession } from "../../postgres/index.ts";
@@ -18,12 +18,13 @@ const DIRECT_HINT =
 export async function checkPooler(session: Session, signal?: AbortSignal): Promise<Finding[]> {
   const processId = await backendProcessId(session, signal);
   if (processId === session.connection.processId) return [];
-  if (await pools(session, processId, signal)) {
+  const mode = await poolingMode(session, processId, signal);
+  if (mode !== "session") {
     return [
       {
         severity: "blocking",
-        code: "pooler-transaction",
-        message: "the connection goes through a pooler that does transaction pooling",
+        code: `pooler-${mode}`,
+        message: `the connection goes through a pooler that does ${mode} pooling`,
         detail:
           "Statements of one session run on different server processes, so that snapshots, SET and locks of a backup " +
           "do not hold.",
@@ -57,20 +58,26 @@ async function backendProcessId(session: Session, signal: AbortSignal | undefine
   return Number((await session.query("SELECT pg_catalog.pg_backend_pid()", { signal })).value);
 }
 
-async function pools(session: Session, processId: number, signal: AbortSignal | undefined): Promise<boolean> {
+async function poolingMode(
+  session: Session,
+  processId: number,
+  signal: AbortSignal | undefined,
+): Promise<"session" | "transaction" | "statement"> {
   const second = await openSecond(session, signal);
-  if (second === null) return false;
+  if (second === null) return "session";
+  const timer = setTimeout(() => second.destroy(), SECOND_SESSION_TIMEOUT_MS);
   try {
-    const other = await withLimit(second, async () => {
-      await second.query("BEGIN TRANSACTION READ ONLY");
-      return await backendProcessId(second, signal);
-    });
-    if (other === null) return false;
-    // The pooler gave the second session the process that the first one still uses.
+    await second.query("BEGIN TRANSACTION READ ONLY", { signal });
+    const other = await backendProcessId(second, signal);
+    // The pooler gave the second session the process that the first one still uses, or moved the first one.
     const isShared = other === processId || (await backendProcessId(session, signal)) !== processId;
-    await second.query("ROLLBACK");
-    return isShared;
+    return isShared ? "transaction" : "session";
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!isOperatingError(error) || !session.isConnected) throw error;
+    return /statement pooling/i.test(error.message) ? "statement" : "session";
   } finally {
+    clearTimeout(timer);
     second.destroy();
   }
 }
@@ -83,18 +90,5 @@ async function openSecond(session: Session, signal: AbortSignal | undefined): Pr
     signal?.throwIfAborted();
     if (isOperatingError(error)) return null;
     throw error;
-  }
-}
-
-/** Null when it takes too long or fails. */
-async function withLimit<T>(second: Session, work: () => Promise<T>): Promise<T | null> {
-  const timer = setTimeout(() => second.destroy(), SECOND_SESSION_TIMEOUT_MS);
-  try {
-    return await work();
-  } catch (error) {
-    if (isOperatingError(error)) return null;
-    throw error;
-  } finally {
-    clearTimeout(timer);
   }
 }

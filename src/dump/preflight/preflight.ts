@@ -58,6 +58,8 @@ export async function runPreflight(session: Session, options: PreflightOptions):
   const findings: Finding[] = [...checkVersions(options.server, options.pgDump)];
   const place: Place = { session, signal, findings };
   findings.push(...(await lookForPooler(place)));
+  // The other checks are transactions, which such a pooler refuses.
+  if (findings.some(({ code }) => code === "pooler-statement")) return findings;
   const roleName = summarizeFlags(flags).role;
   const role = await attempt(place, "the role", (ask) => readRole(ask, roleName));
   if (role === null) return [...findings, missingRole(roleName ?? session.settings.user)];

@@ -100,7 +100,7 @@ chosen AS (
   SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
    WHERE c.relkind IN ('r', 'p', 'S', 'f') AND c.relpersistence <> 't' AND NOT ${any(withoutTables)}
      AND CASE WHEN c.oid IN (SELECT oid FROM members)
-              THEN ${takesExtensions} AND c.oid IN (SELECT oid FROM config) AND NOT ${any(withoutSchemas)}
+              THEN c.oid IN (SELECT oid FROM config) AND NOT ${any(withoutSchemas)} AND (${takesExtensions} OR ${chosen})
               ELSE ${chosen} END),
 owned AS (
   SELECT d.objid AS oid, d.deptype, d.refobjid IN (SELECT oid FROM chosen) AS is_wanted
