@@ -114,9 +114,11 @@ export class TableLoad {
 
   async #copy(worker: RestoreWorker, isFirst: boolean): Promise<number> {
     const { session } = worker;
-    if (!this.#options.isInTransaction) await worker.run("BEGIN;");
-    if (isFirst && this.#options.truncatesFirst) await worker.run(`TRUNCATE TABLE ONLY ${this.#load.table};`);
-    const copy = await session.copyIn(this.#load.copyStatement, { signal: worker.signal });
+    // One round trip: the server goes through the statements until COPY asks for data.
+    const begin = this.#options.isInTransaction ? "" : "BEGIN; ";
+    const truncate = isFirst && this.#options.truncatesFirst ? `TRUNCATE TABLE ONLY ${this.#load.table}; ` : "";
+    const statement = `${begin}${truncate}${this.#load.copyStatement}`;
+    const copy = await session.copyIn(statement, { signal: worker.signal });
     try {
       for (;;) {
         const bytes = await this.#feeder.take(copy);
