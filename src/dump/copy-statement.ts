@@ -25,6 +25,16 @@ export function parseCopyStatement(statement: string): CopyStatementParts | null
   return { name: middle.slice(0, nameEnd), columns: rest.slice(1, -1) };
 }
 
+/** The relation's name in `COPY name …` or `COPY (SELECT … FROM name …) TO stdout`; null in any other statement. */
+export function relationOfCopy(statement: string): string | null {
+  const plain = parseCopyStatement(statement);
+  if (plain !== null) return plain.name;
+  const columns = /^COPY \(SELECT (?:[^"\s]|"[^"]*"|\s(?!FROM\s))*\sFROM /.exec(statement);
+  if (columns === null) return null;
+  const rest = statement.slice(columns[0].length);
+  return rest.slice(0, endOfQualifiedName(rest)) || null;
+}
+
 /** Length of the possibly quoted, possibly qualified name at the start of the text. */
 function endOfQualifiedName(text: string): number {
   let position = 0;

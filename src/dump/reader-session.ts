@@ -11,7 +11,6 @@ import type { AuthenticatedConnection, ConnectionSettings } from "../postgres/in
 import { BACKEND, connectAuthenticated, DirectReadSocket, encodeQuery, parseErrorFields, serverErrorOf } from "../postgres/index.ts";
 import { CopyAssembler } from "./copy-assembler.ts";
 
-
 /** What becomes of one statement. */
 export interface StatementOutcome {
   readonly error: OperatingError | null;
@@ -30,7 +29,7 @@ export class ReaderSession {
   readonly #connection: AuthenticatedConnection;
   readonly #events: ReaderSessionEvents;
   readonly #assembler: CopyAssembler;
-  readonly #waiting: { resolve: (outcome: StatementOutcome) => void; started: boolean }[] = [];
+  readonly #waiting: ((outcome: StatementOutcome) => void)[] = [];
   #error: OperatingError | null = null;
   #tag = "";
   #functionResult: Uint8Array | null = null;
@@ -65,15 +64,23 @@ export class ReaderSession {
     return this.#waiting.length;
   }
 
-  /** Sends a statement (one byte a character) and gives its outcome. Chunks come by the events, before the outcome. */
+  /** Sends a statement (one byte a character) and gives its outcome. */
   run(statement: string): Promise<StatementOutcome> {
-    return this.#send(encodeQuery(Buffer.from(statement, "latin1")));
+    return new Promise((resolve) => this.start(statement, resolve));
+  }
+
+  /**
+   * Sends a statement (one byte a character). Its chunks come by the events, then `ended` is called, before anything
+   * of the next statement's answer: that may stand in the same read from the socket.
+   */
+  start(statement: string, ended: (outcome: StatementOutcome) => void): void {
+    this.#send(encodeQuery(Buffer.from(statement, "latin1")), ended);
   }
 
   /** Sends a FunctionCall message made by the caller; the result's bytes, null for SQL null. */
   async call(message: Uint8Array): Promise<Uint8Array | null> {
     assert(this.#waiting.length === 0, "function calls are not mixed with statements");
-    const outcome = await this.#send(message);
+    const outcome = await new Promise<StatementOutcome>((resolve) => this.#send(message, resolve));
     if (outcome.error !== null) throw outcome.error;
     return this.#functionResult;
   }
@@ -94,11 +101,9 @@ export class ReaderSession {
     this.#connection.socket.destroy();
   }
 
-  #send(message: Uint8Array): Promise<StatementOutcome> {
-    return new Promise((resolve) => {
-      this.#waiting.push({ resolve, started: false });
-      this.#connection.socket.write(message);
-    });
+  #send(message: Uint8Array, ended: (outcome: StatementOutcome) => void): void {
+    this.#waiting.push(ended);
+    this.#connection.socket.write(message);
   }
 
   #attach(direct: DirectReadSocket | null): void {
@@ -139,14 +144,13 @@ export class ReaderSession {
   #onMessage(type: number, payload: Uint8Array): void {
     switch (type) {
       case BACKEND.copyOutResponse:
-        if (this.#waiting[0] !== undefined) this.#waiting[0].started = true;
         this.#events.started();
         break;
       case BACKEND.errorResponse:
         this.#error = serverErrorOf(parseErrorFields(payload));
         break;
       case BACKEND.commandComplete:
-        this.#tag = Buffer.from(payload.subarray(0, -1)).toString("latin1");
+        this.#takeTag(Buffer.from(payload.subarray(0, -1)).toString("latin1"));
         break;
       case BACKEND.functionCallResponse:
         this.#functionResult = functionResult(payload);
@@ -159,12 +163,17 @@ export class ReaderSession {
     }
   }
 
+  /** A setting may stand before and after a COPY in one query: the COPY's tag is the one that counts. */
+  #takeTag(tag: string): void {
+    if (!this.#tag.startsWith("COPY ")) this.#tag = tag;
+  }
+
   #endStatement(): void {
     if (this.#error === null) this.#assembler.finish();
     const outcome = { error: this.#error, tag: this.#tag };
     this.#error = null;
     this.#tag = "";
-    this.#waiting.shift()?.resolve(outcome);
+    this.#waiting.shift()?.(outcome);
   }
 }
 

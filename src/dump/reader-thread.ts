@@ -104,7 +104,7 @@ class ReaderThread {
         return;
       }
       this.#tasks.shift();
-      this.#read(task).catch((error: unknown) => this.fail(error));
+      this.#read(task);
     }
   }
 
@@ -136,17 +136,21 @@ class ReaderThread {
     this.#post({ type: "lock-refused", taskId: task.taskId });
   }
 
-  async #read(task: ReadTask): Promise<void> {
+  #read(task: ReadTask): void {
     const running = { task, known: new KnownIds(task.knownIds), rowCount: 0 };
     this.#running.push(running);
-    const { error, tag } = await this.#session!.run(task.statement);
-    if (error !== null) throw error;
-    assert(this.#running.shift() === running, "statements end in the order in which they were sent");
-    if (tag !== `COPY ${running.rowCount}`) {
-      throw new OperatingError("internal", `the server counted "${tag}", ${running.rowCount} rows were received`);
-    }
-    this.#post({ type: "done", taskId: task.taskId, rowCount: running.rowCount });
-    this.#pump();
+    this.#session!.start(task.statement, (outcome) => {
+      if (this.#failed) return;
+      assert(this.#running[0] === running, "statements end in the order in which they were sent");
+      const error = outcome.error ?? miscounted(outcome.tag, running.rowCount);
+      if (error !== null) {
+        this.fail(error);
+        return;
+      }
+      this.#running.shift();
+      this.#post({ type: "done", taskId: task.taskId, rowCount: running.rowCount });
+      this.#pump();
+    });
   }
 
   #onChunk(text: Uint8Array, rowCount: number, continues: boolean): void {
@@ -180,6 +184,11 @@ class ReaderThread {
       this.#creditWaiter = resolve;
     });
   }
+}
+
+function miscounted(tag: string, rowCount: number): OperatingError | null {
+  if (tag === `COPY ${rowCount}`) return null;
+  return new OperatingError("internal", `the server counted "${tag}", ${rowCount} rows were received`);
 }
 
 assert(parentPort !== null, "reader-thread.ts runs as a worker thread");

@@ -2,7 +2,7 @@
 // A relation that cannot be read by block range is one segment, read with pg_dump's own statement.
 
 import { assert } from "../base/assert.ts";
-import { copyRangeStatement, parseCopyStatement } from "./copy-statement.ts";
+import { copyRangeStatement, parseCopyStatement, relationOfCopy } from "./copy-statement.ts";
 
 /** Blocks of 8 KiB in one segment: 4 MiB of heap. The manifest records it; a parent with another size is not reused. */
 export const SEGMENT_BLOCK_COUNT = 512;
@@ -42,10 +42,22 @@ export interface Segment {
 }
 
 export interface TablePlan extends TableToRead {
-  /** The relation's name as pg_dump quoted it, for LOCK TABLE; null when its statement does not name one plainly. */
+  /** The relation's name as pg_dump quoted it, for LOCK TABLE; null for foreign tables, which pg_dump does not lock. */
   readonly quotedName: string | null;
   readonly segmentBlockCount: number;
   readonly segments: readonly Segment[];
+}
+
+/** pg_dump's words around the COPY of a foreign table, to which its session has no access otherwise (12 and later, 2024). */
+const RELATION_KINDS = "restrict_nonsystem_relation_kind";
+const setRestricted = (kinds: string): string =>
+  `SELECT pg_catalog.set_config(name, '${kinds}', false) FROM pg_catalog.pg_settings WHERE name = '${RELATION_KINDS}'`;
+
+/** The whole table by pg_dump's own statement. */
+function wholeStatement({ relation, copyStatement }: TableToRead): string {
+  if (relation.kind !== "f") return copyStatement;
+  const copy = copyStatement.replace(/;\s*$/, "");
+  return `${setRestricted("view")}; ${copy}; ${setRestricted("view, foreign-table")}`;
 }
 
 /** The segments of one table, in the order of the heap; the last one is open-ended. */
@@ -59,8 +71,9 @@ export function planTable(table: TableToRead, serverMajor: number, segmentBlockC
     relation.kind === "r" &&
     relation.accessMethod === "heap" &&
     relation.blockCount > segmentBlockCount;
-  const plan = { ...table, quotedName: parts?.name ?? null, segmentBlockCount };
-  if (!byRange) return { ...plan, segments: [{ firstBlock: 0, blockCount: null, statement: table.copyStatement }] };
+  const quotedName = relation.kind === "f" ? null : relationOfCopy(table.copyStatement);
+  const plan = { ...table, quotedName, segmentBlockCount };
+  if (!byRange) return { ...plan, segments: [{ firstBlock: 0, blockCount: null, statement: wholeStatement(table) }] };
   const segments: Segment[] = [];
   for (let firstBlock = 0; firstBlock < relation.blockCount; firstBlock += segmentBlockCount) {
     const isLast = firstBlock + segmentBlockCount >= relation.blockCount;
