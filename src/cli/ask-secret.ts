@@ -38,8 +38,10 @@ export async function askSecret(prompt: string, options: AskOptions): Promise<st
   const decoder = new StringDecoder("utf8");
   const onData = (bytes: Buffer): void => {
     for (const key of decoder.write(bytes)) {
-      if (key === CTRL_C) interrupt();
-      else if (reader.isEnd(key)) return resolve(reader.text);
+      const isInterrupt = key === CTRL_C;
+      if (!isInterrupt && !reader.isEnd(key)) continue;
+      write("\n");
+      return isInterrupt ? interrupt() : resolve(reader.text);
     }
     if (reader.text.length > LENGTH_MAX) reject(tooLong());
   };
@@ -56,7 +58,6 @@ export async function askSecret(prompt: string, options: AskOptions): Promise<st
     input.off("data", onData);
     input.setRawMode(false);
     input.pause();
-    write("\n");
   }
 }
 

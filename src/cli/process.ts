@@ -20,7 +20,8 @@ const clock: ProgressClock = {
 
 const errorOutput: ProgressOutput = {
   isTerminal: process.stderr.isTTY && process.env["TERM"] !== "dumb",
-  width: () => process.stderr.columns ?? WIDTH_DEFAULT,
+  // A terminal without a size says 0.
+  width: () => process.stderr.columns || WIDTH_DEFAULT,
   write: (text) => void process.stderr.write(text),
 };
 

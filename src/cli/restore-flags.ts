@@ -80,14 +80,14 @@ export const restoreFlags: readonly FlagSpec[] = [
     "password/W",
     "no-password/w",
   ),
-  ...refused("show --list prints the table of contents", "list/l"),
+  ...refused('"cairn show --list" prints the table of contents', "list/l"),
   ...refused(
     "a restore goes into a database; show --schema prints SQL, export writes a file",
     "file/f",
     "restrict-key",
   ),
-  ...refused("a restore point has one form", "format/F"),
-  ...refused("progress is shown without it", "verbose/v"),
+  ...refused("A restore point has one form", "format/F"),
+  ...refused("Progress is shown without it", "verbose/v"),
 ];
 
 function refused(reason: string, ...words: string[]): FlagSpec[] {

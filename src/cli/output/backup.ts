@@ -1,6 +1,6 @@
 // What backup prints: the receipt.
 
-import { formatDuration, formatSize } from "../../base/units.ts";
+import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { BackupReceipt } from "../../operations/backup/types.ts";
 import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText } from "./text.ts";
 
@@ -21,8 +21,8 @@ export function renderBackup(receipt: BackupReceipt): string {
       ["started", formatTime(receipt.startedAt)],
       ["finished", `${formatTime(receipt.finishedAt)}, after ${formatDuration(receipt.durationMs)}`],
       ["contents", `${countOf(receipt.entryCount, "entry", "entries")}, ${countOf(receipt.tableCount, "table")}`],
-      ["rows", countOf(receipt.rowCount, "row")],
-      ["large objects", countOf(receipt.largeObjectCount, "large object")],
+      ["rows", formatCount(receipt.rowCount)],
+      ["large objects", formatCount(receipt.largeObjectCount)],
       ["data", `${formatSize(receipt.rawBytes)} of plain text`],
       ["stored", `${formatSize(receipt.sealedBytes)} sealed`],
       ["  of it new", formatSize(receipt.newBytes)],

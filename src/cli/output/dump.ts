@@ -1,14 +1,15 @@
 // What dump prints: the receipt of the archive.
 
-import { formatDuration, formatSize } from "../../base/units.ts";
+import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { DumpReceipt } from "../../operations/dump/types.ts";
+import { sanitizeLine } from "./sanitize.ts";
 import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText, tableRowLines } from "./text.ts";
 
 /** The receipt of an archive. */
 export function renderDump(receipt: DumpReceipt): string {
   const { readBack } = receipt;
   return joinLines([
-    `Wrote ${receipt.file} and read it back.`,
+    sanitizeLine(`Wrote ${receipt.file} and read it back.`),
     "",
     ...fieldLines([
       ["file", receipt.file],
@@ -24,8 +25,8 @@ export function renderDump(receipt: DumpReceipt): string {
       ["started", formatTime(receipt.startedAt)],
       ["finished", `${formatTime(receipt.finishedAt)}, after ${formatDuration(receipt.durationMs)}`],
       ["contents", `${countOf(receipt.entryCount, "entry", "entries")}, ${countOf(receipt.tables.length, "table")}`],
-      ["rows", countOf(receipt.rowCount, "row")],
-      ["large objects", countOf(receipt.largeObjectCount, "large object")],
+      ["rows", formatCount(receipt.rowCount)],
+      ["large objects", formatCount(receipt.largeObjectCount)],
       ["data", `${formatSize(receipt.rawBytes)} of plain text`],
       [
         "read back",

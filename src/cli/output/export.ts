@@ -1,13 +1,14 @@
 // What export prints.
 
-import { formatDuration, formatSize } from "../../base/units.ts";
+import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { ExportReport } from "../../operations/export/types.ts";
-import { countOf, fieldLines, joinLines } from "./text.ts";
+import { sanitizeLine } from "./sanitize.ts";
+import { fieldLines, joinLines } from "./text.ts";
 
 /** The archive that was written, and who can read it. */
 export function renderExport(report: ExportReport): string {
   return joinLines([
-    `Wrote restore point ${report.restorePointId} to ${report.file}.`,
+    sanitizeLine(`Wrote restore point ${report.restorePointId} to ${report.file}.`),
     "",
     ...fieldLines([
       ["restore point", report.restorePointId],
@@ -16,7 +17,7 @@ export function renderExport(report: ExportReport): string {
       ["SHA-256", report.sha256],
       ["format", `custom, version ${report.archiveVersion}, ${report.compression}`],
       ["readable by", report.readableBy],
-      ["rows", countOf(report.rowCount, "row")],
+      ["rows", formatCount(report.rowCount)],
       ["data", `${formatSize(report.rawBytes)} of plain text`],
       ["took", formatDuration(report.durationMs)],
     ]),

@@ -14,13 +14,22 @@ const COLUMNS: readonly Column[] = [
   { heading: "stored", align: "right" },
   { heading: "new", align: "right" },
   { heading: "state" },
+  { heading: "tags" },
 ];
 
 /** A table of restore points. */
 export function renderList(result: ListResult): string {
   const { restorePoints, leftovers } = result;
-  const lines = restorePoints.length === 0 ? ["No restore points."] : tableLines(COLUMNS, restorePoints.map(rowOf));
+  const lines =
+    restorePoints.length === 0
+      ? ["No restore points."]
+      : tableLines(columnsFor(restorePoints), restorePoints.map(rowOf));
   return joinLines([...lines, ...listLines("Left behind by runs that broke off", leftovers)]);
+}
+
+/** A column of tags only where there are any. */
+function columnsFor(restorePoints: readonly ListedRestorePoint[]): readonly Column[] {
+  return restorePoints.some((point) => tagsOf(point).length > 0) ? COLUMNS : COLUMNS.slice(0, -1);
 }
 
 function rowOf(point: ListedRestorePoint): string[] {
@@ -32,7 +41,8 @@ function rowOf(point: ListedRestorePoint): string[] {
     formatSize(point.rawBytes),
     formatSize(point.sealedBytes),
     formatSize(point.newBytes),
-    [stateOf(point), ...tagsOf(point)].join(" "),
+    stateOf(point),
+    tagsOf(point).join(" "),
   ];
 }
 

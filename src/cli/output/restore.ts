@@ -2,6 +2,7 @@
 
 import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { RestoreReport } from "../../operations/restore/types.ts";
+import { sanitizeLine } from "./sanitize.ts";
 import { countOf, fieldLines, joinLines, listLines, tableLines } from "./text.ts";
 import type { Column } from "./text.ts";
 
@@ -16,7 +17,7 @@ export function renderRestore(report: RestoreReport): string {
       ["restore point", report.restorePointId],
       ["database", report.isScratch ? `${report.database} (scratch: drop it when you are done)` : report.database],
       ["entries", `${formatCount(report.entriesDone)} done, ${formatCount(failed.length)} failed`],
-      ["rows", countOf(report.rowCount, "row")],
+      ["rows", formatCount(report.rowCount)],
       ["large objects", formatCount(report.largeObjectCount)],
       ["data", `${formatSize(report.rawBytes)} of plain text`],
       ["read", `${formatSize(report.bytesRead)} from the repository in ${countOf(report.requestCount, "request")}`],
@@ -35,7 +36,7 @@ export function renderRestore(report: RestoreReport): string {
     ...listLines("Adapted to the older server", report.adaptations),
     ...listLines("FAILED", failures),
     "",
-    verdict(report),
+    sanitizeLine(verdict(report)),
   ]);
 }
 

@@ -3,7 +3,7 @@
 import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { ShowResult } from "../../operations/show/types.ts";
 import { stateOf, tagsOf } from "./list.ts";
-import { countOf, fieldLines, formatTime, joinLines, listLines, tableLines } from "./text.ts";
+import { fieldLines, formatTime, joinLines, listLines, tableLines } from "./text.ts";
 import type { Column } from "./text.ts";
 
 const COLUMNS: readonly Column[] = [
@@ -42,7 +42,7 @@ function renderSummary(summary: Summary): string {
       ["tags", tags.length === 0 ? null : tags.join(" ")],
       ["state", stateOf(point)],
       ["tables", formatCount(tables.length)],
-      ["rows", countOf(point.rowCount, "row")],
+      ["rows", formatCount(point.rowCount)],
       ["large objects", formatCount(summary.largeObjectCount)],
       ["data", `${formatSize(point.rawBytes)} of plain text`],
       ["stored", `${formatSize(point.sealedBytes)} sealed, ${formatSize(point.newBytes)} of it new`],

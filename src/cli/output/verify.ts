@@ -20,7 +20,7 @@ export function renderVerify(report: VerifyReport): string {
     ...fieldLines([
       ["read", `${formatSize(report.bytesRead)} in ${formatDuration(report.durationMs)}`],
       ["chunks", formatCount(report.chunkCount)],
-      ["rows", countOf(report.rowCount, "row")],
+      ["rows", formatCount(report.rowCount)],
       ["data", `${formatSize(report.rawBytes)} of plain text`],
     ]),
     ...listLines("Damage", damaged),

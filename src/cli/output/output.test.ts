@@ -1,0 +1,203 @@
+// What is printed: every renderer, with hostile names; JSON; errors and notices.
+
+import { describe, expect, test } from "vitest";
+import { AssertionError } from "../../base/assert.ts";
+import { OperatingError } from "../../base/errors.ts";
+import { InterruptedError } from "../interrupted-error.ts";
+import { renderBackup } from "./backup.ts";
+import { cellWidth, cutToWidth } from "./cell-width.ts";
+import { renderDoctor } from "./doctor.ts";
+import { renderDump } from "./dump.ts";
+import { renderExport } from "./export.ts";
+import { renderInit } from "./init.ts";
+import { errorDocument, jsonText } from "./json.ts";
+import { renderList } from "./list.ts";
+import { errorText, noticeText } from "./messages.ts";
+import { renderRestore } from "./restore.ts";
+import * as samples from "./sample-results.fixture.ts";
+import { sanitizeLine, sanitizeText } from "./sanitize.ts";
+import { renderShow } from "./show.ts";
+import { formatTime, tableLines } from "./text.ts";
+import { renderVerify } from "./verify.ts";
+
+const SAFE_NAME = String.raw`public.evil\x1b]0;gotcha\x07\rx\ny\u{202e}z\x9b31m`;
+
+describe("sanitizeLine()", () => {
+  test("shows what a terminal would obey", () => {
+    expect(sanitizeLine(samples.HOSTILE)).toBe(SAFE_NAME);
+    expect(sanitizeLine("\ud800")).toBe(String.raw`\u{d800}`);
+    expect(sanitizeLine("a\u2028b\u0085\u007f")).toBe(String.raw`a\u{2028}b\x85\x7f`);
+  });
+
+  test("leaves words of all scripts and emoji as they are", () => {
+    const text = "Zürich 東京 👩‍💻 नमस्ते مرحبا a\\b";
+    expect(sanitizeLine(text)).toBe(text);
+    expect(sanitizeText(`${text}\n\tx`)).toBe(`${text}\n\tx`);
+  });
+});
+
+describe("renderers", () => {
+  test.each([
+    ["init", renderInit(samples.initResult)],
+    ["backup", renderBackup(samples.backupReceipt)],
+    ["dump", renderDump(samples.dumpReceipt)],
+    ["export", renderExport(samples.exportReport)],
+    ["doctor", renderDoctor(samples.doctorReport)],
+    ["list", renderList(samples.listResult)],
+    ["show", renderShow(samples.showResult)],
+    ["restore", renderRestore(samples.restoreReport)],
+    ["verify", renderVerify(samples.verifyReport)],
+  ])("of %s let no control character through, and end with a line end", (verb, text) => {
+    expect(text).toBe(sanitizeText(text));
+    expect(text.endsWith("\n")).toBe(true);
+    // init's sample holds no name of a database; a GRANT that is to be copied keeps its line ends.
+    expect(verb === "init" || text.replaceAll(/\n\s*/g, "\\n").includes(SAFE_NAME)).toBe(true);
+  });
+
+  test("renderInit() shows the kit unless it is in a file, and explains it", () => {
+    expect(renderInit(samples.initResult)).toContain("CAIRN RECOVERY KIT\n\nRecovery key AAAA\n");
+    expect(renderInit(samples.initResult)).toContain("Keep the recovery kit apart");
+    const inFile = renderInit({ ...samples.initResult, recoveryKit: null, recoveryKitFile: "/k" });
+    expect(inFile).toMatch(/recovery kit +\/k\n/);
+    const plain = renderInit({ ...samples.initResult, isEncrypted: false, recoveryKit: null });
+    expect(plain).toContain("It is not encrypted");
+    expect(plain).not.toContain("recovery kit");
+  });
+
+  test("renderBackup() tells all of the receipt", () => {
+    expect(renderBackup({ ...samples.backupReceipt, lineage: "l", databaseName: "shop", warnings: ["careful"] }))
+      .toBe(`Took restore point 20261122T100000Z-abc.
+
+lineage        l
+parent         none, it is the first of its lineage
+repository     /backups
+source         shop on host
+database       shop
+server         PostgreSQL 18.6
+pg_dump        18.3, bundled
+snapshot       2026-11-22 10:00:00 UTC
+started        2026-11-22 10:00:00 UTC
+finished       2026-11-22 10:00:00 UTC, after 1 min 05 s
+contents       12 entries, 1 table
+rows           1,234,567
+large objects  3
+data           2.9 MiB of plain text
+stored         977 KiB sealed
+  of it new    1000 B
+  taken over   976 KiB from earlier restore points
+
+Warnings:
+  - careful
+`);
+  });
+
+  test("renderDoctor() puts the worst first, with its cure and its statements, and the verdict last", () => {
+    const lines = renderDoctor({ ...samples.doctorReport, isReady: false })
+      .trimEnd()
+      .split("\n");
+    expect(lines.findIndex((line) => line.startsWith("blocking"))).toBeLessThan(
+      lines.findIndex((line) => line.startsWith("ok")),
+    );
+    expect(lines).toContain("          Cure: Grant it.");
+    expect(lines).toContain("            GRANT SELECT ON a TO x;");
+    expect(lines.at(-1)).toBe("Not ready for a backup: 1 finding to be cured first, with 1 warning.");
+    expect(renderDoctor(samples.doctorReport)).toContain("Ready for a backup, with 1 warning.\n");
+  });
+
+  test("renderRestore() lists failures last, and never calls such a restore whole", () => {
+    const failure = { dumpId: 7, description: "EXTENSION", tag: "postgis", error: "extension is not available" };
+    const text = renderRestore({ ...samples.restoreReport, entriesFailed: [failure], isComplete: false });
+    expect(text).toContain("FAILED:\n  - 7; EXTENSION postgis: extension is not available\n\nNOT COMPLETE: 1 entry of");
+    expect(renderRestore({ ...samples.restoreReport, isComplete: false })).toContain("NOT COMPLETE");
+    expect(renderRestore(samples.restoreReport)).toContain("Everything asked for");
+  });
+
+  test("renderVerify() names damage with its tables", () => {
+    const text = renderVerify({ ...samples.verifyReport, isIntact: false });
+    expect(text).toContain("is DAMAGED: 1 object.");
+    expect(text).toContain(`packs/00/x: authentication failed; touches ${SAFE_NAME}`);
+  });
+
+  test("renderList() says so when there is nothing", () => {
+    expect(renderList({ restorePoints: [], leftovers: [] })).toBe("No restore points.\n");
+  });
+
+  test("renderShow() gives lists and definitions as they are", () => {
+    expect(renderShow({ what: "list", text: "; a\n" })).toBe("; a\n");
+  });
+});
+
+test("tableLines() sets wide characters below one another", () => {
+  expect(
+    tableLines(
+      [{ heading: "t" }, { heading: "n", align: "right" }],
+      [
+        ["東京", "1"],
+        ["a", "10"],
+      ],
+    ),
+  ).toEqual(["t      n", "東京   1", "a     10"]);
+});
+
+test("cellWidth() and cutToWidth() count cells", () => {
+  expect([cellWidth("abc"), cellWidth("東京"), cellWidth("é"), cellWidth("🙂")]).toEqual([3, 4, 1, 2]);
+  expect([cutToWidth("abcdef", 4), cutToWidth("東京都", 4), cutToWidth("abc", 3), cutToWidth("abc", 0)]).toEqual([
+    "abc…",
+    "東…",
+    "abc",
+    "",
+  ]);
+});
+
+test("formatTime() leaves what is no time", () => {
+  expect([formatTime("2026-11-22T10:00:00Z"), formatTime("yesterday")]).toEqual([
+    "2026-11-22 10:00:00 UTC",
+    "yesterday",
+  ]);
+});
+
+describe("jsonText()", () => {
+  test("writes a bigint as digits, and a document that says the same with nothing that a terminal obeys", () => {
+    const text = jsonText({ lsn: 18446744073709551617n, name: samples.HOSTILE, emoji: "🙂" });
+    expect(sanitizeText(text)).toBe(text);
+    expect(JSON.parse(text)).toEqual({ lsn: "18446744073709551617", name: samples.HOSTILE, emoji: "🙂" });
+  });
+
+  test("writes errors with all their parts", () => {
+    const error = new OperatingError("wrong_key", "no", { detail: "D.", hint: "H." });
+    expect(errorDocument(error)).toEqual({ error: { code: "wrong_key", message: "no", detail: "D.", hint: "H." } });
+    expect(errorDocument(new OperatingError("usage", "no"))).toEqual({
+      error: { code: "usage", message: "no", detail: null, hint: null },
+    });
+    expect(errorDocument(new InterruptedError("SIGINT"))).toMatchObject({ error: { code: "interrupted" } });
+    expect(errorDocument(new TypeError("x"))).toMatchObject({ error: { code: "internal", message: "x" } });
+  });
+});
+
+describe("errorText()", () => {
+  test("is as PostgreSQL writes it", () => {
+    const error = new OperatingError("query_failed", "could not read\u001b[2J", { detail: "One.\nTwo.", hint: "Try." });
+    expect(errorText(error, false)).toBe(
+      "cairn: error: could not read\\x1b[2J\nDETAIL:  One.\n         Two.\nHINT:  Try.\n",
+    );
+  });
+
+  test("asks to report a defect, and shows the stack only when asked", () => {
+    const text = errorText(new AssertionError("x"), false);
+    expect(text).toContain("cairn: error: internal error: assertion failed: x\nHINT:  This is a defect of Cairn");
+    expect(text).not.toContain(" at ");
+    expect(errorText(new AssertionError("x"), true)).toContain("    at ");
+    expect(errorText("odd", false)).toContain("internal error: odd");
+  });
+
+  test("is short for an interruption", () => {
+    expect(errorText(new InterruptedError("SIGTERM"), false)).toBe("cairn: error: interrupted by SIGTERM\n");
+  });
+});
+
+test("noticeText() has severity, detail and hint", () => {
+  expect(noticeText({ severity: "warning", message: "careful", hint: "Look." })).toBe(
+    "cairn: warning: careful\nHINT:  Look.\n",
+  );
+  expect(noticeText({ severity: "info", message: "by the way" })).toBe("cairn: note: by the way\n");
+});
