@@ -131,7 +131,9 @@ describe("a run", () => {
   ] as const)("is cancelled by %s: exit status %i", async (signalName, status) => {
     // A server that takes connections and never answers.
     await using server = createServer();
-    const connected = new Promise<void>((resolve) => server.once("connection", () => resolve()));
+    const connected = new Promise<void>((resolve) => {
+      server.once("connection", (socket) => resolve(void socket.on("error", () => undefined).resume()));
+    });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
     const child = start(["dump", `postgresql://me@127.0.0.1:${port}/db`, "--file", join(folder, "x.dump")]);
