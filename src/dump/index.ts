@@ -3,6 +3,7 @@
 export { availablePgDumps, type PgDumpRequest } from "./available-pg-dumps.ts";
 export { choosePgDump, SERVER_MAJOR_MIN, type AvailablePgDump, type PgDumpChoice } from "./choose-pg-dump.ts";
 export type { ChunkHashing, DataSink, LargeObjectBucket, LargeObjectChunk, ReadChunk } from "./data-sink.ts";
+export { expandFilterFiles } from "./filter-flags.ts";
 export { Dump, openDump, type OpenDumpOptions } from "./open-dump.ts";
 export { defaultJobs, JOBS_MAX, readDump, type ReadDumpOptions } from "./read-dump.ts";
 export type { ChunkCompression, ChunkOptions } from "./reader-messages.ts";
@@ -21,6 +22,7 @@ export type { SnapshotFacts } from "./snapshot-facts.ts";
 export type { PlannedTask } from "./task-list.ts";
 export {
   checkEntries,
+  entryOidsOf,
   poolerConsole,
   runPreflight,
   type EntryOids,

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { quoteIdentifier } from "../../src/postgres/index.ts";
 import { checkEntries, parseSelectionFlags } from "../../src/dump/index.ts";
+import type { EntryOids } from "../../src/dump/index.ts";
 import { runTool, server } from "../support/servers.ts";
 import type { TestDatabase, TestServer } from "../support/servers.ts";
 import { codesOf, doctor, found, HOSTILE, plainRole, sessionOn } from "./support.ts";
@@ -149,20 +150,18 @@ test("checkEntries() looks at exactly the OIDs given", async () => {
   );
   const [tableOid, sequenceOid] = oids.split("\n").map(Number) as [number, number];
   const options = { server: session.serverVersion, flags: parseSelectionFlags([]) };
-  const none = { tableOids: [], dataOids: [], sequenceOids: [], largeObjectOids: [] };
-  const codes = async (entries: Partial<typeof none>): Promise<string[]> =>
+  const none: EntryOids = { tableOids: [], dataOids: [], sequenceOids: [], sequenceNames: [], largeObjectOids: [] };
+  const codes = async (entries: Partial<EntryOids>): Promise<string[]> =>
     (await checkEntries(session, { ...none, ...entries }, options)).map(({ severity, code }) => `${severity} ${code}`);
   expect(await codes({})).toEqual(["ok privileges"]);
-  expect(await codes({ tableOids: [tableOid] as never })).toEqual([
-    "blocking schema-privilege",
-    "blocking table-privilege",
-  ]);
-  expect(await codes({ sequenceOids: [sequenceOid] as never })).toEqual([
+  expect(await codes({ tableOids: [tableOid] })).toEqual(["blocking schema-privilege", "blocking table-privilege"]);
+  expect(await codes({ sequenceOids: [sequenceOid] })).toEqual([
     "blocking schema-privilege",
     "blocking sequence-privilege",
   ]);
-  expect(await codes({ largeObjectOids: [4711] as never })).toEqual([
-    "ok privileges",
-    "blocking large-object-privilege",
+  expect(await codes({ sequenceNames: [{ schema: HOSTILE.schema, name: HOSTILE.sequence }] })).toEqual([
+    "blocking schema-privilege",
+    "blocking sequence-privilege",
   ]);
+  expect(await codes({ largeObjectOids: [4711] })).toEqual(["ok privileges", "blocking large-object-privilege"]);
 });

@@ -1,6 +1,8 @@
 // How a check runs: in a short read-only transaction of its own with its own time limits, so that nothing of it stays
 // behind in the session (which may be one that a pooler shares). A check that fails becomes a warning.
 
+import { isUtf8 } from "node:buffer";
+
 import { isOperatingError, messageOf } from "../../base/errors.ts";
 import type { Session } from "../../postgres/index.ts";
 import type { Finding } from "./finding.ts";
@@ -39,22 +41,42 @@ export async function inTransaction<T>(
   signal: AbortSignal | undefined,
   work: (ask: Ask) => Promise<T>,
 ): Promise<T> {
-  const ask: Ask = async (sql) => (await session.query(sql, { signal })).rows;
-  await ask(`BEGIN TRANSACTION READ ONLY;
-    SET LOCAL search_path TO pg_catalog, pg_temp;
-    SET LOCAL statement_timeout TO ${STATEMENT_TIMEOUT_MS};
-    SET LOCAL lock_timeout TO ${LOCK_TIMEOUT_MS};
-    SET LOCAL standard_conforming_strings TO on;
-    SET LOCAL DateStyle TO ISO;
-    SET LOCAL TimeZone TO 'UTC'`);
+  // Names in such a database may be no valid UTF-8, and the server then refuses to send them as that.
+  const isRaw = session.connection.parameters.get("server_encoding") === "SQL_ASCII";
+  const textEncoding = session.textEncoding;
+  const ask: Ask = async (sql) => {
+    const { rows } = await session.query(Buffer.from(sql), { signal });
+    return isRaw ? rows.map((row) => row.map(decodeBytes)) : rows;
+  };
   try {
+    if (isRaw) session.textEncoding = "latin1";
+    await ask(beginStatements(isRaw));
     const result = await work(ask);
     await session.query("COMMIT");
     return result;
   } catch (error) {
     if (session.isConnected) await session.query("ROLLBACK").catch(() => {});
     throw error;
+  } finally {
+    session.textEncoding = textEncoding;
   }
+}
+
+function beginStatements(isRaw: boolean): string {
+  return `BEGIN TRANSACTION READ ONLY;
+    SET LOCAL search_path TO pg_catalog, pg_temp;
+    SET LOCAL statement_timeout TO ${STATEMENT_TIMEOUT_MS};
+    SET LOCAL lock_timeout TO ${LOCK_TIMEOUT_MS};
+    SET LOCAL standard_conforming_strings TO on;
+    SET LOCAL DateStyle TO ISO;
+    SET LOCAL TimeZone TO 'UTC'${isRaw ? "; SET LOCAL client_encoding TO SQL_ASCII" : ""}`;
+}
+
+/** Bytes (as latin1) as the UTF-8 that they nearly always are, else one character for each. */
+function decodeBytes(value: string | null): string | null {
+  if (value === null) return null;
+  const bytes = Buffer.from(value, "latin1");
+  return isUtf8(bytes) ? bytes.toString("utf8") : value;
 }
 
 /** The warning for a check that could not be made. */

@@ -2,4 +2,4 @@
 
 export type { Finding } from "./finding.ts";
 export { poolerConsole } from "./pooler.ts";
-export { checkEntries, runPreflight, type EntryOids, type PreflightOptions } from "./preflight.ts";
+export { checkEntries, entryOidsOf, runPreflight, type EntryOids, type PreflightOptions } from "./preflight.ts";

@@ -2,6 +2,8 @@
 // server, a strange version) is a warning and the others still run.
 
 import { isOperatingError } from "../../base/errors.ts";
+import type { Toc, TocEntry } from "../../archive/index.ts";
+import { quoteLiteral } from "../../postgres/index.ts";
 import type { ServerVersion, Session } from "../../postgres/index.ts";
 import type { AvailablePgDump } from "../choose-pg-dump.ts";
 import type { SelectionFlag } from "../selection-flags.ts";
@@ -9,7 +11,7 @@ import { summarizeFlags } from "../selection-flags.ts";
 import * as notes from "./catalog-notes.ts";
 import type { Ask, Check } from "./check.ts";
 import { inTransaction, runCheck, uncheckedFinding } from "./check.ts";
-import type { Finding } from "./finding.ts";
+import type { Finding, QualifiedName } from "./finding.ts";
 import { checkLargeObjects } from "./large-objects.ts";
 import { checkLocks, checkLockSlots, checkLongTransactions } from "./locks.ts";
 import { checkPooler } from "./pooler.ts";
@@ -35,11 +37,28 @@ export interface PreflightOptions {
 
 /** What pg_dump's own table of contents names. */
 export interface EntryOids {
-  /** Tables, of TABLE and TABLE DATA entries; those whose rows are read are looked at for row security too. */
   readonly tableOids: readonly number[];
+  /** Tables whose rows are read; looked at for row security too. */
   readonly dataOids: readonly number[];
   readonly sequenceOids: readonly number[];
+  /** Sequences by name, since SEQUENCE SET entries hold no OID. */
+  readonly sequenceNames: readonly QualifiedName[];
   readonly largeObjectOids: readonly number[];
+}
+
+/** What a table of contents names; the OIDs of large objects are not in it. */
+export function entryOidsOf(toc: Toc, largeObjectOids: readonly number[]): EntryOids {
+  const entriesOf = (description: string): TocEntry[] =>
+    toc.entries.filter((entry) => entry.description === description);
+  const oidsOf = (description: string): number[] => entriesOf(description).map(({ catalogId }) => catalogId.oid);
+  const sequenceNames = entriesOf("SEQUENCE SET").map(({ namespace, tag }) => ({ schema: namespace ?? "", name: tag }));
+  return {
+    tableOids: oidsOf("TABLE").filter((oid) => oid > 0),
+    dataOids: oidsOf("TABLE DATA").filter((oid) => oid > 0),
+    sequenceOids: [],
+    sequenceNames,
+    largeObjectOids,
+  };
 }
 
 interface Place {
@@ -85,13 +104,26 @@ export async function checkEntries(
   const role = await attempt(place, "the role", (ask) => readRole(ask, roleName));
   if (role === undefined) return findings;
   if (role === null) return [missingRole(roleName ?? session.settings.user)];
+  const named = await attempt(place, "sequences", (ask) => sequenceOidsOf(ask, entries.sequenceNames));
+  const sequenceOids = [...entries.sequenceOids, ...(named ?? [])];
   const scope: PrivilegeScope = { role, serverMajor: options.server.major, severity: "blocking" };
-  const checks = privilegeChecks(scope, { ...entries, enableRowSecurity, largeObjectOids: entries.largeObjectOids });
-  for (const check of checks) findings.push(...(await runCheck(session, check, options.signal)));
+  for (const check of privilegeChecks(scope, { ...entries, sequenceOids, enableRowSecurity })) {
+    findings.push(...(await runCheck(session, check, options.signal)));
+  }
   return findings;
 }
 
-interface PrivilegeTargets extends Omit<EntryOids, "largeObjectOids"> {
+async function sequenceOidsOf(ask: Ask, names: readonly QualifiedName[]): Promise<number[]> {
+  if (names.length === 0) return [];
+  const values = names.map(({ schema, name }) => `(${quoteLiteral(schema)}::name, ${quoteLiteral(name)}::name)`);
+  const rows = await ask(`
+SELECT c.oid FROM (VALUES ${values.join(", ")}) AS named (schema, name)
+  JOIN pg_namespace n ON n.nspname = named.schema
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = named.name AND c.relkind = 'S'`);
+  return rows.map((row) => Number(row[0]));
+}
+
+interface PrivilegeTargets extends Omit<EntryOids, "largeObjectOids" | "sequenceNames"> {
   /** Null: all. */
   readonly largeObjectOids: readonly number[] | null;
   readonly enableRowSecurity: boolean;

@@ -1,0 +1,50 @@
+// doctor with a repository, and on a database without an encoding.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+import { runInit } from "../../src/operations/init/index.ts";
+import type { OperationContext, RepositoryAccess } from "../../src/operations/operation.ts";
+import { server } from "../support/servers.ts";
+import { codesOf, doctor, found, plainRole } from "./support.ts";
+
+test("doctor opens the repository, and says what is wrong with it", async () => {
+  const pg = await server(15);
+  const folder = await mkdtemp(join(tmpdir(), "cairn-doctor-"));
+  await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+  const access = (givenPassphrase: string | null, name = "there"): RepositoryAccess => ({
+    location: join(folder, name),
+    givenPassphrase,
+    askPassphrase: () => Promise.reject(new Error("nobody is asked")),
+  });
+  const context = { signal: new AbortController().signal } as OperationContext;
+  await runInit(context, { repository: access("right one"), isEncrypted: true });
+
+  const source = pg.uri("postgres");
+  const right = await doctor(source, { repository: access("right one") });
+  expect(right.isReady).toBe(true);
+  expect(codesOf(right, "ok")).toEqual(expect.arrayContaining(["repository", "repository-space"]));
+  const wrong = await doctor(source, { repository: access("wrong one") });
+  expect(codesOf(wrong, "blocking")).toEqual(["repository"]);
+  expect(JSON.stringify(wrong)).not.toContain("wrong one");
+  const missing = await doctor(source, { repository: access("right one", "not-there") });
+  expect(codesOf(missing, "blocking")).toEqual(["repository"]);
+});
+
+test("doctor reads names that are no UTF-8 in an SQL_ASCII database", async () => {
+  const pg = await server(18);
+  await using database = await pg.createDatabase(undefined, { encoding: "SQL_ASCII", locale: "C" });
+  await using _ = await plainRole(pg, database.name, "doctor ascii");
+  await database.psql(`
+    SET client_encoding TO SQL_ASCII;
+    DO $$ BEGIN EXECUTE 'CREATE TABLE public."caf' || chr(233) || '" (a int)'; END $$; CREATE TABLE public."tä" (a int)`);
+  const report = await doctor(pg.uri(database.name, { user: "doctor ascii" }));
+  expect(codesOf(report, "blocking")).toEqual(["table-privilege"]);
+  expect(found(report, "table-privilege")[0]!.message).toContain(
+    'lacks SELECT on 2 tables: public."café", public."tä"',
+  );
+  expect(codesOf(report, "info")).toContain("encoding");
+  expect(found(report, "unchecked")).toEqual([]);
+});
