@@ -7,6 +7,7 @@ export { CustomArchiveReader, readLargeObjectOids } from "./custom-archive-reade
 export { CustomArchiveWriter, type ArchiveSink } from "./custom-archive-writer.ts";
 export { END_OF_DATA_MARK } from "./cut-pieces.ts";
 export { encodeHeadAndToc, type EncodedToc } from "./encode-toc.ts";
+export { filterNotAllowed, parseFilterItems, type FilterItem, type FilterKind } from "./filter-file.ts";
 export { formatEntry, formatTocList, isListed, type TocListOptions } from "./format-toc-list.ts";
 export { oidsOfMetadata } from "./large-object-entries.ts";
 export { parseListFile, type ListFile } from "./parse-list-file.ts";

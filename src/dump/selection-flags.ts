@@ -38,7 +38,7 @@ const PASSED: readonly Flag[] = [
   { long: "exclude-table-data", takesValue: true },
   { long: "exclude-table-data-and-children", takesValue: true, since: 16 },
   { long: "extra-float-digits", takesValue: true },
-  { long: "filter", takesValue: true, since: 17 },
+  { long: "filter", takesValue: true },
   { long: "if-exists" },
   { long: "include-foreign-data", takesValue: true },
   { long: "load-via-partition-root" },

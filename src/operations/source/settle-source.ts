@@ -5,6 +5,7 @@ import {
   availablePgDumps,
   checkFlagsKnown,
   choosePgDump,
+  expandFilterFiles,
   parseSelectionFlags,
   type AvailablePgDump,
   type SelectionFlag,
@@ -47,7 +48,7 @@ export interface SettledSource {
 
 /** Settles a source. Throws "usage", "connection_failed", "pg_dump_missing", "preflight_failed" and their kin. */
 export async function settleSource(context: OperationContext, request: SourceRequest): Promise<SettledSource> {
-  const flags = parseSelectionFlags(request.selection);
+  const flags = await expandFilterFiles(parseSelectionFlags(request.selection));
   const { environment, homeDirectory, userName, signal } = context;
   const settings = await resolveConnection({ source: request.source, environment, homeDirectory, userName });
   const warnings: string[] = [];
