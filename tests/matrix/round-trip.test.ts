@@ -1,0 +1,109 @@
+// Every sample database on every major: backed up into an encrypted repository with the pg_dump that is chosen by
+// itself, restored by us and, from an export, by the stock pg_restore, and compared with the source each time.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { officialExceptions } from "../support/comparison-exceptions.ts";
+import { compareDatabases, formatDifferences } from "../support/compare.ts";
+import { hasSampleData, loadDatabase } from "../support/databases.ts";
+import { clientTools, MAJORS, server, type Major, type TestDatabase, type TestServer } from "../support/servers.ts";
+import type { BackupReceipt } from "../../src/operations/backup/index.ts";
+import { countCombinations, databasesFor, isFullMatrix, pgDumpMajor, stockRestore, TestRepository } from "./support.ts";
+
+/** Rules by which a restore into the same server is adapted, where pg_dump is newer than the server. */
+const expectedAdaptations: Partial<Record<Major, readonly RegExp[]>> = {
+  14: [/^SCHEMA public: REVOKE CREATE ON SCHEMA public FROM PUBLIC;$/],
+};
+
+interface Export {
+  readonly archiveVersion: string | null;
+  readonly toolsMajor: Major;
+  readonly jobs: number;
+}
+
+/** Archives as they come and in older versions for older tools; each is restored by the stock pg_restore. */
+function exportsOf(major: Major): Export[] {
+  const own = major === 14 ? 15 : major === 16 ? 17 : major;
+  const exports: Export[] = [
+    { archiveVersion: null, toolsMajor: own, jobs: 1 },
+    { archiveVersion: null, toolsMajor: own, jobs: 4 },
+  ];
+  if (own >= 17) exports.push({ archiveVersion: "1.14", toolsMajor: 15, jobs: isFullMatrix ? 1 : 4 });
+  if (own === 18) exports.push({ archiveVersion: "1.15", toolsMajor: 17, jobs: 4 });
+  return exports;
+}
+
+/** Exception by name: pg_restore 17 and later set what servers before 17 do not know, and go on. */
+function isNamedError(error: string, targetMajor: Major): boolean {
+  return targetMajor < 17 && error.includes('unrecognized configuration parameter "transaction_timeout"');
+}
+
+const count = countCombinations("round trip");
+let repository: TestRepository;
+
+beforeAll(async () => {
+  repository = await TestRepository.create();
+});
+afterAll(() => repository[Symbol.asyncDispose]());
+
+describe.each(MAJORS)("PostgreSQL %i", (major) => {
+  describe.each(databasesFor(major))("%s", (name) => {
+    let pg: TestServer;
+    let source: TestDatabase;
+    let receipt: BackupReceipt;
+
+    beforeAll(async () => {
+      pg = await server(major);
+      source = await loadDatabase(pg, name);
+      receipt = await repository.backup(source.uri, { lineage: `${name} ${major}` });
+    });
+    afterAll(() => source[Symbol.asyncDispose]());
+
+    async function expectEqual(copy: TestDatabase): Promise<void> {
+      const trip = { sourceMajor: major, targetMajor: major, toolsMajor: pgDumpMajor(receipt) };
+      const exceptions = name === "torture" ? officialExceptions(trip) : [];
+      const comparison = await compareDatabases(source, copy, { exceptions });
+      expect(formatDifferences(comparison.differences)).toBe("");
+      expect(comparison.counts.schema).toBeGreaterThan(name === "torture" ? 700 : 10);
+      expect(comparison.counts.rows).toBeGreaterThan(name === "torture" ? 150 : 9);
+    }
+
+    test("backup takes the major's own pg_dump, or the nearest newer one", async () => {
+      expect(pgDumpMajor(receipt)).toBe((await clientTools(major)).major);
+      expect(receipt.warnings.some((warning) => warning.includes("reads a server of version"))).toBe(
+        pgDumpMajor(receipt) !== major,
+      );
+    });
+
+    test("restore --jobs 2 gives an equal database", async () => {
+      await using copy = await pg.createDatabase();
+      const report = await repository.restore(receipt.id, copy.uri);
+      expect(report.entriesFailed).toEqual([]);
+      expect(report).toMatchObject({ isComplete: true, rowCount: receipt.rowCount });
+      const expected = expectedAdaptations[major] ?? [];
+      expect(report.adaptations.filter((text) => !expected.some((pattern) => pattern.test(text)))).toEqual([]);
+      for (const pattern of expected) expect(report.adaptations).toContainEqual(expect.stringMatching(pattern));
+      await expectEqual(copy);
+      count(name, String(major), "restore --jobs 2");
+    });
+
+    test.each(exportsOf(major))(
+      "export (archive version $archiveVersion) restores with pg_restore $toolsMajor -j$jobs",
+      async ({ archiveVersion, toolsMajor, jobs }) => {
+        const tools = await clientTools(toolsMajor);
+        const fileName = `${name}-${major}-${archiveVersion ?? "own"}-${jobs}`;
+        const report = await repository.export(receipt.id, fileName, { archiveVersion });
+        expect(report.rowCount).toBe(receipt.rowCount);
+        await using copy = await pg.createDatabase();
+        const { status, errors } = await stockRestore(tools, report.file, copy.uri, ["-j", String(jobs)]);
+        expect(errors.filter((error) => !isNamedError(error, major))).toEqual([]);
+        expect(status).toBe(errors.length === 0 ? 0 : 1);
+        await expectEqual(copy);
+        const path = `export ${report.archiveVersion} → pg_restore ${tools.major} -j${jobs}`;
+        count(name, String(major), path);
+      },
+    );
+  });
+});
+
+test.skipIf(hasSampleData)("sample databases besides torture: CAIRN_TEST_DATA is not set", () => {});
