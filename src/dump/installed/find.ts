@@ -35,7 +35,7 @@ export interface InstalledPgDump {
 export async function findInstalledPgDumps(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<InstalledPgDump[]> {
-  const folders = [...(environment["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "")];
+  const folders = (environment["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
   for (const place of VERSIONED_FOLDERS) folders.push(...(await versionFolders(place)));
   folders.push(...PLAIN_FOLDERS);
   const paths = new Set<string>();

@@ -13,6 +13,8 @@ import { formatSize, MIB } from "../../base/units.ts";
 
 const GATHER_SIZE_BYTES = 4 * MIB;
 const FILE_MODE = 0o600;
+/** Below every system's IOV_MAX. */
+const VECTOR_COUNT_MAX = 512;
 
 export interface FileTarget {
   readonly file: string;
@@ -57,7 +59,7 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
   #gatheredBytes = 0;
   #position = 0;
   #writing: Promise<void> = Promise.resolve();
-  #failure: unknown = null;
+  #failure: OperatingError | null = null;
   #published = false;
 
   private constructor(temporaryPath: string, finalPath: string, handle: FileHandle) {
@@ -95,7 +97,9 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
 
   async patch(offset: number, bytes: Uint8Array): Promise<void> {
     await this.drain();
-    await this.#writeAll([bytes], offset);
+    await this.#writeAll([bytes], offset).catch((error: unknown) => {
+      throw fileFailure("could not write", this.temporaryPath, error);
+    });
   }
 
   /** Everything written so far is with the system. */
@@ -137,25 +141,32 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
     await this.#writing;
     if (parts.length === 0) return;
     this.#writing = this.#writeAll(parts, position).catch((error: unknown) => {
-      this.#failure ??= error;
+      this.#failure ??= fileFailure("could not write", this.temporaryPath, error);
     });
   }
 
   async #writeAll(parts: readonly Uint8Array[], position: number): Promise<void> {
-    const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    let rest = parts;
     let written = 0;
-    while (written < bytes.length) {
-      const result = await this.#handle
-        .write(bytes, written, bytes.length - written, position + written)
-        .catch((error: unknown) => {
-          throw fileFailure("could not write", this.temporaryPath, error);
-        });
-      written += result.bytesWritten;
+    while (rest.length > 0) {
+      const { bytesWritten } = await this.#handle.writev(rest.slice(0, VECTOR_COUNT_MAX), position + written);
+      written += bytesWritten;
+      rest = behind(rest, bytesWritten);
     }
   }
 }
 
+/** What is left of the parts when so many bytes of them were written. */
+function behind(parts: readonly Uint8Array[], writtenBytes: number): readonly Uint8Array[] {
+  let left = writtenBytes;
+  let index = 0;
+  while (index < parts.length && left >= parts[index]!.length) left -= parts[index++]!.length;
+  if (left === 0) return parts.slice(index);
+  return [parts[index]!.subarray(left), ...parts.slice(index + 1)];
+}
+
 function fileFailure(action: string, path: string, cause: unknown): OperatingError {
+  if (cause instanceof OperatingError) return cause;
   const { code, message } = cause as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") {
     return new OperatingError("no_space", `${action} "${path}": no space left`, {

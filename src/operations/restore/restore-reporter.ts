@@ -1,7 +1,7 @@
 // Turns what a restore tells into progress events.
 
 import type { RestoreEvent } from "../../restore/index.ts";
-import type { OperationContext } from "../operation.ts";
+import type { OperationContext, OperationEvent } from "../operation.ts";
 import type { RestorePointContents } from "../restore-point-contents.ts";
 
 const INTERVAL_MS = 200;
@@ -23,7 +23,7 @@ export class RestoreReporter {
   }
 
   report(event: RestoreEvent): void {
-    const { onEvent } = this.#context;
+    const onEvent = (told: OperationEvent): void => this.#context.onEvent(told);
     switch (event.kind) {
       case "phase":
         onEvent({ type: "phase", phase: event.phase, message: `restoring: ${event.phase}` });
