@@ -44,7 +44,7 @@ export async function checkOldSnapshotThreshold(ask: Ask, serverMajor: number): 
   ];
 }
 
-/** WAL summaries, which later backups need to skip what did not change (17 and later). */
+/** WAL summaries, by which a later version of Cairn will skip what did not change (17 and later). */
 export async function checkWalSummaries(ask: Ask, serverMajor: number): Promise<Finding[]> {
   if (serverMajor < 17) return [];
   const value = (await ask("SELECT current_setting('summarize_wal', true)"))[0]?.[0];
@@ -53,8 +53,8 @@ export async function checkWalSummaries(ask: Ask, serverMajor: number): Promise<
     {
       severity: "info",
       code: "wal-summaries",
-      message: "summarize_wal is off: every backup reads all tables, also those that did not change",
-      hint: "Switch it on as a superuser; no restart is needed.",
+      message: "summarize_wal is off; a later version of Cairn needs it to read only what changed",
+      hint: "Nothing is lost today: this version reads all tables in any case. Switching it on needs no restart.",
       statements: ["ALTER SYSTEM SET summarize_wal = on;", "SELECT pg_reload_conf();"],
     },
   ];

@@ -1,25 +1,28 @@
 // Turns what a restore tells into progress events.
 
-import type { RestoreEvent } from "../../restore/index.ts";
+import type { RestoreEvent, RestorePlan } from "../../restore/index.ts";
 import type { OperationContext, OperationEvent } from "../operation.ts";
-import type { RestorePointContents } from "../restore-point-contents.ts";
 
 const INTERVAL_MS = 200;
 
 export class RestoreReporter {
   readonly #context: OperationContext;
-  readonly #totalBytes: number;
-  readonly #tablesTotal: number;
+  #totalBytes = 0;
+  #tablesTotal = 0;
   #rawBytes = 0;
   #rowCount = 0;
   #tablesDone = 0;
   #reportedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(context: OperationContext, contents: RestorePointContents) {
+  constructor(context: OperationContext) {
     this.#context = context;
-    const { totals } = contents.restorePoint.manifest;
-    this.#totalBytes = totals.rawBytes;
-    this.#tablesTotal = totals.relations;
+  }
+
+  /** Learns how much there is to do. */
+  expect(plan: RestorePlan): void {
+    const loads = [...plan.serial, ...plan.parallel].filter(({ isWanted, load }) => isWanted && load !== null);
+    this.#totalBytes = loads.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    this.#tablesTotal = loads.filter(({ load }) => load?.kind !== "large-objects").length;
   }
 
   report(event: RestoreEvent): void {

@@ -44,7 +44,7 @@ export async function runRestore(context: OperationContext, settings: RestoreSet
   const connect: ConnectTarget = (database, signal) =>
     openSession({ ...target, database: database ?? target.database }, { signal, applicationName: "cairn restore" });
   const restoring: Restoring = { settings, target, contents, connect };
-  const reporter = new RestoreReporter(context, contents);
+  const reporter = new RestoreReporter(context);
   const { result, database, leftOut } = await (settings.mode.kind === "scratch"
     ? restoreIntoScratch(context, restoring, reporter)
     : restoreInPlace(context, restoring, reporter));
@@ -92,6 +92,7 @@ async function restoreInPlace(
   });
   for (const { message, hint } of findings) warn(context, { message, hint });
   await session.close();
+  reporter.expect(plan);
   const result = await runPlan(contents, plan, {
     connect,
     signal: context.signal,
@@ -127,6 +128,7 @@ async function restoreIntoScratch(
     },
     { version, sizes: contents.sizes },
   );
+  reporter.expect(scratch.plan);
   const outcome = await runScratch(contents, scratch, {
     connect,
     signal: context.signal,
