@@ -1,9 +1,13 @@
 // doctor names each missing privilege with the statement that grants it: run them, and pg_dump works as that role.
 
+import { readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
 import { quoteIdentifier } from "../../src/postgres/index.ts";
-import { checkEntries, parseSelectionFlags } from "../../src/dump/index.ts";
+import { readToc } from "../../src/archive/index.ts";
+import { checkEntries, entryOidsOf, parseSelectionFlags } from "../../src/dump/index.ts";
 import type { EntryOids } from "../../src/dump/index.ts";
 import { runTool, server } from "../support/servers.ts";
 import type { TestDatabase, TestServer } from "../support/servers.ts";
@@ -164,4 +168,43 @@ test("checkEntries() looks at exactly the OIDs given", async () => {
     "blocking sequence-privilege",
   ]);
   expect(await codes({ largeObjectOids: [4711] })).toEqual(["ok privileges", "blocking large-object-privilege"]);
+});
+
+test.each([13, 18] as const)("doctor agrees with pg_dump on an extension's tables, on PostgreSQL %i", async (major) => {
+  const pg = await server(major);
+  await using database = await pg.createDatabase();
+  const user = `doctor extension ${major}`;
+  await using _ = await plainRole(pg, database.name, user);
+  await database.psql(`CREATE EXTENSION torture_ext; DROP OWNED BY "${user}"`);
+  const source = pg.uri(database.name, { user });
+  const fails = async (): Promise<string> => await dumpAs(pg, database, user).then(() => "", String);
+  expect(await fails()).toMatch(/permission denied|may lack SELECT/);
+  const report = await doctor(source);
+  expect(report.isReady).toBe(false);
+  const statements = report.findings
+    .filter(({ severity }) => severity === "blocking")
+    .flatMap((finding) => finding.statements!);
+  for (const statement of statements) await database.psql(statement);
+  expect(await fails()).toBe("");
+  expect((await doctor(source)).isReady).toBe(true);
+});
+
+test("entryOidsOf() takes from pg_dump's table of contents what checkEntries() looks at", async () => {
+  const pg = await server(18);
+  await using database = await pg.createDatabase();
+  await makeObjects(database);
+  await using _ = await plainRole(pg, database.name, "doctor contents");
+  const file = join(tmpdir(), `cairn-doctor-${process.pid}.dump`);
+  await using _file = { [Symbol.asyncDispose]: () => rm(file, { force: true }) };
+  await runTool(pg.tools.pgDump, ["-Fc", "-a", "-f", file, "-d", database.uri]);
+  const { toc } = await readToc(await readFile(file));
+  await using session = await sessionOn(pg.uri(database.name, { user: "doctor contents" }));
+  const options = { server: session.serverVersion, flags: parseSelectionFlags([]) };
+  const findings = await checkEntries(session, entryOidsOf(toc, [4711]), options);
+  expect(findings.map(({ code }) => code)).toEqual([
+    "schema-privilege",
+    "table-privilege",
+    "sequence-privilege",
+    "large-object-privilege",
+  ]);
 });
