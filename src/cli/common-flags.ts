@@ -89,6 +89,16 @@ export function positiveNumber(line: CommandLine, name: string): number | null {
   throw new OperatingError("usage", `--${name} must be a whole number of at least 1, not "${text}"`);
 }
 
+/** As dump/ and restore/ have it. */
+export const JOBS_MAX = 64;
+
+/** The number of connections; null when it was not given. */
+export function jobsOf(line: CommandLine): number | null {
+  const jobs = positiveNumber(line, "jobs");
+  if (jobs === null || jobs <= JOBS_MAX) return jobs;
+  throw new OperatingError("usage", `--jobs must be from 1 to ${JOBS_MAX}, not ${jobs}`);
+}
+
 /** The value of an option that must be given. */
 export function requiredValue(line: CommandLine, name: string, hint: string): string {
   const value = lastValue(line, name);

@@ -84,8 +84,6 @@ const TEXTS: Readonly<Record<string, FlagText>> = {
   create: how("the archive says to create the database"),
   clean: how("the archive says to drop objects first"),
   "if-exists": how("with IF EXISTS"),
-  "restrict-key": how("key of \\restrict in plain text", "KEY"),
-  "binary-upgrade": how("for pg_upgrade only"),
 };
 
 const FALLBACK: FlagText = { group: HOW, description: "see pg_dump's manual page" };

@@ -264,7 +264,7 @@ describe("cairn backup, dump and doctor", () => {
       const value = takesValue === true ? ["v"] : [];
       const refusal = expect.objectContaining({
         code: "usage",
-        detail: expect.stringMatching(/.\.$/) as string,
+        detail: expect.stringMatching(/^[A-Z].*\.$/) as string,
       }) as Error;
       await expect(settingsOf(["doctor", `--${long}`, ...value])).rejects.toEqual(refusal);
       const shortForm = short === undefined ? `--${long}` : `-${short}`;
@@ -277,6 +277,9 @@ describe("cairn backup, dump and doctor", () => {
   test.each([
     [["backup", "-R", "/r", "-j", "0"], '--jobs must be a whole number of at least 1, not "0"'],
     [["backup", "-R", "/r", "-j", "1e3"], "--jobs must be"],
+    [["backup", "-R", "/r", "-j", "65"], "--jobs must be from 1 to 64, not 65"],
+    [["dump", "-f", "x", "-j", "65"], "--jobs must be from 1 to 64, not 65"],
+    [["restore", "x", "-R", "/r", "--to", "t", "-j", "65"], "--jobs must be from 1 to 64, not 65"],
     [["backup", "-R", "/r", "--tag", "x"], '--tag must be KEY=VALUE, not "x"'],
     [["backup", "-R", "/r", "--tag", "x=1", "--tag", "x=2"], '--tag "x" was given twice'],
   ])("refuse %j", async (words, message) => {

@@ -192,9 +192,13 @@ function parseShort(word: string): ParsedFlag {
 function findFlag(text: string, matches: (flag: Flag) => boolean): Flag {
   const refusal = REFUSED.find(matches);
   if (refusal !== undefined) {
-    throw new OperatingError("usage", `pg_dump's option ${text} makes no sense here`, { detail: `${refusal.reason}.` });
+    throw new OperatingError("usage", `pg_dump's option ${text} makes no sense here`, { detail: asSentence(refusal.reason) });
   }
   const flag = PASSED.find(matches);
   if (flag === undefined) throw new OperatingError("usage", `unknown option "${text}"`);
   return flag;
+}
+
+function asSentence(reason: string): string {
+  return `${reason.slice(0, 1).toUpperCase()}${reason.slice(1)}.`;
 }

@@ -5,10 +5,10 @@ import { lastValue } from "../command-line.ts";
 import {
   compressFlag,
   jobsFlag,
+  jobsOf,
   keyValues,
   outputFlags,
   pgDumpFlag,
-  positiveNumber,
   repositoryFlags,
   sourceArgument,
 } from "../common-flags.ts";
@@ -45,7 +45,7 @@ export const backup: Verb<BackupSettings, BackupReceipt> = {
     source: line.arguments[0],
     repository: repositoryOf(line, caller),
     lineage: lastValue(line, "lineage"),
-    jobs: positiveNumber(line, "jobs"),
+    jobs: jobsOf(line),
     tags: keyValues(line, "tag"),
     compression: lastValue(line, "compress"),
     pgDump: lastValue(line, "pg-dump"),
