@@ -86,7 +86,7 @@ const CASES: readonly FlagCase[] = [
   { flags: ["-j2"], options: { jobs: 2 }, archive: "inserts" },
 ];
 
-const MAJORS: readonly Major[] = [15, 17, 18];
+const MAJORS: readonly Major[] = process.env["CAIRN_TEST_MATRIX"] ? [15, 17, 18] : [15, 18];
 
 describe.each(MAJORS)("runRestore() into %i equals pg_restore", (major) => {
   let pg: TestServer;
@@ -119,8 +119,8 @@ describe.each(MAJORS)("runRestore() into %i equals pg_restore", (major) => {
     const own = await restoreByUs(pg, ours.name, archive, options);
     expect(own.failedIds).toEqual(theirs.failedIds);
     expect(own.result.isComplete).toBe(theirs.status === 0);
-    const [expected, actual] = [await databaseText(pg, stock.name), await databaseText(pg, ours.name)];
-    expect(actual.schema === expected.schema || actual.schema).toBe(true);
-    expect(actual.content === expected.content).toBe(true);
+    const [expected, actual] = await Promise.all([stock, ours].map((database) => databaseText(pg, database.name)));
+    expect(actual?.schema === expected?.schema || actual?.schema).toBe(true);
+    expect(actual?.content === expected?.content).toBe(true);
   });
 });

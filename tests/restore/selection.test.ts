@@ -1,14 +1,11 @@
-// selectEntries() against `pg_restore --list` of the stock tool with the same flags, on one archive.
-// CAIRN_TEST_ARCHIVES: files made by pg_dump -Fc, separated by ":"; CAIRN_TEST_PG_RESTORE: the tool. Absent: skipped.
+// selectEntries() against `pg_restore --list` of the stock tool with the same flags, on one archive of torture.sql.
 
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
-import { readToc, type Toc } from "../../src/archive/index.ts";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Toc } from "../../src/archive/index.ts";
 import { selectEntries, type RestoreOptions } from "../../src/restore/index.ts";
-
-const archives = (process.env["CAIRN_TEST_ARCHIVES"] ?? "").split(":").filter((file) => file !== "");
-const pgRestore = process.env["CAIRN_TEST_PG_RESTORE"] ?? "pg_restore";
+import { dumpArchive, openArchive, server, temporaryFolder, tortureDatabase } from "./support.ts";
 
 const CASES: readonly (readonly [string[], RestoreOptions])[] = [
   [[], {}],
@@ -40,11 +37,25 @@ const CASES: readonly (readonly [string[], RestoreOptions])[] = [
   [["-T", "parent trg"], { triggers: ["parent trg"] }],
 ];
 
-describe.skipIf(archives.length === 0).each(archives)("selectEntries() on %s", (file) => {
-  const load = async (): Promise<Toc> => (await readToc(readFileSync(file))).toc;
+describe("selectEntries()", () => {
+  const disposables = new AsyncDisposableStack();
+  let file: string;
+  let toc: Toc;
+  let pgRestore: string;
 
-  test.each(CASES)("chooses what pg_restore lists with %j", async (flags, options) => {
-    const toc = await load();
+  beforeAll(async () => {
+    const pg = await server(18);
+    const folder = disposables.use(await temporaryFolder());
+    await using source = await tortureDatabase(pg);
+    file = await dumpArchive(source, join(folder.path, "torture.dump"), ["--statistics"]);
+    await using archive = await openArchive(file);
+    ({ toc } = archive.contents);
+    ({ pgRestore } = pg.tools);
+  });
+
+  afterAll(() => disposables.disposeAsync());
+
+  test.each(CASES)("chooses what pg_restore lists with %j", (flags, options) => {
     const listing = execFileSync(pgRestore, ["-l", ...flags, file], { maxBuffer: 1 << 28 }).toString("latin1");
     const listed = listing
       .split("\n")
@@ -54,8 +65,7 @@ describe.skipIf(archives.length === 0).each(archives)("selectEntries() on %s", (
     expect(ordered.filter((entry) => wanted.has(entry.dumpId)).map((entry) => entry.dumpId)).toEqual(listed);
   });
 
-  test("chooses in the order of a list", async () => {
-    const toc = await load();
+  test("chooses in the order of a list", () => {
     const listing = execFileSync(pgRestore, ["-l", file], { maxBuffer: 1 << 28 }).toString();
     const useList = listing
       .split("\n")

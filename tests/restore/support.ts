@@ -119,14 +119,10 @@ export async function restoreByUs(
 
 /** A database as text: the schema as pg_dump writes it, and all lines of the full dump sorted (row order is free). */
 export async function databaseText(pg: TestServer, database: string): Promise<{ schema: string; content: string }> {
-  const uri = pg.uri(database);
-  const clean = (text: string): string => text.replaceAll(/^\\(un)?restrict .*$/gm, "");
-  const schema = clean(await runTool(pg.tools.pgDump, ["-s", "-d", uri]));
-  const content = clean(await runTool(pg.tools.pgDump, ["-d", uri]))
-    .split("\n")
-    .toSorted()
-    .join("\n");
-  return { schema: schema.replaceAll(database, "DATABASE"), content: content.replaceAll(database, "DATABASE") };
+  const dump = await runTool(pg.tools.pgDump, ["-d", pg.uri(database)]);
+  const text = dump.replaceAll(/^\\(un)?restrict .*$/gm, "").replaceAll(database, "DATABASE");
+  const schema = text.replaceAll(/^(COPY .* FROM stdin;)\n[\s\S]*?^\\\.$/gm, "$1");
+  return { schema, content: text.split("\n").toSorted().join("\n") };
 }
 
 export { server, type Major, type TestServer };
