@@ -61,6 +61,7 @@ export async function fetchContents(options: ContentsOptions): Promise<Contents>
       pgDumpMessages: run.stderr.trim(),
     };
   } catch (error) {
+    await relay.cancel(); // what waits for a lock would go on waiting after its connection is gone
     relay.destroy();
     throw error;
   }
@@ -105,7 +106,7 @@ function matchStatements(toc: Toc, statements: readonly string[]): Map<number, s
 
 const FAILURES: readonly { readonly pattern: RegExp; readonly code: ErrorCode; readonly hint: string }[] = [
   {
-    pattern: /lock timeout|canceling statement due to lock timeout/i,
+    pattern: /lock timeout|statement timeout[\s\S]*LOCK TABLE/i, // --lock-wait-timeout sets statement_timeout
     code: "lock_timeout",
     hint: "Somebody holds a lock on the table: cairn doctor names them. Try again later or raise --lock-wait-timeout.",
   },

@@ -50,6 +50,7 @@ export class Dump implements AsyncDisposable {
   readonly #pinger: NodeJS.Timeout;
   #isPrepared = false;
   #holderIsBusy = false;
+  #ping: Promise<void> = Promise.resolve();
 
   constructor(
     contents: Contents,
@@ -67,7 +68,10 @@ export class Dump implements AsyncDisposable {
     this.holderLost = lost.signal;
     this.#pinger = setInterval(() => {
       if (this.#holderIsBusy) return;
-      this.holder.query("SELECT 1").catch((error: unknown) => lost.abort(holderLostError(error)));
+      this.#ping = this.holder.query("SELECT 1").then(
+        () => {},
+        (error: unknown) => lost.abort(holderLostError(error)),
+      );
     }, HOLDER_PING_INTERVAL_MS);
     this.#pinger.unref();
   }
@@ -82,11 +86,16 @@ export class Dump implements AsyncDisposable {
     ];
   }
 
+  get holderIsBusy(): boolean {
+    return this.#holderIsBusy;
+  }
+
   /** Lets the holder read with the readers' settings, so that it gives the same text; one call at a time. */
   async useHolder(read: (holder: Session) => Promise<void>): Promise<void> {
     assert(!this.#holderIsBusy, "the holder does one thing at a time");
     this.#holderIsBusy = true;
     try {
+      await this.#ping; // a session answers one thing at a time
       if (!this.#isPrepared) for (const statement of READER_SETTINGS) await this.holder.query(statement);
       this.#isPrepared = true;
       await read(this.holder);
@@ -146,7 +155,8 @@ async function examine(contents: Contents, options: OpenDumpOptions): Promise<Ex
   const entries = contents.toc.entries.filter((entry) => contents.copyStatements.has(entry.dumpId));
   const oids = entries.map((entry) => entry.catalogId.oid);
   const inSnapshot = await readRelationStates(contents.holder, oids);
-  await using second = await openSession(options.settings, { signal: options.signal, applicationName: "cairn" });
+  const ownEncoding = { ...options.settings, clientEncoding: options.serverEncoding }; // converts no name
+  await using second = await openSession(ownEncoding, { signal: options.signal, applicationName: "cairn" });
   const now = await readRelationStates(second, oids);
   const changed = changedRelations(inSnapshot, now);
   const snapshot = await readSnapshotFacts(contents.holder, second);

@@ -3,11 +3,13 @@
 import { availableParallelism } from "node:os";
 
 import { assert } from "../base/assert.ts";
+import { OperatingError } from "../base/errors.ts";
 import type { ConnectionSettings } from "../postgres/index.ts";
 import { serializeConnectionSettings } from "../postgres/index.ts";
 import { KnownIds, makeChunk } from "./chunk-maker.ts";
 import type { DataSink, ReadChunk } from "./data-sink.ts";
 import type { Dump } from "./open-dump.ts";
+import { isTooLarge, nameLargeRow, ReadFailure } from "./read-failure.ts";
 import type { ChunkOptions } from "./reader-messages.ts";
 import { runReaders } from "./reader-pool.ts";
 import type { TablePlan } from "./segment-plan.ts";
@@ -40,9 +42,10 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
   const taskCount = tables.reduce((sum, table) => sum + table.segments.length, dump.largeObjectBuckets.length);
   if (taskCount === 0) return;
   const signal = AbortSignal.any([options.signal, dump.holderLost]);
-  await runReaders({
+  const running = runReaders({
     threads: {
-      settings: serializeConnectionSettings(options.settings),
+      // As the holder's: what pg_dump sets (--encoding) is set after it, and else the bytes come as they are stored.
+      settings: serializeConnectionSettings({ ...options.settings, clientEncoding: dump.snapshot.serverEncoding }),
       setupStatements: dump.readerSetup(),
       chunks: options.chunks,
     },
@@ -53,6 +56,13 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
     readOnHolder: (task) => readOnHolder(dump, task, options),
     ...(options.onTaskStarted === undefined ? {} : { onTaskStarted: options.onTaskStarted.bind(options) }),
     ...(options.onTaskDone === undefined ? {} : { onTaskDone: options.onTaskDone.bind(options) }),
+  });
+  await running.catch(async (error: unknown) => {
+    if (!isTooLarge(error)) throw error;
+    if (dump.holderIsBusy) throw await nameLargeRow(null, error);
+    await dump.useHolder(async (holder) => {
+      throw await nameLargeRow(holder, error);
+    });
   });
 }
 
@@ -71,9 +81,14 @@ async function readOnHolder(dump: Dump, task: PlannedTask, options: ReadDumpOpti
   };
   const { statement } = task.table.segments[task.segmentIndex]!;
   await dump.useHolder(async (holder) => {
-    for await (const bytes of holder.copyOut(Buffer.from(statement, "latin1"), { signal: options.signal })) {
-      cutter.push(bytes);
-      await deliver();
+    const stream = holder.copyOut(Buffer.from(statement, "latin1"), { signal: options.signal });
+    try {
+      for await (const bytes of stream) {
+        cutter.push(bytes);
+        await deliver();
+      }
+    } catch (error) {
+      throw error instanceof OperatingError ? new ReadFailure(error, task) : error;
     }
   });
   cutter.finish();

@@ -4,10 +4,11 @@
 import { Worker } from "node:worker_threads";
 
 import { assert } from "../base/assert.ts";
-import { OperatingError, type ErrorCode } from "../base/errors.ts";
+import { OperatingError } from "../base/errors.ts";
 import { siblingModuleUrl } from "../base/worker-url.ts";
 import type { DataSink } from "./data-sink.ts";
-import type { FromReader, ReaderTask, ReaderThreadOptions, ToReader, TransferredError } from "./reader-messages.ts";
+import { ReadFailure } from "./read-failure.ts";
+import type { FromReader, ReaderTask, ReaderThreadOptions, ToReader } from "./reader-messages.ts";
 import type { PlannedTask } from "./task-list.ts";
 
 /** Tasks given to a thread ahead of their results. */
@@ -50,7 +51,8 @@ class ReaderPool {
   readonly #readers: Reader[] = [];
   readonly #tasks: AsyncIterator<PlannedTask>;
   #source: Promise<unknown> = Promise.resolve();
-  #holderQueue: Promise<void> = Promise.resolve();
+  /** Tasks that wait until they are the oldest one under way. */
+  readonly #waitingForTurn: (() => void)[] = [];
   #exhausted = false;
   #settled = false;
   #finish: { resolve: () => void; reject: (error: unknown) => void } | null = null;
@@ -98,7 +100,7 @@ class ReaderPool {
       for (let count = 0; count < TASKS_AHEAD_COUNT; count += 1) this.#assign(reader);
     } else if (message.type === "failed") {
       const task = message.taskId === null ? null : (reader.assigned.get(message.taskId) ?? null);
-      this.#settle(readFailure(message.error, task));
+      this.#settle(new ReadFailure(message.error, task));
     } else {
       reader.queue = reader.queue
         .then(() => this.#handle(reader, message))
@@ -135,14 +137,22 @@ class ReaderPool {
     }
   }
 
-  #readOnHolder(task: PlannedTask): Promise<void> {
-    const done = this.#holderQueue.then(() => this.#options.readOnHolder(task));
-    this.#holderQueue = done.catch(() => {});
-    return done;
+  /**
+   * One at a time, and only when every task before it is done: a sink that wants them in order would else let the holder
+   * stand still over a later one while the next in order waits for the holder.
+   */
+  async #readOnHolder(task: PlannedTask): Promise<void> {
+    while (this.#oldestTaskId() < task.taskId) await new Promise<void>((resolve) => this.#waitingForTurn.push(resolve));
+    if (!this.#settled) await this.#options.readOnHolder(task);
+  }
+
+  #oldestTaskId(): number {
+    return Math.min(...this.#readers.flatMap(({ assigned }) => [...assigned.keys()]));
   }
 
   #end(reader: Reader, taskId: number, task: PlannedTask): void {
     reader.assigned.delete(taskId);
+    for (const wakeUp of this.#waitingForTurn.splice(0)) wakeUp();
     this.#options.onTaskDone?.(task, reader.index);
     if (this.#exhausted) this.#finishWhenIdle();
     else this.#assign(reader);
@@ -187,26 +197,4 @@ function toReaderTask(task: PlannedTask): ReaderTask {
   if (task.kind === "large-objects") return { kind: "large-objects", taskId, oids: task.bucket.oids, knownIds };
   const { statement } = task.table.segments[task.segmentIndex]!;
   return { kind: "copy", taskId, statement, lockName: task.table.quotedName, knownIds };
-}
-
-/** Says which table could not be read, in the words of the server. */
-function readFailure(error: TransferredError, task: PlannedTask | null): OperatingError {
-  const what = task === null ? "data" : describeTask(task);
-  return new OperatingError(
-    (error.code as ErrorCode | null) ?? "internal",
-    `could not read ${what}: ${error.message}`,
-    {
-      detail: error.detail ?? undefined,
-      hint: error.hint ?? undefined,
-      sqlState: error.sqlState ?? undefined,
-      retryable: error.code === "connection_lost",
-    },
-  );
-}
-
-function describeTask(task: PlannedTask): string {
-  if (task.kind === "large-objects") return `large objects ${task.bucket.oids[0]} and following`;
-  const { namespace, name } = task.table.relation;
-  const segment = task.table.segments[task.segmentIndex]!;
-  return `table "${namespace}"."${name}" from block ${segment.firstBlock} on`;
 }

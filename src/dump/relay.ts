@@ -7,7 +7,7 @@
 import { assert } from "../base/assert.ts";
 import { OperatingError } from "../base/errors.ts";
 import type { AuthenticatedConnection } from "../postgres/index.ts";
-import { BACKEND, encodeMessage, FRONTEND, Session } from "../postgres/index.ts";
+import { BACKEND, cancelRequest, encodeMessage, FRONTEND, Session } from "../postgres/index.ts";
 import { answerLargeObjectCall } from "./large-object-stub.ts";
 import { withoutVersionOption } from "./version-option.ts";
 
@@ -118,6 +118,11 @@ export class Relay {
     if (this.#failure !== null) throw this.#failure;
     this.#detach();
     return new Session(this.#connection, { onLost });
+  }
+
+  /** Has the server end what it still does for pg_dump, if anything. */
+  async cancel(): Promise<void> {
+    if (this.#exchange !== null) await cancelRequest(this.#connection).catch(() => {});
   }
 
   /** Ends the session with the server. */

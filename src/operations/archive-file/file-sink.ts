@@ -2,7 +2,7 @@
 // finished is removed. Writes are gathered into large ones; back-pressure is the promise of write().
 
 import { constants } from "node:fs";
-import { open, rename, rm, stat, statfs, type FileHandle } from "node:fs/promises";
+import { link, open, rename, rm, stat, statfs, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { randomBytes } from "node:crypto";
 
@@ -54,6 +54,7 @@ export async function checkFreeSpace(path: string, neededBytes: number): Promise
 export class TemporaryFile implements ArchiveSink, AsyncDisposable {
   readonly temporaryPath: string;
   readonly #finalPath: string;
+  readonly #overwrite: boolean;
   readonly #handle: FileHandle;
   #gathered: Uint8Array[] = [];
   #gatheredBytes = 0;
@@ -62,20 +63,21 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
   #failure: OperatingError | null = null;
   #published = false;
 
-  private constructor(temporaryPath: string, finalPath: string, handle: FileHandle) {
+  private constructor(temporaryPath: string, target: FileTarget, handle: FileHandle) {
     this.temporaryPath = temporaryPath;
-    this.#finalPath = finalPath;
+    this.#finalPath = target.file;
+    this.#overwrite = target.overwrite;
     this.#handle = handle;
   }
 
-  static async create(finalPath: string): Promise<TemporaryFile> {
-    const name = `.${basename(finalPath)}.${randomBytes(6).toString("hex")}.partial`;
-    const path = join(dirname(finalPath), name);
+  static async create(target: FileTarget): Promise<TemporaryFile> {
+    const name = `.${basename(target.file)}.${randomBytes(6).toString("hex")}.partial`;
+    const path = join(dirname(target.file), name);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
     const handle = await open(path, flags, FILE_MODE).catch((error: unknown) => {
       throw fileFailure("could not create", path, error);
     });
-    return new TemporaryFile(path, finalPath, handle);
+    return new TemporaryFile(path, target, handle);
   }
 
   /** Bytes taken so far. */
@@ -120,10 +122,30 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
   /** Gives the file its final name, durably. */
   async publish(): Promise<void> {
     assert(this.#gatheredBytes === 0, "a file is synced before it is published");
-    await rename(this.temporaryPath, this.#finalPath);
+    await this.#giveName().catch((error: unknown) => {
+      throw fileFailure("could not write", this.#finalPath, error);
+    });
     this.#published = true;
     await using folder = await open(dirname(this.#finalPath), "r");
     await folder.sync();
+  }
+
+  /** A second name first where nothing may be replaced: unlike rename(), link() fails when the name is taken meanwhile. */
+  async #giveName(): Promise<void> {
+    if (!this.#overwrite) {
+      const linked = await link(this.temporaryPath, this.#finalPath).then(
+        () => true,
+        (error: NodeJS.ErrnoException) => {
+          if (error.code === "EEXIST") throw error;
+          return false; // not every file system has links
+        },
+      );
+      if (linked) {
+        await rm(this.temporaryPath);
+        return;
+      }
+    }
+    await rename(this.temporaryPath, this.#finalPath);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

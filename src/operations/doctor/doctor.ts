@@ -6,6 +6,7 @@ import {
   availablePgDumps,
   checkFlagsKnown,
   choosePgDump,
+  expandFilterFiles,
   parseSelectionFlags,
   poolerConsole,
   runPreflight,
@@ -14,13 +15,14 @@ import { isOperatingError } from "../../base/errors.ts";
 import { describeConnection, formatVersion, openSession, resolveConnection } from "../../postgres/index.ts";
 import type { ConnectionSettings, ServerVersion, Session } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
+import { useOwnEncoding } from "../source/own-encoding.ts";
 import { checkRepository } from "./check-repository.ts";
 import type { DoctorReport, DoctorSettings, Finding } from "./types.ts";
 
 /** Looks. Throws "usage", "connection_failed", "connection_lost", or the signal's reason. */
 export async function runDoctor(context: OperationContext, settings: DoctorSettings): Promise<DoctorReport> {
   const { signal, environment, homeDirectory, userName } = context;
-  const flags = parseSelectionFlags(settings.selection);
+  const flags = await expandFilterFiles(parseSelectionFlags(settings.selection));
   const connection = await resolveConnection({ source: settings.source, environment, homeDirectory, userName });
   context.onEvent({ type: "phase", phase: "check", message: `looking at ${describeConnection(connection)}` });
   await using session = await openSession(connection, { signal, applicationName: "cairn" });
@@ -38,6 +40,7 @@ export async function runDoctor(context: OperationContext, settings: DoctorSetti
   if (choice !== null) checkFlagsKnown(flags, choice.pgDump.version.major);
   const pgDump = choice?.pgDump ?? null;
   if (isTooOld(findings)) return report(connection, serverVersionText, choice, findings);
+  await useOwnEncoding(session);
   findings.push(...(await runPreflight(session, { server, pgDump, flags, signal })));
   if (settings.repository !== null) {
     context.onEvent({

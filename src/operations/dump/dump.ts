@@ -35,7 +35,7 @@ export async function runDump(context: OperationContext, settings: DumpSettings)
     onNotice: (message) => warn(context, { message }),
   });
   const plan = planArchive(dump.toc, settings);
-  await using file = await TemporaryFile.create(path);
+  await using file = await TemporaryFile.create({ file: path, overwrite: settings.overwrite });
   const sink = await writeArchive(context, { source, dump, plan, file, jobs: settings.jobs ?? defaultJobs() });
 
   beginPhase(context, "read-back", "reading the archive back");

@@ -46,7 +46,7 @@ export async function runExport(context: OperationContext, settings: ExportSetti
   await checkFreeSpace(path, plan.algorithm === "none" ? totals.rawBytes : totals.sealedBytes);
 
   beginPhase(context, "write", `writing ${path}`);
-  await using file = await TemporaryFile.create(path);
+  await using file = await TemporaryFile.create({ file: path, overwrite: settings.overwrite });
   const counts = await writeContents(context, { contents, plan, file, totalBytes: totals.rawBytes });
   if (counts.rowCount !== totals.rows) {
     throw new OperatingError("corrupt", `${counts.rowCount} rows were written, the restore point has ${totals.rows}`);

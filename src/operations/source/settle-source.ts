@@ -22,6 +22,7 @@ import {
 } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
 import { warn } from "../events.ts";
+import { useOwnEncoding } from "./own-encoding.ts";
 import { passPreflight } from "./preflight.ts";
 
 export interface SourceRequest {
@@ -58,6 +59,7 @@ export async function settleSource(context: OperationContext, request: SourceReq
   const choice = choosePgDump(server, await availablePgDumps(request.pgDump, environment));
   checkFlagsKnown(flags, choice.pgDump.version.major);
   if (choice.warning !== null) warnings.push(warn(context, choice.warning));
+  await useOwnEncoding(session);
   warnings.push(...(await passPreflight(context, session, { server, pgDump: choice.pgDump, flags, signal })));
   const { parameters } = session.connection;
   const serverEncoding = parameters.get("server_encoding");
