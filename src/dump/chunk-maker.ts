@@ -44,11 +44,20 @@ export function makeFrame(compression: ChunkCompression, text: Uint8Array): Uint
         pledgedSrcSize: text.length,
         chunkSize: frameBound(text.length),
       });
-      return Uint8Array.prototype.slice.call(frame);
+      return trimmed(frame);
     }
     default:
       return unreachable(compression.algorithm);
   }
+}
+
+/**
+ * The bytes in a buffer of exactly their size, their old one freed at once: waiting for the garbage collector, each
+ * reader would hold tens of MiB of dead output buffers.
+ */
+function trimmed(bytes: Buffer): Uint8Array {
+  if (bytes.byteOffset !== 0) return Uint8Array.from(bytes);
+  return new Uint8Array((bytes.buffer as ArrayBuffer).transfer(bytes.length));
 }
 
 /** At least ZSTD_compressBound plus the checksum. */
