@@ -42,7 +42,7 @@ const RELATION_KINDS = new Set([
 
 const ROUTINE_KINDS = new Set(["FUNCTION", "AGGREGATE", "PROCEDURE"]);
 
-const DEPENDENT_KINDS = new Set(["ACL", "COMMENT", "STATISTICS DATA", "SECURITY LABEL"]);
+const DEPENDENT_KINDS = new Set(["ACL", "COMMENT", "SECURITY LABEL"]);
 
 /** A list of names asked for, which remembers the names that something had. */
 class NameList {
@@ -166,7 +166,7 @@ function chooseEntry(entry: TocEntry, section: Section, choice: Choice): Wanted 
   if (choice.listed !== null && !choice.listed.has(entry.dumpId)) return NOTHING;
   if (DEPENDENT_KINDS.has(kind) ? !isDependentChosen(entry, choice) : !isNameChosen(entry, choice)) return NOTHING;
   if (kind === "<Init>" && entry.tag === "Max OID") return NOTHING;
-  if (isStatistics) return { ...NOTHING, statistics: entry.definition !== "" || entry.hadDumper };
+  if (isStatistics) return { ...NOTHING, statistics: true };
   return componentsOf(entry, components);
 }
 
@@ -192,11 +192,15 @@ function isExcludedKind(entry: TocEntry, options: RestoreOptions): boolean {
   return false;
 }
 
-/** Privileges, comments, labels and statistics follow their parent in a selective restore. */
+/** Privileges, comments and labels follow their parent in a selective restore. */
 function isDependentChosen(entry: TocEntry, choice: Choice): boolean {
   if (entry.tag.startsWith("DATABASE ")) return choice.options.create === true;
   const { names } = choice;
   if (!names.schemas.isGiven && !names.excludeSchemas.isGiven && !choice.selectsByKind) return true;
+  return hasChosenParent(entry, choice);
+}
+
+function hasChosenParent(entry: TocEntry, choice: Choice): boolean {
   return entry.dependencies.some((id) => {
     const parent = choice.byId.get(id);
     return parent !== undefined && parent.description !== "ACL" && choice.chosen.has(id);
@@ -210,6 +214,8 @@ function isNameChosen(entry: TocEntry, choice: Choice): boolean {
   if (names.excludeSchemas.isGiven && namespace !== null && names.excludeSchemas.has(namespace)) return false;
   if (!choice.selectsByKind) return true;
   const kind = entry.description;
+  // As of 18.6; statistics of an extension's index have no parent in the archive.
+  if (kind === "STATISTICS DATA") return hasChosenParent(entry, choice);
   if (RELATION_KINDS.has(kind)) return names.tables.has(entry.tag);
   if (kind === "INDEX") return names.indexes.has(entry.tag);
   if (ROUTINE_KINDS.has(kind)) return names.functions.has(entry.tag);

@@ -31,6 +31,8 @@ const CASES: readonly (readonly [string[], RestoreOptions])[] = [
   [["-n", "torture"], { schemas: ["torture"] }],
   [["-n", "torture2", "-n", "public"], { schemas: ["torture2", "public"] }],
   [["-N", "torture", "-N", "many"], { excludeSchemas: ["torture", "many"] }],
+  [["-N", "torture_ext"], { excludeSchemas: ["torture_ext"] }],
+  [["-n", "torture_ext", "-t", "everything"], { schemas: ["torture_ext"], tables: ["everything"] }],
   [["-n", "torture", "-a"], { schemas: ["torture"], dataOnly: true }],
   [["-I", "parent_pkey"], { indexes: ["parent_pkey"] }],
   [["-P", "overloaded(integer)"], { functions: ["overloaded(integer)"] }],
