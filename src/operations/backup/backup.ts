@@ -5,7 +5,6 @@ import { OperatingError } from "../../base/errors.ts";
 import {
   biggestFirst,
   defaultJobs,
-  openDump,
   readDump,
   toArguments,
   type ChunkCompression,
@@ -24,8 +23,10 @@ import { beginPhase, warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import { ProgressReporter } from "../progress-reporter.ts";
+import { openSourceDump } from "../source/open-source.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
 import { CAIRN_VERSION } from "../version.ts";
+import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
 import type { BackupReceipt, BackupSettings } from "./types.ts";
 
@@ -40,16 +41,11 @@ export async function runBackup(context: OperationContext, settings: BackupSetti
   beginPhase(context, "connect", "opening the repository and connecting to the source");
   await using repository = await openRepositoryAt(settings.repository);
   const source = await settleSource(context, settings);
+  const lineageName = nameLineage(settings, source);
+  const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
-  beginPhase(context, "contents", `reading the catalog with pg_dump ${formatVersion(source.pgDump.version)}`);
-  await using dump = await openDump({
-    ...source,
-    arguments: toArguments(source.flags),
-    environment: context.environment,
-    signal: context.signal,
-    onNotice: (message) => warn(context, { message }),
-  });
-  const lineage = makeLineage(settings, source, dump);
+  await using dump = await openSourceDump(context, source);
+  const lineage = makeLineage(lineageName, source, dump);
   const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
   for (const message of lineageWarnings) warn(context, { message });
   const parent = await repository.readParent(lineage, context.signal);
@@ -59,9 +55,11 @@ export async function runBackup(context: OperationContext, settings: BackupSetti
     parent,
     signal: context.signal,
   });
+  await refuseSecondRun(context, repository, { lineageName, runId: run.id });
 
   const warnings = [
     ...source.warnings,
+    ...runWarnings,
     ...lineageWarnings,
     ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages]),
   ];
@@ -160,13 +158,17 @@ async function commitInput(facts: CommitFacts): Promise<CommitInput> {
   };
 }
 
-function makeLineage(settings: BackupSettings, source: SettledSource, dump: Dump): Lineage {
+function nameLineage(settings: BackupSettings, source: SettledSource): string {
   const name = settings.lineage ?? `${source.settings.database}@${hostName(source.settings)}`;
   if (name === "" || name.length > LINEAGE_NAME_LENGTH_MAX || /\p{Cc}/u.test(name)) {
     throw new OperatingError("usage", "a lineage's name has 1 to 200 characters, none of them a control character", {
       hint: "Give it a name with --lineage.",
     });
   }
+  return name;
+}
+
+function makeLineage(name: string, source: SettledSource, dump: Dump): Lineage {
   return {
     name,
     systemIdentifier: dump.snapshot.systemIdentifier?.toString() ?? "unknown",

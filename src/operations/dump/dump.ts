@@ -4,13 +4,14 @@ import { rename, writeFile } from "node:fs/promises";
 
 import { convertToc, CustomArchiveWriter, type ConvertedToc } from "../../archive/index.ts";
 import { formatVersion } from "../../postgres/index.ts";
-import { defaultJobs, openDump, readDump, toArguments, type Dump } from "../../dump/index.ts";
+import { defaultJobs, readDump, type Dump } from "../../dump/index.ts";
 import { planArchive, withPlannedHeader, type ArchivePlan } from "../archive-file/archive-plan.ts";
 import { checkFileTarget, checkFreeSpace, TemporaryFile } from "../archive-file/file-sink.ts";
 import { compareCounts, hashFile, readBackArchive, type ReadBackResult } from "../archive-file/read-back.ts";
-import { beginPhase, warn } from "../events.ts";
+import { beginPhase } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
 import { ProgressReporter } from "../progress-reporter.ts";
+import { openSourceDump } from "../source/open-source.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
 import { OrderedArchiveSink } from "./ordered-sink.ts";
 import type { DumpReceipt, DumpSettings } from "./types.ts";
@@ -26,14 +27,7 @@ export async function runDump(context: OperationContext, settings: DumpSettings)
   const source = await settleSource(context, settings);
   await checkFreeSpace(path, source.databaseSizeBytes ?? 0);
 
-  beginPhase(context, "contents", `reading the catalog with pg_dump ${formatVersion(source.pgDump.version)}`);
-  await using dump = await openDump({
-    ...source,
-    arguments: toArguments(source.flags),
-    environment: context.environment,
-    signal: context.signal,
-    onNotice: (message) => warn(context, { message }),
-  });
+  await using dump = await openSourceDump(context, source);
   const plan = planArchive(dump.toc, settings);
   await using file = await TemporaryFile.create({ file: path, overwrite: settings.overwrite });
   const sink = await writeArchive(context, { source, dump, plan, file, jobs: settings.jobs ?? defaultJobs() });

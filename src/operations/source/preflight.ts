@@ -1,7 +1,7 @@
 // Lets a backup or dump go on only when nothing found would make it incomplete.
 
 import { OperatingError } from "../../base/errors.ts";
-import { poolerConsole, runPreflight, type PreflightOptions } from "../../dump/index.ts";
+import { poolerConsole, runPreflight, type Finding, type PreflightOptions } from "../../dump/index.ts";
 import type { Session } from "../../postgres/index.ts";
 import { warn } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
@@ -17,18 +17,22 @@ export async function passPreflight(
 ): Promise<string[]> {
   const console = poolerConsole(session.connection.parameters.get("server_version") ?? "");
   const findings = console === null ? await runPreflight(session, options) : [console];
-  const blocking = findings.filter(({ severity }) => severity === "blocking");
-  const first = blocking[0];
-  if (first !== undefined) {
-    const lines = blocking.slice(0, FINDINGS_SHOWN_MAX).flatMap(({ message, hint, statements }) => {
-      return [message, ...(hint === undefined ? [] : [`  ${hint}`]), ...(statements ?? []).map((sql) => `  ${sql}`)];
-    });
-    const more = blocking.length > FINDINGS_SHOWN_MAX ? [`… and ${blocking.length - FINDINGS_SHOWN_MAX} more`] : [];
-    throw new OperatingError("preflight_failed", `the backup would not be complete: ${first.message}`, {
-      detail: [...lines, ...more].join("\n"),
-      hint: "cairn doctor shows every finding with its cure.",
-    });
-  }
+  refuseBlocking(findings);
   const warnings = findings.filter(({ severity }) => severity === "warning");
   return warnings.map(({ message, detail, hint }) => warn(context, { message, detail, hint }));
+}
+
+/** Throws "preflight_failed" when there are findings that would make a backup incomplete, all of them in its detail. */
+export function refuseBlocking(findings: readonly Finding[]): void {
+  const blocking = findings.filter(({ severity }) => severity === "blocking");
+  const first = blocking[0];
+  if (first === undefined) return;
+  const lines = blocking.slice(0, FINDINGS_SHOWN_MAX).flatMap(({ message, hint, statements }) => {
+    return [message, ...(hint === undefined ? [] : [`  ${hint}`]), ...(statements ?? []).map((sql) => `  ${sql}`)];
+  });
+  const more = blocking.length > FINDINGS_SHOWN_MAX ? [`… and ${blocking.length - FINDINGS_SHOWN_MAX} more`] : [];
+  throw new OperatingError("preflight_failed", `the backup would not be complete: ${first.message}`, {
+    detail: [...lines, ...more].join("\n"),
+    hint: "cairn doctor shows every finding with its cure.",
+  });
 }

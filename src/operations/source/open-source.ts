@@ -1,0 +1,31 @@
+// Opens the dump of a settled source, and checks what pg_dump really selected before anything is read of it.
+
+import { checkEntries, entryOidsOf, openDump, toArguments, type Dump } from "../../dump/index.ts";
+import { formatVersion, openSession } from "../../postgres/index.ts";
+import { beginPhase, warn } from "../events.ts";
+import type { OperationContext } from "../operation.ts";
+import { refuseBlocking } from "./preflight.ts";
+import type { SettledSource } from "./settle-source.ts";
+
+/** Runs pg_dump through the relay and holds its snapshot. Throws "preflight_failed" when rows would be missing. */
+export async function openSourceDump(context: OperationContext, source: SettledSource): Promise<Dump> {
+  const { signal } = context;
+  beginPhase(context, "contents", `reading the catalog with pg_dump ${formatVersion(source.pgDump.version)}`);
+  const dump = await openDump({
+    ...source,
+    arguments: toArguments(source.flags),
+    environment: context.environment,
+    signal,
+    onNotice: (message) => warn(context, { message }),
+  });
+  try {
+    await using session = await openSession(source.settings, { signal, applicationName: "cairn" });
+    const largeObjectOids = dump.largeObjectBuckets.flatMap(({ oids }) => oids);
+    const { server, flags } = source;
+    refuseBlocking(await checkEntries(session, entryOidsOf(dump.toc, largeObjectOids), { server, flags, signal }));
+    return dump;
+  } catch (error) {
+    await dump[Symbol.asyncDispose]();
+    throw error;
+  }
+}
