@@ -56,7 +56,8 @@ export function makeFrame(compression: ChunkCompression, text: Uint8Array): Uint
  * reader would hold tens of MiB of dead output buffers.
  */
 function trimmed(bytes: Buffer): Uint8Array {
-  if (bytes.byteOffset !== 0) return Uint8Array.from(bytes);
+  const isPooled = bytes.byteOffset !== 0 || bytes.buffer.byteLength <= Buffer.poolSize;
+  if (isPooled) return Uint8Array.from(bytes);
   return new Uint8Array((bytes.buffer as ArrayBuffer).transfer(bytes.length));
 }
 
