@@ -64,7 +64,7 @@ async function main(signal: AbortSignal): Promise<void> {
     narrator = new Narrator(settings, signal);
     narrator.say(
       `PostgreSQL ${formatVersion(server.binaries.version)} listens in ${server.socketDirectory}.`,
-      "Below, `cairn` is bin/cairn.mjs of this folder, and it runs with these settings:",
+      "Below, `cairn` is bin/cairn of this folder, and it runs with these settings:",
       "",
       `  export PGHOST=${settings.PGHOST} PGUSER=${settings.PGUSER}`,
       `  export CAIRN_REPOSITORY=${settings.CAIRN_REPOSITORY}`,
@@ -217,7 +217,7 @@ function tellOfOwnDatabase(narrator: Narrator): void {
     "With your own database",
     "PostgreSQL 13 to 18. From this folder; see README.md for installing the command `cairn`.",
     "",
-    `  alias cairn="$PWD/bin/cairn.mjs"`,
+    `  export PATH="$PWD/bin:$PATH"`,
     "  export CAIRN_REPOSITORY=/var/backups/cairn",
     "  cairn init                                             # asks for a passphrase, shows the recovery kit",
     "  cairn doctor postgresql://USER@HOST/DATABASE           # what would be missing, with the cure",
