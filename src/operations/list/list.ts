@@ -1,6 +1,6 @@
 // `cairn list`: restore points, newest first.
 
-import type { Repository, RestorePointSummary } from "../../repository/index.ts";
+import type { Repository, RestorePointSummary, SeenRun } from "../../repository/index.ts";
 import { warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
@@ -23,10 +23,16 @@ export async function runList(context: OperationContext, settings: ListSettings)
   return {
     restorePoints,
     leftovers: [
+      ...leftovers.runs.map(describeRun),
       ...leftovers.packs.map(({ objectName, runId }) => `${objectName} (run ${runId})`),
       ...leftovers.unfinished.map(({ name }) => name),
     ],
   };
+}
+
+function describeRun({ runId, record, state }: SeenRun): string {
+  const begun = record === null ? "" : `, begun at ${record.startedAt} on "${record.hostName}"`;
+  return `runs/${runId} (${state === "dead" ? "dead" : "perhaps dead"}${begun})`;
 }
 
 /** What list and show say of a restore point. */
