@@ -59,7 +59,7 @@ async function main(scope: string, vitestArguments: readonly string[]): Promise<
   const tests = await runVitest(scope === "ok" ? ["--project", "unit", ...vitestArguments] : vitestArguments);
   if (failedChecks.length > 0) console.log(`failed checks: ${failedChecks.join(", ")}`);
   if (tests.passed === 0) console.log("no test was run");
-  const notRun = tests.notRun > 0 ? `, ${tests.notRun} not run` : "";
+  const notRun = tests.notRun > 0 ? `, ${tests.notRun} skipped` : "";
   console.log(`${counts.passed + tests.passed} passed, ${counts.failed + tests.failed} failed${notRun}`);
   if (counts.failed + tests.failed > 0 || tests.passed === 0) process.exitCode ??= 1;
 }
