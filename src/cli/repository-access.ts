@@ -48,6 +48,7 @@ function accessTo(location: string, line: CommandLine, caller: Caller): Reposito
   return {
     location,
     givenPassphrase: givenPassphrase(line, caller),
+    givenRecoveryKey: caller.environment["CAIRN_RECOVERY_KEY"] || undefined,
     askPassphrase: async () => await askerOf(caller)(`Passphrase of ${sanitizeLine(location)}: `),
   };
 }

@@ -13,8 +13,9 @@ export function openStorageAt(location: string): Storage {
 export async function openRepositoryAt(access: RepositoryAccess): Promise<Repository> {
   const storage = openStorageAt(access.location);
   try {
-    const passphrase = access.givenPassphrase ?? (() => access.askPassphrase());
-    return await openRepository(storage, { passphrase });
+    const { givenPassphrase, givenRecoveryKey: recoveryKey } = access;
+    if (givenPassphrase === null && recoveryKey !== undefined) return await openRepository(storage, { recoveryKey });
+    return await openRepository(storage, { passphrase: givenPassphrase ?? (() => access.askPassphrase()) });
   } catch (error) {
     await storage[Symbol.asyncDispose]();
     throw error;

@@ -60,6 +60,8 @@ export interface RepositoryAccess {
   readonly location: string;
   /** The passphrase that the environment or a file gave; null: none. One given for an unencrypted repository is an error. */
   readonly givenPassphrase: string | null;
+  /** The key of the recovery kit, used when no passphrase was given. */
+  readonly givenRecoveryKey?: string | undefined;
   /** Asks a person; called only when one is needed and none was given. Throws OperatingError "usage" when nobody is there. */
   askPassphrase(): Promise<string>;
 }

@@ -189,7 +189,7 @@ async function openDataKeys(storage: Storage, configuration: Configuration, opti
 function wrongKey(storage: Storage, options: OpenOptions): OperatingError {
   const what = options.recoveryKey === undefined ? "passphrase" : "recovery key";
   return new OperatingError("wrong_key", `the ${what} does not open the repository in ${storage.description}`, {
-    hint: "Check it for typing mistakes, and that this is the repository you mean. The recovery kit opens it too.",
+    hint: "Check it for typing mistakes, and that this is the repository you mean. The recovery kit's key opens it too, in CAIRN_RECOVERY_KEY.",
   });
 }
 

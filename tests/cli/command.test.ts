@@ -1,7 +1,7 @@
 // The command as a user starts it: exit status, what goes to which stream, signals, broken pipes. No server is needed.
 
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -105,6 +105,15 @@ describe("cairn init", () => {
       status: 12,
     });
     expect(await cairn(["list", "--repo", repository])).toMatchObject({ status: 2 });
+    const [, ...groups] = /Recovery key (\S+)\s+(\S+)/.exec(await readFile(kit, "utf8")) ?? [];
+    const recoveryKey = groups.join("");
+    expect(await cairn(["list", "--repo", repository], { CAIRN_RECOVERY_KEY: recoveryKey })).toMatchObject({
+      status: 0,
+    });
+    const mistyped = recoveryKey.replace(/^./, (letter) => (letter === "7" ? "8" : "7"));
+    const refused = await cairn(["list", "--repo", repository], { CAIRN_RECOVERY_KEY: mistyped });
+    expect(refused).toMatchObject({ status: 12, output: "" });
+    expect(refused.errors).toContain("group 1 of the recovery key is mistyped");
 
     await mkdir(join(folder, "other"));
     const again = await cairn(["init", "--repo", join(folder, "other"), ...words.slice(3)]);
