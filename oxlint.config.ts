@@ -148,6 +148,8 @@ export default defineConfig({
       rules: {
         "max-lines-per-function": "off",
         "vitest/expect-expect": "off",
+        // The second argument is the message of a failure.
+        "vitest/valid-expect": ["error", { maxArgs: 2 }],
         "vitest/no-conditional-expect": "off",
         "typescript/unbound-method": "off",
       },

@@ -38,11 +38,6 @@ export function choosePgDump(server: ServerVersion, available: readonly Availabl
   return { pgDump: best, warning: best.version.major === server.major ? null : newerWarning(server, best) };
 }
 
-/** For a pg_dump that a person named: too old is an error, newer than the server a warning. */
-export function checkNamedPgDump(server: ServerVersion, pgDump: AvailablePgDump): PgDumpChoice {
-  return choosePgDump(server, [pgDump]);
-}
-
 function byPreference(a: AvailablePgDump, b: AvailablePgDump): number {
   if (a.version.major !== b.version.major) return a.version.major - b.version.major;
   if (a.kind !== b.kind) return a.kind === "installed" ? -1 : 1;

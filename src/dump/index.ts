@@ -1,19 +1,16 @@
 // The dump room: a source's contents by pg_dump, and its data by readers of our own, in one snapshot.
 
 export { availablePgDumps, type PgDumpRequest } from "./available-pg-dumps.ts";
-export { choosePgDump, SERVER_MAJOR_MIN, type AvailablePgDump, type PgDumpChoice } from "./choose-pg-dump.ts";
+export { choosePgDump, type AvailablePgDump, type PgDumpChoice } from "./choose-pg-dump.ts";
 export type { ChunkHashing, DataSink, LargeObjectBucket, LargeObjectChunk, ReadChunk } from "./data-sink.ts";
 export { expandFilterFiles } from "./filter-flags.ts";
 export { Dump, openDump, type OpenDumpOptions } from "./open-dump.ts";
-export { defaultJobs, JOBS_MAX, readDump, type ReadDumpOptions } from "./read-dump.ts";
+export { defaultJobs, readDump, type ReadDumpOptions } from "./read-dump.ts";
 export type { ChunkCompression, ChunkOptions } from "./reader-messages.ts";
-export { biggestFirst, SEGMENT_BLOCK_COUNT, type RelationFacts, type TablePlan } from "./segment-plan.ts";
+export { biggestFirst, type RelationFacts, type TablePlan } from "./segment-plan.ts";
 export {
   checkFlagsKnown,
   parseSelectionFlags,
-  passedFlags,
-  refusedFlags,
-  summarizeFlags,
   toArguments,
   type SelectionFlag,
   type SelectionSummary,

@@ -8,7 +8,6 @@ export {
   describeServer,
   deserializeConnectionSettings,
   serializeConnectionSettings,
-  socketPath,
   usesUnixSocket,
 } from "./connection-settings.ts";
 export type {
@@ -21,37 +20,23 @@ export type {
 export type { ParameterName } from "./connection-parameters.ts";
 export type { CopyInWriter } from "./copy-in.ts";
 export type { CopyOutStream } from "./copy-out.ts";
-export { MESSAGE_SIZE_BYTES_MAX, MessageReader } from "./message-reader.ts";
+export { MessageReader } from "./message-reader.ts";
 export type { Message } from "./message-reader.ts";
-export {
-  BACKEND,
-  encodeCancelRequest,
-  encodeFunctionCall,
-  encodeHeader,
-  encodeMessage,
-  encodeQuery,
-  encodeStartup,
-  FRONTEND,
-  parseParameterStatus,
-  readCString,
-  readInt16,
-  readInt32,
-} from "./messages.ts";
+export { BACKEND, encodeFunctionCall, encodeMessage, encodeQuery, FRONTEND } from "./messages.ts";
 export type { Column, QueryResult, StatementResult } from "./query-result.ts";
-export { parseDataRow, parseRowDescription, rowCountOf } from "./query-result.ts";
+export { rowCountOf } from "./query-result.ts";
 export { displayIdentifier, parseQualifiedName, quoteIdentifier, quoteLiteral, quoteQualifiedName } from "./quote.ts";
 export { resolveConnection } from "./resolve-connection.ts";
 export type { ResolveOptions } from "./resolve-connection.ts";
-export { Secret } from "./secret.ts";
-export { isFatal, parseErrorFields, ServerError, serverErrorOf } from "./server-error.ts";
+export { parseErrorFields, ServerError, serverErrorOf } from "./server-error.ts";
 export type { ServerMessage, TextEncoding } from "./server-error.ts";
-export { formatVersion, parseServerVersion, parseVersionNumber, parseVersionText } from "./server-version.ts";
+export { formatVersion, parseVersionText } from "./server-version.ts";
 export type { ServerVersion } from "./server-version.ts";
 export { openSession, Session } from "./session.ts";
 export type { QueryOptions, SessionOptions } from "./session.ts";
 export { DirectReadSocket } from "./direct-read-socket.ts";
 export type { DirectReader } from "./direct-read-socket.ts";
-export { findServerBinaries, inspectBinaries } from "./throwaway/server-binaries.ts";
+export { findServerBinaries } from "./throwaway/server-binaries.ts";
 export type { ServerBinaries } from "./throwaway/server-binaries.ts";
 export { startThrowawayServer } from "./throwaway/throwaway-server.ts";
 export type { StopMode, ThrowawayOptions, ThrowawayServer } from "./throwaway/throwaway-server.ts";

@@ -1,7 +1,7 @@
 // The restore room: entries and their data into a target.
 
-export { ADAPTATION_RULES, type Adaptation, type AdaptationRule } from "./adaptations.ts";
-export { checkRestoreOptions, type RestoreOptions, type RestoreSection } from "./options.ts";
+export { type Adaptation, type AdaptationRule } from "./adaptations.ts";
+export { type RestoreOptions, type RestoreSection } from "./options.ts";
 export { planRestore, type PlanTarget, type RestorePlan, type RestoreTask } from "./plan.ts";
 export type { EntryError, EntryFailure, RestoreEvent, RestoreResult, TableRows } from "./result.ts";
 export { runRestore, type RunOptions } from "./run.ts";
