@@ -78,12 +78,12 @@ export class RestorePoint {
     return this.chunks.readMany(references, signal);
   }
 
-  /** The plaintext of a chunk: decoded within its raw length, its id checked. */
+  /** The plaintext of a chunk: authentic, decoded within its raw length. */
   async loadChunk(reference: ChunkReference, signal?: AbortSignal): Promise<Uint8Array> {
     return await this.chunks.load(reference, signal);
   }
 
-  /** The plaintext of a chunk that was read. */
+  /** The plaintext of a chunk that was read, its id checked too. */
   async decodeChunk(chunk: UnsealedChunk): Promise<Uint8Array> {
     return await this.chunks.decode(chunk);
   }

@@ -190,7 +190,7 @@ class Verifier {
     const { itemNumber, pack } = reference;
     try {
       if (!this.#packNames.has(pack)) throw corrupt(packObjectName(pack), "the manifest does not name it");
-      await this.#restorePoint.loadChunk(reference, this.#options.signal);
+      await this.#restorePoint.decodeChunk(await this.#restorePoint.readChunk(reference, this.#options.signal));
     } catch (error) {
       if (!isDamage(error)) throw error;
       const isMissing = isOperatingError(error, "not_found");
