@@ -147,17 +147,24 @@ function notePlacement(text: string, placement: Map<string, string>): void {
   for (const [line, setting = ""] of text.matchAll(/^SET (default_\w+) = .*$/gm)) placement.set(setting, line);
 }
 
+const identifier = String.raw`(?:"(?:[^"]|"")+"|[^\s".]+)`;
+/** A column's stamp of the November 2026 releases, which only their own pg_dump leaves out. Names may hold newlines. */
+const columnStamp = new RegExp(
+  String.raw`^ALTER [A-Z ]+ ${identifier}(?:\.${identifier})? ALTER COLUMN ${identifier} SET \(pg_attver=\d+\);\n`,
+  "gm",
+);
+
 function cleaned(text: string): string {
-  // pg_attver: a column's stamp of the November 2026 releases, which only their own pg_dump leaves out.
   const noise = [
     /^-- Dumped (from|by) /,
     /^-- PostgreSQL database dump( complete)?$/,
     /^\\(un)?restrict /,
     /^(--)?$/,
     /^SET default_/,
-    / SET \(pg_attver=\d+\);$/,
   ];
   return text
+    .replaceAll(columnStamp, "")
+    .replaceAll(/ SET \(pg_attver=\d+, (?=.*\);$)/gm, " SET (")
     .split("\n")
     .filter((line) => !noise.some((pattern) => pattern.test(line)))
     .join("\n");

@@ -1,12 +1,13 @@
-// Every sample database on every major: backed up into an encrypted repository with the pg_dump that is chosen by
-// itself, restored by us and, from an export, by the stock pg_restore, and compared with the source each time.
+// Tests of every sample database on the majors that a file names: backed up into an encrypted repository with the
+// pg_dump that is chosen by itself, restored by us and, from an export, by the stock pg_restore, and compared with the
+// source each time. Two files share the majors, so that they run side by side.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { officialExceptions } from "../support/comparison-exceptions.ts";
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
-import { hasSampleData, loadDatabase } from "../support/databases.ts";
-import { clientTools, MAJORS, server, type Major, type TestDatabase, type TestServer } from "../support/servers.ts";
+import { loadDatabase } from "../support/databases.ts";
+import { clientTools, server, type Major, type TestDatabase, type TestServer } from "../support/servers.ts";
 import type { BackupReceipt } from "../../src/operations/backup/index.ts";
 import { countCombinations, databasesFor, isFullMatrix, pgDumpMajor, stockRestore, TestRepository } from "./support.ts";
 
@@ -38,15 +39,27 @@ function isNamedError(error: string, targetMajor: Major): boolean {
   return targetMajor < 17 && error.includes('unrecognized configuration parameter "transaction_timeout"');
 }
 
-const count = countCombinations("round trip");
-let repository: TestRepository;
+/**
+ * Exception by name: pg_restore -j gives each ACL to whichever connection is free. A grant that a grantee passes on needs
+ * the grantee's USAGE of the schema, which another connection may not have committed yet; what needs the grant fails too.
+ */
+function isRaceOfGrants(errors: readonly string[], jobs: number): boolean {
+  return jobs > 1 && errors.some((error) => /permission denied for schema .*\nCommand was: GRANT /.test(error));
+}
 
-beforeAll(async () => {
-  repository = await TestRepository.create();
-});
-afterAll(() => repository[Symbol.asyncDispose]());
+const RESTORE_ATTEMPTS_MAX = 4;
 
-describe.each(MAJORS)("PostgreSQL %i", (major) => {
+/** Defines the tests. */
+export function testRoundTrips(majors: readonly Major[]): void {
+  const count = countCombinations(`round trip on ${majors.join(", ")}`);
+  let repository: TestRepository;
+
+  beforeAll(async () => {
+    repository = await TestRepository.create();
+  });
+  afterAll(() => repository[Symbol.asyncDispose]());
+
+describe.each(majors)("PostgreSQL %i", (major) => {
   describe.each(databasesFor(major))("%s", (name) => {
     let pg: TestServer;
     let source: TestDatabase;
@@ -94,16 +107,19 @@ describe.each(MAJORS)("PostgreSQL %i", (major) => {
         const fileName = `${name}-${major}-${archiveVersion ?? "own"}-${jobs}`;
         const report = await repository.export(receipt.id, fileName, { archiveVersion });
         expect(report.rowCount).toBe(receipt.rowCount);
-        await using copy = await pg.createDatabase();
-        const { status, errors } = await stockRestore(tools, report.file, copy.uri, ["-j", String(jobs)]);
-        expect(errors.filter((error) => !isNamedError(error, major))).toEqual([]);
-        expect(status).toBe(errors.length === 0 ? 0 : 1);
-        await expectEqual(copy);
+        for (let attempt = 1; ; attempt += 1) {
+          await using copy = await pg.createDatabase();
+          const { status, errors } = await stockRestore(tools, report.file, copy.uri, ["-j", String(jobs)]);
+          if (isRaceOfGrants(errors, jobs) && attempt < RESTORE_ATTEMPTS_MAX) continue;
+          expect(errors.filter((error) => !isNamedError(error, major))).toEqual([]);
+          expect(status).toBe(errors.length === 0 ? 0 : 1);
+          await expectEqual(copy);
+          break;
+        }
         const path = `export ${report.archiveVersion} → pg_restore ${tools.major} -j${jobs}`;
         count(name, String(major), path);
       },
     );
   });
 });
-
-test.skipIf(hasSampleData)("sample databases besides torture: CAIRN_TEST_DATA is not set", () => {});
+}
