@@ -115,7 +115,8 @@ export class RepositorySink implements DataSink {
       open.nextIndex += 1;
     }
     if (open.nextIndex < table.segments.length) return;
-    this.#tables.delete(table.dumpId);
+    // Segments that end while others are being added are added with those: their own turn finds nothing left to do.
+    if (!this.#tables.delete(table.dumpId)) return;
     const { relation } = table;
     this.relations.push({
       ...(await open.list.finish()),
