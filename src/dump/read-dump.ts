@@ -9,7 +9,7 @@ import { serializeConnectionSettings } from "../postgres/index.ts";
 import { KnownIds, makeChunk } from "./chunk-maker.ts";
 import type { DataSink, ReadChunk } from "./data-sink.ts";
 import type { Dump } from "./open-dump.ts";
-import { isTooLarge, nameLargeRow, ReadFailure } from "./read-failure.ts";
+import { explainRecoveryConflict, isTooLarge, nameLargeRow, ReadFailure } from "./read-failure.ts";
 import type { ChunkOptions } from "./reader-messages.ts";
 import { runReaders } from "./reader-pool.ts";
 import type { TablePlan } from "./segment-plan.ts";
@@ -58,7 +58,7 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
     ...(options.onTaskDone === undefined ? {} : { onTaskDone: options.onTaskDone.bind(options) }),
   });
   await running.catch(async (error: unknown) => {
-    if (!isTooLarge(error)) throw error;
+    if (!isTooLarge(error)) throw explainRecoveryConflict(error, dump.snapshot.isStandby);
     if (dump.holderIsBusy) throw await nameLargeRow(null, error);
     await dump.useHolder(async (holder) => {
       throw await nameLargeRow(holder, error);

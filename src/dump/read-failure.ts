@@ -9,6 +9,8 @@ import type { TransferredError } from "./reader-messages.ts";
 import type { TablePlan } from "./segment-plan.ts";
 import type { PlannedTask, TableTask } from "./task-list.ts";
 
+const SERIALIZATION_FAILURE = "40001";
+
 /** A reader's error in the server's words, with the task that it belongs to. */
 export class ReadFailure extends OperatingError {
   readonly task: PlannedTask | null;
@@ -30,6 +32,22 @@ function describeTask(task: PlannedTask): string {
   const { namespace, name } = task.table.relation;
   const segment = task.table.segments[task.segmentIndex]!;
   return `table "${namespace}"."${name}" from block ${segment.firstBlock} on`;
+}
+
+const RECOVERY_CONFLICT_HINT =
+  "Set hot_standby_feedback = on at the standby, or raise its max_standby_streaming_delay (max_standby_archive_delay " +
+  "where it replays from an archive) above the time that a backup takes; or back up the primary.";
+
+/** A standby's cancellation in the words of its cure: in a transaction that only reads, nothing else fails like this. */
+export function explainRecoveryConflict(error: unknown, isStandby: boolean): unknown {
+  if (!isStandby || !(error instanceof OperatingError) || error.sqlState !== SERIALIZATION_FAILURE) return error;
+  return new OperatingError(error.code, error.message, {
+    detail: error.detail ?? "What the standby replays removes rows that the backup's snapshot still sees.",
+    hint: RECOVERY_CONFLICT_HINT,
+    sqlState: error.sqlState,
+    retryable: true,
+    cause: error,
+  });
 }
 
 /** True when the server could not make the text of a row because it would pass its limit for one piece of memory. */
