@@ -8,13 +8,15 @@ import { cleanEnvironment } from "../tests/support/server-user.ts";
 import { measure, runPlain, type Measurement } from "./measure.ts";
 import type { BenchServer } from "./server.ts";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
+const observeProgram = fileURLToPath(new URL("observe.ts", import.meta.url));
 const PASSPHRASE = "a passphrase for the benchmark";
 
 export interface BenchSettings {
   readonly pairs: number;
   /** Where archives and repositories are written. */
   readonly directory: string;
+  /** The unpacked package of cairn that is measured. */
+  readonly packageDirectory: string;
 }
 
 /** See the head of this file. */
@@ -22,12 +24,14 @@ export class Bench {
   readonly server: BenchServer;
   readonly settings: BenchSettings;
   readonly #environment: NodeJS.ProcessEnv;
+  readonly #program: string;
   #gzip: Measurement | null = null;
   #isPrepared = false;
 
   constructor(server: BenchServer, settings: BenchSettings) {
     this.server = server;
     this.settings = settings;
+    this.#program = join(settings.packageDirectory, "bin/cairn.mjs");
     const clean = cleanEnvironment();
     const path = `${server.tools.binDirectory}:${dirname(process.execPath)}:${clean.PATH ?? ""}`;
     this.#environment = { ...clean, PATH: path, CAIRN_PASSPHRASE: PASSPHRASE };
@@ -37,14 +41,15 @@ export class Bench {
     return join(this.settings.directory, name);
   }
 
-  /** Runs `cairn VERB …` from the checkout; `output` is its result as JSON. */
+  /** Runs `cairn VERB …`; `output` is its result as JSON. */
   async cairn(args: readonly string[], label = `cairn ${args[0]}`): Promise<Measurement> {
-    return await this.#run(label, process.execPath, [join(root, "bin/cairn.mjs"), ...args, "--json", "--quiet"]);
+    return await this.#run(label, process.execPath, [this.#program, ...args, "--json", "--quiet"]);
   }
 
-  /** Runs a script of the benchmark under this Node; threads are counted one by one. */
-  async script(name: string, args: readonly string[], label: string): Promise<Measurement> {
-    return await this.#run(label, process.execPath, [join(root, "bench", name), ...args], true);
+  /** Runs observe.ts; threads are counted one by one. */
+  async observe(args: readonly string[], label: string): Promise<Measurement> {
+    const { packageDirectory } = this.settings;
+    return await this.#run(label, process.execPath, [observeProgram, packageDirectory, ...args], true);
   }
 
   async pgDump(args: readonly string[], label: string): Promise<Measurement> {

@@ -1,10 +1,12 @@
-// Runs one backup or dump in this process and prints, as JSON, when each of its events came. Started by the benchmark:
-//   node bench/observe.ts backup URI REPOSITORY JOBS [selection flag...]      node bench/observe.ts dump URI FILE JOBS
+// Runs one backup or dump of an unpacked package in this process and prints, as JSON, when each event came:
+//   node bench/observe.ts PACKAGE backup URI REPOSITORY JOBS [selection flag...]
+//   node bench/observe.ts PACKAGE dump URI FILE JOBS
 
 import { homedir, userInfo } from "node:os";
+import { join } from "node:path";
 
-import { runBackup } from "../src/operations/backup/index.ts";
-import { runDump } from "../src/operations/dump/index.ts";
+import type * as backupOperation from "../src/operations/backup/index.ts";
+import type * as dumpOperation from "../src/operations/dump/index.ts";
 import type { OperationContext, OperationEvent } from "../src/operations/operation.ts";
 
 /** What is printed: the events without those of progress, and the end. */
@@ -14,7 +16,7 @@ export interface Observation {
   readonly endedAtMs: number;
 }
 
-const [verb, source = "", destination = "", jobs, ...selection] = process.argv.slice(2);
+const [packageDirectory = "", verb, source = "", destination = "", jobs, ...selection] = process.argv.slice(2);
 const events: { atMs: number; event: OperationEvent }[] = [];
 const context: OperationContext = {
   signal: new AbortController().signal,
@@ -25,9 +27,11 @@ const context: OperationContext = {
     if (event.type !== "progress") events.push({ atMs: performance.now(), event });
   },
 };
+const load = async (name: string): Promise<unknown> => await import(join(packageDirectory, "dist/operations", name));
 const common = { source, jobs: Number(jobs), compression: null, pgDump: null, selection };
 const startedAtMs = performance.now();
 if (verb === "dump") {
+  const { runDump } = (await load("dump/index.js")) as typeof dumpOperation;
   await runDump(context, { ...common, file: destination, overwrite: true, archiveVersion: null });
 } else {
   const repository = {
@@ -35,6 +39,7 @@ if (verb === "dump") {
     givenPassphrase: process.env.CAIRN_PASSPHRASE ?? null,
     askPassphrase: () => Promise.reject(new Error("nobody is there")),
   };
+  const { runBackup } = (await load("backup/index.js")) as typeof backupOperation;
   await runBackup(context, { ...common, repository, lineage: null, tags: {} });
 }
 const observation: Observation = { events, startedAtMs, endedAtMs: performance.now() };

@@ -11,6 +11,7 @@ import { loadData } from "./data.ts";
 import type { StepResult } from "./figure.ts";
 import { describeMachine } from "./machine.ts";
 import { helpText, readOptions, type Options } from "./options.ts";
+import { unpackPackage } from "./package.ts";
 import { markdownText, memoryFigures, terminalText, type Report } from "./report.ts";
 import { BenchServer } from "./server.ts";
 import { dump } from "./steps/dump.ts";
@@ -66,7 +67,8 @@ async function runSteps(options: Options, { folder, files }: { folder: string; f
   await using server = await BenchServer.start(join(folder, "server"));
   const { scale, pairs } = options;
   const textBytes = await loadData(server, scale);
-  const bench = new Bench(server, { pairs, directory: files });
+  const packageDirectory = await unpackPackage(join(files, "package"));
+  const bench = new Bench(server, { pairs, directory: files, packageDirectory });
   const results: StepResult[] = [];
   for (const name of options.steps) {
     process.stderr.write(`${name}\n`);

@@ -10,10 +10,10 @@ import type { Observation } from "../observe.ts";
 export async function profile(bench: Bench): Promise<StepResult> {
   const uri = bench.server.uri("bench");
   const repository = await bench.newRepository("profile");
-  const backup = await bench.script("observe.ts", ["backup", uri, repository, "2"], "cairn backup (observed)");
+  const backup = await bench.observe(["backup", uri, repository, "2"], "cairn backup (observed)");
   await rm(repository, { recursive: true });
   const file = bench.path("profile.dump");
-  const dump = await bench.script("observe.ts", ["dump", uri, file, "2"], "cairn dump (observed)");
+  const dump = await bench.observe(["dump", uri, file, "2"], "cairn dump (observed)");
   await rm(file);
   const notes = [...describe("first backup, --jobs 2", backup), ...describe("dump, --jobs 2", dump)];
   return { figures: [], runs: [backup, dump], notes };

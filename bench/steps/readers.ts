@@ -16,7 +16,7 @@ interface ReaderCount {
 export async function readers(bench: Bench): Promise<StepResult> {
   const repository = await bench.newRepository("readers");
   const args = ["backup", bench.server.uri("bench"), repository, String(JOBS), "-t", "events"];
-  const run = await bench.script("observe.ts", args, "cairn backup -t events --jobs 4 (observed)");
+  const run = await bench.observe(args, "cairn backup -t events --jobs 4 (observed)");
   const counts = countReaders(JSON.parse(run.output) as Observation);
   const idleCount = counts.reduce((sum, count) => sum + count.idleCount, 0);
   const segments = counts.map(({ segmentCount }) => segmentCount);
