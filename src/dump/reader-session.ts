@@ -8,7 +8,15 @@ import type { Socket } from "node:net";
 import { assert } from "../base/assert.ts";
 import { OperatingError } from "../base/errors.ts";
 import type { AuthenticatedConnection, ConnectionSettings } from "../postgres/index.ts";
-import { BACKEND, connectAuthenticated, DirectReadSocket, encodeQuery, parseErrorFields, serverErrorOf } from "../postgres/index.ts";
+import {
+  BACKEND,
+  cancelRequest,
+  connectAuthenticated,
+  DirectReadSocket,
+  encodeQuery,
+  parseErrorFields,
+  serverErrorOf,
+} from "../postgres/index.ts";
 import { CopyAssembler } from "./copy-assembler.ts";
 
 /** What becomes of one statement. */
@@ -99,6 +107,12 @@ export class ReaderSession {
   close(): void {
     this.#closed = true;
     this.#connection.socket.destroy();
+  }
+
+  /** Closes, and has the server end what still runs: it would notice a closed connection only when it next sends something. */
+  async cancelAndClose(): Promise<void> {
+    if (this.#waiting.length > 0 && !this.#closed) await cancelRequest(this.#connection).catch(() => {});
+    this.close();
   }
 
   #send(message: Uint8Array, ended: (outcome: StatementOutcome) => void): void {

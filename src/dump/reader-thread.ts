@@ -8,7 +8,14 @@ import { isOperatingError, messageOf, OperatingError } from "../base/errors.ts";
 import { deserializeConnectionSettings } from "../postgres/index.ts";
 import { KnownIds, makeChunk } from "./chunk-maker.ts";
 import { readLargeObjects } from "./large-object-reader.ts";
-import type { FromReader, LargeObjectTask, ReaderTask, ReaderThreadOptions, ReadTask, ToReader } from "./reader-messages.ts";
+import type {
+  FromReader,
+  LargeObjectTask,
+  ReaderTask,
+  ReaderThreadOptions,
+  ReadTask,
+  ToReader,
+} from "./reader-messages.ts";
 import { ReaderSession } from "./reader-session.ts";
 
 /** Chunks that may be on their way to the main thread. */
@@ -45,6 +52,10 @@ class ReaderThread {
         lost: (error) => this.fail(error),
       },
     });
+    if (this.#failed) {
+      this.#session.close();
+      return;
+    }
     for (const statement of this.#options.setupStatements) {
       const { error } = await this.#session.run(statement);
       if (error !== null) throw error;
@@ -83,9 +94,9 @@ class ReaderThread {
     });
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#failed = true; // what comes after is of no interest
-    this.#session?.close();
+    await this.#session?.cancelAndClose();
   }
 
   /** Sends as much as may be under way. */
@@ -200,7 +211,7 @@ port.on("message", (message: ToReader) => {
   if (message.type === "task") thread.add(message.task);
   else if (message.type === "credit") thread.credit();
   else {
-    thread.stop();
+    void thread.stop();
     port.close();
   }
 });
