@@ -32,10 +32,34 @@ export function buildGraph(entries: readonly TocEntry[], sizes: ReadonlyMap<numb
     const table = entry.dependencies[0];
     if (entry.description === "TABLE DATA" && table !== undefined) dataOfTable.set(table, entry.dumpId);
   }
+  const aclOfSchema = aclsOfSchemas(entries, byId);
   const nodes = new Map<number, GraphNode>();
-  for (const entry of entries) nodes.set(entry.dumpId, nodeOf(entry, byId, dataOfTable, sizes));
+  for (const entry of entries) {
+    const node = nodeOf(entry, byId, dataOfTable, sizes);
+    const schemaAcl = entry.description === "ACL" ? aclOfSchema.get(entry.namespace ?? "") : undefined;
+    const isFree = schemaAcl === undefined || schemaAcl === entry.dumpId || node.dependencies.includes(schemaAcl);
+    nodes.set(entry.dumpId, isFree ? node : { ...node, dependencies: [...node.dependencies, schemaAcl] });
+  }
   refuseLoops(nodes, byId);
   return { nodes, dataOfTable };
+}
+
+/**
+ * Name of a schema → dump id of its ACL. A grantee who passes a privilege on needs USAGE of the schema first; the archive
+ * does not say so, and pg_restore -j now and then fails with "permission denied for schema".
+ */
+function aclsOfSchemas(
+  entries: readonly TocEntry[],
+  byId: ReadonlyMap<number, TocEntry>,
+): ReadonlyMap<string, number> {
+  const acls = new Map<string, number>();
+  for (const { description, tag, dumpId, dependencies } of entries) {
+    if (description !== "ACL") continue;
+    const subject = byId.get(dependencies[0] ?? -1);
+    if (subject?.description === "SCHEMA") acls.set(subject.tag, dumpId);
+    else if (tag === "SCHEMA public") acls.set("public", dumpId); // the schema itself may not be in the archive
+  }
+  return acls;
 }
 
 function nodeOf(

@@ -84,6 +84,29 @@ describe("planRestore()", () => {
     expect(tasks.get(11)).toMatchObject({ dependencies: [], uses: [1] });
   });
 
+  test("with jobs, lets privileges in a schema wait for the schema's own", () => {
+    const plan = planRestore(
+      toc([
+        entry(1, "SCHEMA", "odd schema", { namespace: null }),
+        entry(2, "TABLE", "a", { namespace: "odd schema", dependencies: [1] }),
+        entry(3, "ACL", "TABLE a", { namespace: "odd schema", dependencies: [2] }),
+        entry(4, "ACL", 'SCHEMA "odd schema"', { namespace: null, dependencies: [1] }),
+        entry(5, "TABLE", "b"),
+        entry(6, "ACL", "TABLE b", { dependencies: [5] }),
+        entry(7, "ACL", "SCHEMA public", { namespace: null }),
+      ]),
+      { jobs: 2 },
+      target,
+    );
+    const dependencies = plan.parallel.map((task) => [task.entry.dumpId, task.dependencies]);
+    expect(dependencies).toEqual([
+      [3, [4]],
+      [4, []],
+      [6, [7]],
+      [7, []],
+    ]);
+  });
+
   test("shares no table that it does not create, nor one that is constrained before its data", () => {
     const data = planRestore(TWO_TABLES, { jobs: 2, dataOnly: true }, target);
     expect(data.parallel.find((task) => task.entry.dumpId === 11)?.load).toMatchObject({ mayBeShared: false });
