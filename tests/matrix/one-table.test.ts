@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
 import { loadDatabase } from "../support/databases.ts";
 import { quoteIdentifier, server, type TestDatabase, type TestServer } from "../support/servers.ts";
-import { stockRestore, TestRepository } from "./support.ts";
+import { isFullMatrix, stockRestore, TestRepository } from "./support.ts";
 
 const HOSTILE_TABLES = [
   'ta"ble',
@@ -56,17 +56,14 @@ describe.each([15, 18] as const)("on PostgreSQL %i", (major) => {
     await using ours = await target();
     await using theirs = await target();
     const flags = [...tables.flatMap((table) => ["-t", table]), ...schemas.flatMap((schema) => ["-n", schema])];
-    const stock = await stockRestore(pg.tools, file, theirs.uri, ["-v", ...flags]);
+    const stock = await stockRestore(pg.tools, file, theirs.uri, flags);
     const report = await repository.restore(restorePoint, ours.uri, {
       options: { tables, schemas, jobs: 1 },
       allowsNonEmptyTarget: true,
     });
     expect(formatDifferences((await compareDatabases(theirs, ours)).differences)).toBe("");
-    const messages = stock.errors.map((error) => /ERROR: {2}(.*)/.exec(error)?.[1]);
-    expect(report.entriesFailed.map(({ error }) => error).join("\n").split("\n").length).toBe(Math.max(1, messages.length));
-    for (const message of messages) {
-      expect(report.entriesFailed.some(({ error }) => error.includes(message!)), message).toBe(true);
-    }
+    const failedIds = new Set(report.entriesFailed.map(({ dumpId }) => dumpId));
+    expect([...failedIds].toSorted((a, b) => a - b)).toEqual(stock.failedIds);
     expect(report.isComplete).toBe(stock.errors.length === 0);
   }
 
@@ -84,6 +81,7 @@ describe.each([15, 18] as const)("on PostgreSQL %i", (major) => {
 
   test("restore -t into a scratch database brings one hostile table with its rows", async () => {
     for (const [index, name] of HOSTILE_TABLES.entries()) {
+      if (!isFullMatrix && index % 2 === 1) continue;
       const qualified = `${quoteIdentifier(SCHEMA)}.${quoteIdentifier(name)}`;
       const scratch = `scratch_${major}_${index}_${source.name}`;
       const report = await repository.restore(restorePoint, pg.uri("postgres"), {

@@ -151,13 +151,16 @@ export class TestRepository implements AsyncDisposable {
   }
 }
 
-/** What became of a stock pg_restore: its status, and each "error:" with the lines that belong to it. */
+/** What became of a stock pg_restore. */
 export interface StockRestore {
   readonly status: number;
+  /** Each "error:" with the lines that belong to it. */
   readonly errors: readonly string[];
+  /** Dump ids of the entries with errors. */
+  readonly failedIds: readonly number[];
 }
 
-/** Runs the stock pg_restore; errors are returned, not thrown. */
+/** Runs the stock pg_restore, with -v so that it names failed entries; errors are returned, not thrown. */
 export function stockRestore(
   tools: ClientTools,
   file: string,
@@ -166,10 +169,15 @@ export function stockRestore(
 ): Promise<StockRestore> {
   return new Promise((resolve) => {
     const options = { env: cleanEnvironment(), maxBuffer: outputBytesMax };
-    execFile(tools.pgRestore, [...flags, "-d", target, file], options, (error, _output, text) => {
+    execFile(tools.pgRestore, ["-v", ...flags, "-d", target, file], options, (error, _output, text) => {
       const status = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
       const errors = text.split(/^(?=pg_restore: )/m).filter((part) => part.startsWith("pg_restore: error:"));
-      resolve({ status, errors: status !== 0 && errors.length === 0 ? [text] : errors });
+      const failedIds = new Set([...text.matchAll(/from TOC entry (\d+);/g)].map((match) => Number(match[1])));
+      resolve({
+        status,
+        errors: status !== 0 && errors.length === 0 ? [text] : errors,
+        failedIds: [...failedIds].toSorted((a, b) => a - b),
+      });
     });
   });
 }
