@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 
 import { readToc } from "../../src/archive/index.ts";
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
-import { clientTools, server, type Major } from "../support/servers.ts";
+import { clientTools, server } from "../support/servers.ts";
 import { stockRestore, TestRepository } from "./support.ts";
 
 const tables = `
@@ -29,30 +29,35 @@ const settingIt = /SET \([^()']*pg_attver=\d+[^()']*\)(?!')/;
 test.each([
   { major: 15, pgDumps: [15, 17, 18, "bundled"] },
   { major: 17, pgDumps: [17, 18, "bundled"] },
-] as const)("backup of a server $major that marks columns with pg_attver leaves the mark out", async ({ major, pgDumps }) => {
-  const pg = await server(major);
-  await using repository = await TestRepository.create();
-  await using source = await pg.createDatabase();
-  await source.psql(tables);
-  expect(Number(await source.psql(countMarks))).toBeGreaterThan(0);
-  for (const pgDump of pgDumps) {
-    const program = pgDump === "bundled" ? pgDump : (await clientTools(pgDump as Major)).pgDump;
-    const receipt = await repository.backup(source.uri, { pgDump: program, lineage: `${major} ${pgDump}` });
-    const { file } = await repository.export(receipt.id, `${major}-${pgDump}`, { archiveVersion: "1.14" });
-    const { toc } = await readToc(await readFile(file));
-    expect(toc.entries.filter(({ definition }) => settingIt.test(definition)).map(({ tag }) => tag)).toEqual([]);
-    expect(toc.entries.filter(({ definition }) => definition.includes("n_distinct")).length).toBe(1);
+] as const)(
+  "backup of a server $major that marks columns with pg_attver leaves the mark out",
+  async ({ major, pgDumps }) => {
+    const pg = await server(major);
+    await using repository = await TestRepository.create();
+    await using source = await pg.createDatabase();
+    await source.psql(tables);
+    expect(Number(await source.psql(countMarks))).toBeGreaterThan(0);
+    for (const pgDump of pgDumps) {
+      const program = pgDump === "bundled" ? pgDump : (await clientTools(pgDump)).pgDump;
+      const receipt = await repository.backup(source.uri, { pgDump: program, lineage: `${major} ${pgDump}` });
+      const { file } = await repository.export(receipt.id, `${major}-${pgDump}`, { archiveVersion: "1.14" });
+      const { toc } = await readToc(await readFile(file));
+      expect(toc.entries.filter(({ definition }) => settingIt.test(definition)).map(({ tag }) => tag)).toEqual([]);
+      expect(toc.entries.filter(({ definition }) => definition.includes("n_distinct")).length).toBe(1);
 
-    await using copy = await pg.createDatabase();
-    const report = await repository.restore(receipt.id, copy.uri);
-    expect(report.entriesFailed).toEqual([]);
-    expect(report.adaptations).toEqual([]);
-    await using stock = await pg.createDatabase();
-    expect((await stockRestore(await clientTools(15), file, stock.uri)).errors).toEqual([]);
-    for (const restored of [copy, stock]) {
-      expect(formatDifferences((await compareDatabases(source, restored)).differences)).toBe("");
-      expect(await restored.psql(optionsOfTuned)).toBe("id|n_distinct=-0.5\nid|n_distinct_inherited=-1\nword|n_distinct=7");
-      expect(await restored.psql("SELECT * FROM hostile")).toBe("SET (pg_attver=7)");
+      await using copy = await pg.createDatabase();
+      const report = await repository.restore(receipt.id, copy.uri);
+      expect(report.entriesFailed).toEqual([]);
+      expect(report.adaptations).toEqual([]);
+      await using stock = await pg.createDatabase();
+      expect((await stockRestore(await clientTools(15), file, stock.uri)).errors).toEqual([]);
+      for (const restored of [copy, stock]) {
+        expect(formatDifferences((await compareDatabases(source, restored)).differences)).toBe("");
+        expect(await restored.psql(optionsOfTuned)).toBe(
+          "id|n_distinct=-0.5\nid|n_distinct_inherited=-1\nword|n_distinct=7",
+        );
+        expect(await restored.psql("SELECT * FROM hostile")).toBe("SET (pg_attver=7)");
+      }
     }
-  }
-});
+  },
+);

@@ -19,7 +19,7 @@ const HOSTILE_TABLES = [
   "é".repeat(31) + "x",
   "*",
 ];
-const SCHEMA = 'sch"e\'ma\n$$';
+const SCHEMA = "sch\"e'ma\n$$";
 
 const hostile = HOSTILE_TABLES.map((name, index) => {
   const table = `${quoteIdentifier(SCHEMA)}.${quoteIdentifier(name)}`;
@@ -110,6 +110,8 @@ describe.each([15, 18] as const)("on PostgreSQL %i", (major) => {
       options: { tables: ["no such table"] },
     });
     await expect(restoring).rejects.toThrow('"no such table" not found');
-    expect(await pg.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE '%incomplete%'")).toBe(before);
+    expect(await pg.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE '%incomplete%'")).toBe(
+      before,
+    );
   });
 });

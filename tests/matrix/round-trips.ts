@@ -59,67 +59,67 @@ export function testRoundTrips(majors: readonly Major[]): void {
   });
   afterAll(() => repository[Symbol.asyncDispose]());
 
-describe.each(majors)("PostgreSQL %i", (major) => {
-  describe.each(databasesFor(major))("%s", (name) => {
-    let pg: TestServer;
-    let source: TestDatabase;
-    let receipt: BackupReceipt;
+  describe.each(majors)("PostgreSQL %i", (major) => {
+    describe.each(databasesFor(major))("%s", (name) => {
+      let pg: TestServer;
+      let source: TestDatabase;
+      let receipt: BackupReceipt;
 
-    beforeAll(async () => {
-      pg = await server(major);
-      source = await loadDatabase(pg, name);
-      receipt = await repository.backup(source.uri, { lineage: `${name} ${major}` });
-    });
-    afterAll(() => source[Symbol.asyncDispose]());
+      beforeAll(async () => {
+        pg = await server(major);
+        source = await loadDatabase(pg, name);
+        receipt = await repository.backup(source.uri, { lineage: `${name} ${major}` });
+      });
+      afterAll(() => source[Symbol.asyncDispose]());
 
-    async function expectEqual(copy: TestDatabase): Promise<void> {
-      const trip = { sourceMajor: major, targetMajor: major, toolsMajor: pgDumpMajor(receipt) };
-      const exceptions = name === "torture" ? officialExceptions(trip) : [];
-      const comparison = await compareDatabases(source, copy, { exceptions });
-      expect(formatDifferences(comparison.differences)).toBe("");
-      expect(comparison.counts.schema).toBeGreaterThan(name === "torture" ? 700 : 10);
-      expect(comparison.counts.rows).toBeGreaterThan(name === "torture" ? 150 : 9);
-    }
+      async function expectEqual(copy: TestDatabase): Promise<void> {
+        const trip = { sourceMajor: major, targetMajor: major, toolsMajor: pgDumpMajor(receipt) };
+        const exceptions = name === "torture" ? officialExceptions(trip) : [];
+        const comparison = await compareDatabases(source, copy, { exceptions });
+        expect(formatDifferences(comparison.differences)).toBe("");
+        expect(comparison.counts.schema).toBeGreaterThan(name === "torture" ? 700 : 10);
+        expect(comparison.counts.rows).toBeGreaterThan(name === "torture" ? 150 : 9);
+      }
 
-    test("backup takes the major's own pg_dump, or the nearest newer one", async () => {
-      expect(pgDumpMajor(receipt)).toBe((await clientTools(major)).major);
-      expect(receipt.warnings.some((warning) => warning.includes("reads a server of version"))).toBe(
-        pgDumpMajor(receipt) !== major,
+      test("backup takes the major's own pg_dump, or the nearest newer one", async () => {
+        expect(pgDumpMajor(receipt)).toBe((await clientTools(major)).major);
+        expect(receipt.warnings.some((warning) => warning.includes("reads a server of version"))).toBe(
+          pgDumpMajor(receipt) !== major,
+        );
+      });
+
+      test("restore --jobs 2 gives an equal database", async () => {
+        await using copy = await pg.createDatabase();
+        const report = await repository.restore(receipt.id, copy.uri);
+        expect(report.entriesFailed).toEqual([]);
+        expect(report).toMatchObject({ isComplete: true, rowCount: receipt.rowCount });
+        const expected = expectedAdaptations[major] ?? [];
+        expect(report.adaptations.filter((text) => !expected.some((pattern) => pattern.test(text)))).toEqual([]);
+        for (const pattern of expected) expect(report.adaptations).toContainEqual(expect.stringMatching(pattern));
+        await expectEqual(copy);
+        count(name, String(major), "restore --jobs 2");
+      });
+
+      test.each(exportsOf(major))(
+        "export (archive version $archiveVersion) restores with pg_restore $toolsMajor -j$jobs",
+        async ({ archiveVersion, toolsMajor, jobs }) => {
+          const tools = await clientTools(toolsMajor);
+          const fileName = `${name}-${major}-${archiveVersion ?? "own"}-${jobs}`;
+          const report = await repository.export(receipt.id, fileName, { archiveVersion });
+          expect(report.rowCount).toBe(receipt.rowCount);
+          for (let attempt = 1; ; attempt += 1) {
+            await using copy = await pg.createDatabase();
+            const { status, errors } = await stockRestore(tools, report.file, copy.uri, ["-j", String(jobs)]);
+            if (isRaceOfGrants(errors, jobs) && attempt < RESTORE_ATTEMPTS_MAX) continue;
+            expect(errors.filter((error) => !isNamedError(error, major))).toEqual([]);
+            expect(status).toBe(errors.length === 0 ? 0 : 1);
+            await expectEqual(copy);
+            break;
+          }
+          const path = `export ${report.archiveVersion} → pg_restore ${tools.major} -j${jobs}`;
+          count(name, String(major), path);
+        },
       );
     });
-
-    test("restore --jobs 2 gives an equal database", async () => {
-      await using copy = await pg.createDatabase();
-      const report = await repository.restore(receipt.id, copy.uri);
-      expect(report.entriesFailed).toEqual([]);
-      expect(report).toMatchObject({ isComplete: true, rowCount: receipt.rowCount });
-      const expected = expectedAdaptations[major] ?? [];
-      expect(report.adaptations.filter((text) => !expected.some((pattern) => pattern.test(text)))).toEqual([]);
-      for (const pattern of expected) expect(report.adaptations).toContainEqual(expect.stringMatching(pattern));
-      await expectEqual(copy);
-      count(name, String(major), "restore --jobs 2");
-    });
-
-    test.each(exportsOf(major))(
-      "export (archive version $archiveVersion) restores with pg_restore $toolsMajor -j$jobs",
-      async ({ archiveVersion, toolsMajor, jobs }) => {
-        const tools = await clientTools(toolsMajor);
-        const fileName = `${name}-${major}-${archiveVersion ?? "own"}-${jobs}`;
-        const report = await repository.export(receipt.id, fileName, { archiveVersion });
-        expect(report.rowCount).toBe(receipt.rowCount);
-        for (let attempt = 1; ; attempt += 1) {
-          await using copy = await pg.createDatabase();
-          const { status, errors } = await stockRestore(tools, report.file, copy.uri, ["-j", String(jobs)]);
-          if (isRaceOfGrants(errors, jobs) && attempt < RESTORE_ATTEMPTS_MAX) continue;
-          expect(errors.filter((error) => !isNamedError(error, major))).toEqual([]);
-          expect(status).toBe(errors.length === 0 ? 0 : 1);
-          await expectEqual(copy);
-          break;
-        }
-        const path = `export ${report.archiveVersion} → pg_restore ${tools.major} -j${jobs}`;
-        count(name, String(major), path);
-      },
-    );
   });
-});
 }

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
 import { clientTools, server, type TestDatabase } from "../support/servers.ts";
-import { stockRestore, TestRepository } from "./support.ts";
+import { isFullMatrix, stockRestore, TestRepository } from "./support.ts";
 
 const ROW_COUNT = 300_000;
 /** Of the first backup's bytes, with 1 % of rows appended. */
@@ -29,44 +29,53 @@ async function expectEqual(source: TestDatabase, copy: TestDatabase): Promise<vo
   expect(counts).toMatchObject({ rows: 2, "large object": 301 });
 }
 
-test.each([15, 18] as const)("backup on PostgreSQL %i stores what changed", async (major) => {
-  const pg = await server(major);
-  await using repository = await TestRepository.create();
-  await using source = await pg.createDatabase();
-  await source.psql(events + append(1, ROW_COUNT));
-  const first = await repository.backup(source.uri);
-  expect(first).toMatchObject({ parentId: null, reusedBytes: 0, largeObjectCount: 301 });
+test.each(isFullMatrix ? ([13, 14, 15, 16, 17, 18] as const) : ([18] as const))(
+  "backup on PostgreSQL %i stores what changed",
+  async (major) => {
+    const pg = await server(major);
+    await using repository = await TestRepository.create();
+    await using source = await pg.createDatabase();
+    await source.psql(events + append(1, ROW_COUNT));
+    const first = await repository.backup(source.uri);
+    expect(first).toMatchObject({ parentId: null, reusedBytes: 0, largeObjectCount: 301 });
 
-  await using asItWas = await pg.createDatabase();
-  await repository.restore(first.id, asItWas.uri);
-  await expectEqual(source, asItWas);
+    await using asItWas = await pg.createDatabase();
+    await repository.restore(first.id, asItWas.uri);
+    await expectEqual(source, asItWas);
 
-  const unchanged = await repository.backup(source.uri);
-  expect(unchanged.parentId).toBe(first.id);
-  expect(unchanged.newBytes).toBeLessThan(first.newBytes * 0.01);
-  expect(unchanged).toMatchObject({ rowCount: first.rowCount, rawBytes: first.rawBytes, largeObjectCount: 301 });
+    const unchanged = await repository.backup(source.uri);
+    expect(unchanged.parentId).toBe(first.id);
+    expect(unchanged.newBytes).toBeLessThan(first.newBytes * 0.01);
+    expect(unchanged).toMatchObject({ rowCount: first.rowCount, rawBytes: first.rawBytes, largeObjectCount: 301 });
 
-  await source.psql(append(ROW_COUNT + 1, ROW_COUNT * 1.01));
-  const second = await repository.backup(source.uri);
-  expect(second.parentId).toBe(unchanged.id);
-  process.stdout.write(`second backup on ${major}: ${second.newBytes} of ${first.newBytes} bytes stored\n`);
-  expect(second.newBytes).toBeLessThan(first.newBytes * STORED_SHARE_MAX);
-  expect(second.rowCount).toBe(first.rowCount + ROW_COUNT * 0.01);
+    await source.psql(append(ROW_COUNT + 1, ROW_COUNT * 1.01));
+    const second = await repository.backup(source.uri);
+    expect(second.parentId).toBe(unchanged.id);
+    process.stdout.write(`second backup on ${major}: ${second.newBytes} of ${first.newBytes} bytes stored\n`);
+    expect(second.newBytes).toBeLessThan(first.newBytes * STORED_SHARE_MAX);
+    expect(second.rowCount).toBe(first.rowCount + ROW_COUNT * 0.01);
 
-  await source.psql("SELECT lo_put(70007, 3, 'changed'::bytea); SELECT lo_put(80000, 0, 'changed'::bytea); DELETE FROM still WHERE id = 5");
-  const third = await repository.backup(source.uri);
-  expect(third.reusedBytes).toBeGreaterThan(0);
+    await source.psql(
+      "SELECT lo_put(70007, 3, 'changed'::bytea); SELECT lo_put(80000, 0, 'changed'::bytea); DELETE FROM still WHERE id = 5",
+    );
+    const third = await repository.backup(source.uri);
+    expect(third.reusedBytes).toBeGreaterThan(0);
 
-  await using copy = await pg.createDatabase();
-  expect(await repository.restore(third.id, copy.uri)).toMatchObject({ isComplete: true, entriesFailed: [] });
-  await expectEqual(source, copy);
-  await using stock = await pg.createDatabase();
-  const { file } = await repository.export(third.id, "third");
-  expect(await stockRestore(await clientTools(major), file, stock.uri, ["-j2"])).toMatchObject({ status: 0, errors: [] });
-  await expectEqual(source, stock);
+    await using copy = await pg.createDatabase();
+    expect(await repository.restore(third.id, copy.uri)).toMatchObject({ isComplete: true, entriesFailed: [] });
+    await expectEqual(source, copy);
+    await using stock = await pg.createDatabase();
+    const { file } = await repository.export(third.id, "third");
+    expect(await stockRestore(await clientTools(major), file, stock.uri, ["-j2"])).toMatchObject({
+      status: 0,
+      errors: [],
+    });
+    await expectEqual(source, stock);
 
-  await using again = await pg.createDatabase();
-  await repository.restore(first.id, again.uri);
-  await expectEqual(asItWas, again);
-  for (const { id } of (await repository.list()).restorePoints) expect(await repository.verify(id)).toMatchObject({ isIntact: true });
-});
+    await using again = await pg.createDatabase();
+    await repository.restore(first.id, again.uri);
+    await expectEqual(asItWas, again);
+    for (const { id } of (await repository.list()).restorePoints)
+      expect(await repository.verify(id)).toMatchObject({ isIntact: true });
+  },
+);

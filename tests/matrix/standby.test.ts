@@ -48,7 +48,10 @@ async function caughtUp(): Promise<void> {
 
 /** What a standby gives otherwise than its primary, and pg_dump from a standby with it. */
 async function standbyExceptions(source: TestDatabase): Promise<ComparisonException[]> {
-  const relations = (kinds: string, persistence: string): string => `SELECT quote_ident(n.nspname) || '.' || quote_ident(relname)
+  const relations = (
+    kinds: string,
+    persistence: string,
+  ): string => `SELECT quote_ident(n.nspname) || '.' || quote_ident(relname)
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relpersistence = '${persistence}' AND relkind IN (${kinds})`;
   const unlogged = new Set((await source.psql(relations("'r', 'p', 'm', 'S'", "u"))).split("\n"));
   const sequences = await standby.psql(
@@ -78,7 +81,10 @@ test("backup from a hot standby restores to the primary's database", async () =>
   await caughtUp();
   // Never less than what was asked for: their rows must be left out by name.
   const refused = repository.backup(standby.uri(source.name));
-  await expect(refused).rejects.toMatchObject({ code: "preflight_failed", detail: expect.stringContaining("--no-unlogged-table-data") as unknown });
+  await expect(refused).rejects.toMatchObject({
+    code: "preflight_failed",
+    detail: expect.stringContaining("--no-unlogged-table-data") as unknown,
+  });
   const receipt = await repository.backup(standby.uri(source.name), { selection: ["--no-unlogged-table-data"] });
   await using copy = await primary.createDatabase();
   const report = await repository.restore(receipt.id, copy.uri);

@@ -39,7 +39,9 @@ export function countCombinations(file: string): (database: string, version: str
     const count = [...done.values()].reduce((sum, set) => sum + set.size, 0);
     const lines = [...done].map(([path, set]) => `  ${path}: ${set.size} (${[...set].join(", ")})`);
     const missing = hasSampleData ? "" : "; without CAIRN_TEST_DATA only torture";
-    process.stdout.write(`${file}: ${count} combinations of database, version and path${missing}\n${lines.join("\n")}\n`);
+    process.stdout.write(
+      `${file}: ${count} combinations of database, version and path${missing}\n${lines.join("\n")}\n`,
+    );
   });
   return (database, version, path) => {
     const set = done.get(path) ?? new Set();
