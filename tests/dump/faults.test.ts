@@ -11,7 +11,14 @@ import { Client } from "pg";
 import type { OperationEvent } from "../../src/operations/operation.ts";
 import { clientTools, ownServer, runTool, server, type TestDatabase, type TestServer } from "../support/servers.ts";
 import { dump, failureOf, firstDifference, restoreText, testFolder, type TestFolder } from "./run-dump.ts";
-import { BIG_ROW_COUNT, BIG_TABLE, expectNoSessions, runSqlNow, untilExclusiveIsQueued, waitUntil } from "./trial-database.ts";
+import {
+  BIG_ROW_COUNT,
+  BIG_TABLE,
+  expectNoSessions,
+  runSqlNow,
+  untilExclusiveIsQueued,
+  waitUntil,
+} from "./trial-database.ts";
 
 const isFull = process.env["CAIRN_TEST_MATRIX"] === "full";
 
@@ -50,9 +57,24 @@ const isSegmentDone = (event: OperationEvent): boolean => event.type === "segmen
 describe("a source that cannot be reached", () => {
   test.each([
     ["a wrong port", (uri: string) => uri.replace(/:\d+\//, ":1/"), "connection_failed", /127\.0\.0\.1/],
-    ["an unknown host", (uri: string) => uri.replace("127.0.0.1", "no-such-host.invalid"), "connection_failed", /no-such-host/],
-    ["an unknown database", (uri: string) => uri.replace(/\/\w+$/, "/no_such_database"), "connection_failed", /no_such_database/],
-    ["an unknown role", (uri: string) => uri.replace("postgres@", "no_such_role@"), "connection_failed", /no_such_role/],
+    [
+      "an unknown host",
+      (uri: string) => uri.replace("127.0.0.1", "no-such-host.invalid"),
+      "connection_failed",
+      /no-such-host/,
+    ],
+    [
+      "an unknown database",
+      (uri: string) => uri.replace(/\/\w+$/, "/no_such_database"),
+      "connection_failed",
+      /no_such_database/,
+    ],
+    [
+      "an unknown role",
+      (uri: string) => uri.replace("postgres@", "no_such_role@"),
+      "connection_failed",
+      /no_such_role/,
+    ],
   ])("cairn dump names %s", (_what, change, code, text) =>
     inFolder(async () => {
       const error = await failureOf(dump({ source: change(big.uri), file: folder.file("a") }));
@@ -111,7 +133,9 @@ describe("locks", () => {
       await holder.query("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE");
       for (const pgDump of [null, "bundled"]) {
         const selection = ["--lock-wait-timeout=300"];
-        const error = await failureOf(dump({ source: database.uri, file: folder.file("a"), settings: { selection, pgDump } }));
+        const error = await failureOf(
+          dump({ source: database.uri, file: folder.file("a"), settings: { selection, pgDump } }),
+        );
         expect(error.code).toBe("lock_timeout");
         expect(`${error.message}\n${error.detail}`).toContain("held");
       }
@@ -125,7 +149,13 @@ describe("locks", () => {
       await database.psql(`${BIG_TABLE} CREATE TABLE other AS SELECT * FROM big LIMIT 10`);
       let altered: Promise<number | null> = Promise.resolve(null);
       const onEvent = atFirst(isReading, () => {
-        const child = spawn(pg.tools.psql, ["-X", "-d", database.uri, "-c", "ALTER TABLE big ADD COLUMN late int DEFAULT 1"]);
+        const child = spawn(pg.tools.psql, [
+          "-X",
+          "-d",
+          database.uri,
+          "-c",
+          "ALTER TABLE big ADD COLUMN late int DEFAULT 1",
+        ]);
         altered = new Promise((resolve) => child.on("close", resolve));
         runSqlNow(database, untilExclusiveIsQueued("big"));
       });
@@ -152,7 +182,8 @@ describe("locks", () => {
       await first.query(before);
       await using second = await locker(database);
       const behind = queued === null ? null : second.query(queued);
-      if (behind !== null) await waitUntil(database, "EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock')");
+      if (behind !== null)
+        await waitUntil(database, "EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock')");
       const running = dump({ source: database.uri, file: folder.file("a") });
       await waitUntil(database, "EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock')");
       await first.query("COMMIT");
@@ -167,12 +198,19 @@ describe("a server that ends sessions", () => {
   const ours = "datname = current_database() AND application_name";
 
   test.each([
-    ["a reader", `${ours} = 'cairn reader' AND state <> 'idle in transaction (aborted)'`, /could not read table "public"."big"/],
+    [
+      "a reader",
+      `${ours} = 'cairn reader' AND state <> 'idle in transaction (aborted)'`,
+      /could not read table "public"."big"/,
+    ],
     ["the holder", `${ours} = 'cairn' AND state = 'idle in transaction'`, /session that holds the snapshot was lost/],
   ])("cairn dump fails when %s is ended", (_who, condition, text) =>
     inFolder(async () => {
       const onEvent = atFirst(isSegmentDone, () => {
-        const killed = runSqlNow(big, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE ${condition}`);
+        const killed = runSqlNow(
+          big,
+          `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE ${condition}`,
+        );
         expect(Number(killed)).toBeGreaterThan(0);
       });
       const error = await failureOf(dump({ source: big.uri, file: folder.file("a"), onEvent }));
@@ -191,30 +229,39 @@ describe("cancelled", () => {
       const controller = new AbortController();
       const reason = new Error("stopped by the test");
       const onEvent = atFirst(isSegmentDone, () => controller.abort(reason));
-      await expect(dump({ source: big.uri, file: folder.file("a"), signal: controller.signal, onEvent })).rejects.toBe(reason);
+      await expect(dump({ source: big.uri, file: folder.file("a"), signal: controller.signal, onEvent })).rejects.toBe(
+        reason,
+      );
       expect(await folder.names()).toEqual([]);
       await expectNoSessions(big);
     }));
 
-  test.each(["installed", "bundled"])("cairn dump leaves no waiting session when cancelled before a lock, with the %s pg_dump", (which) =>
-    inFolder(async () => {
-      await using database = await pg.createDatabase();
-      await database.psql("CREATE TABLE held (a int)");
-      const client = new Client({ connectionString: database.uri });
-      await client.connect();
-      await client.query("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE");
-      const controller = new AbortController();
-      const reason = new Error("stopped by the test");
-      const pgDump = which === "bundled" ? which : pg.tools.pgDump;
-      const running = dump({ source: database.uri, file: folder.file("a"), signal: controller.signal, settings: { pgDump } });
-      running.catch(() => {});
-      await waitUntil(database, "EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock')");
-      controller.abort(reason);
-      await expect(running).rejects.toBe(reason);
-      await expectNoSessions(database); // while the lock is still held
-      await client.end();
-      expect(await folder.names()).toEqual([]);
-    }),
+  test.each(["installed", "bundled"])(
+    "cairn dump leaves no waiting session when cancelled before a lock, with the %s pg_dump",
+    (which) =>
+      inFolder(async () => {
+        await using database = await pg.createDatabase();
+        await database.psql("CREATE TABLE held (a int)");
+        const client = new Client({ connectionString: database.uri });
+        await client.connect();
+        await client.query("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE");
+        const controller = new AbortController();
+        const reason = new Error("stopped by the test");
+        const pgDump = which === "bundled" ? which : pg.tools.pgDump;
+        const running = dump({
+          source: database.uri,
+          file: folder.file("a"),
+          signal: controller.signal,
+          settings: { pgDump },
+        });
+        running.catch(() => {});
+        await waitUntil(database, "EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock')");
+        controller.abort(reason);
+        await expect(running).rejects.toBe(reason);
+        await expectNoSessions(database); // while the lock is still held
+        await client.end();
+        expect(await folder.names()).toEqual([]);
+      }),
   );
 });
 
@@ -265,7 +312,10 @@ describe.each(["installed", "bundled"])("odd databases, with the %s pg_dump", (w
     const settings = { pgDump: which === "bundled" ? which : pgDump, selection, overwrite: true };
     await dump({ source: database.uri, file: folder.file("a"), settings });
     await runTool(pgDump, ["-Fc", "-Z0", "-f", folder.file("b"), ...selection, "-d", database.uri]);
-    const [ours, theirs] = [await restoreText(pgRestore, folder.file("a")), await restoreText(pgRestore, folder.file("b"))];
+    const [ours, theirs] = [
+      await restoreText(pgRestore, folder.file("a")),
+      await restoreText(pgRestore, folder.file("b")),
+    ];
     const withoutMinor = (text: Buffer): Buffer =>
       Buffer.from(text.toString("latin1").replace(/^-- Dumped by pg_dump version .*$/m, ""), "latin1");
     expect(firstDifference(withoutMinor(ours), withoutMinor(theirs))).toBe("");
@@ -281,7 +331,12 @@ describe.each(["installed", "bundled"])("odd databases, with the %s pg_dump", (w
   test("cairn dump keeps the bytes of a database without encoding, names too", () =>
     inFolder(async () => {
       await using database = await pg.createDatabase(undefined, { encoding: "SQL_ASCII", locale: "C" });
-      await database.psql(Buffer.from('CREATE TABLE "b\xff\xfe" ("\x82\xe9" text); INSERT INTO "b\xff\xfe" VALUES (\'\xe9\x80\xfe\')', "latin1"));
+      await database.psql(
+        Buffer.from(
+          'CREATE TABLE "b\xff\xfe" ("\x82\xe9" text); INSERT INTO "b\xff\xfe" VALUES (\'\xe9\x80\xfe\')',
+          "latin1",
+        ),
+      );
       expect((await expectAsPgDump(database)).includes(Buffer.from("\xe9\x80\xfe\n", "latin1"))).toBe(true);
     }));
 
@@ -310,4 +365,5 @@ test.runIf(isFull)("cairn dump names the row of a value that is too large", () =
     expect(error.message).toBe('could not read table "public"."large": a row at ctid (0,2) is too large to be sent');
     expect(await folder.names()).toEqual([]);
     await expectNoSessions(database);
-  }));
+  }),
+);

@@ -76,8 +76,12 @@ export async function failureOf(running: Promise<unknown>): Promise<OperatingErr
 
 /** An archive as SQL text by the stock pg_restore. */
 export async function restoreText(pgRestore: string, file: string): Promise<Buffer> {
-  const options = { encoding: "buffer", maxBuffer: outputBytesMax, env: { LC_ALL: "C", PATH: "/nonexistent" } } as const;
-  const key = await knowsRestrictKey(pgRestore) ? ["--restrict-key=x"] : [];
+  const options = {
+    encoding: "buffer",
+    maxBuffer: outputBytesMax,
+    env: { LC_ALL: "C", PATH: "/nonexistent" },
+  } as const;
+  const key = (await knowsRestrictKey(pgRestore)) ? ["--restrict-key=x"] : [];
   const { stdout } = await promisify(execFile)(pgRestore, ["-f", "-", ...key, file], options);
   return stdout;
 }

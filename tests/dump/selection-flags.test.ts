@@ -120,11 +120,30 @@ interface Case {
 }
 
 const SHORT: readonly string[] = ["", "-n torture -O -x", "-a --load-via-partition-root", "--filter=FILTER", "-b -s"];
+const CORE_18: readonly string[] = [
+  "--statistics",
+  "--no-schema",
+  "--table-and-children=torture.part",
+  "-c --if-exists",
+];
+/** Where the bundled pg_dump goes another way: no disk, its own memory, arguments by our hand. */
+const CORE_BUNDLED: readonly string[] = [
+  "",
+  "-s",
+  "--filter=FILTER",
+  "-E SQL_ASCII",
+  "--snapshot=SNAPSHOT",
+  "--statistics",
+];
 const CASES: readonly Case[] = [
-  { major: 18, pgDump: "installed", flags: all18() },
-  { major: 18, pgDump: "bundled", flags: isFull ? all18() : [...CORE, COMBINATIONS[0]!, COMBINATION_18, "--statistics"] },
+  { major: 18, pgDump: "installed", flags: isFull ? all18() : [...CORE, ...CORE_18, ...COMBINATIONS, COMBINATION_18] },
+  { major: 18, pgDump: "bundled", flags: isFull ? all18() : [...CORE_BUNDLED, COMBINATIONS[0]!, COMBINATION_18] },
   { major: 15, pgDump: "installed", flags: isFull ? [...CORE, ...REST, ...SINCE_15, ...COMBINATIONS] : SHORT },
-  { major: 17, pgDump: "bundled", flags: isFull ? [...CORE, ...REST, ...SINCE_15, ...SINCE_17, ...COMBINATIONS] : SHORT },
+  {
+    major: 17,
+    pgDump: "bundled",
+    flags: isFull ? [...CORE, ...REST, ...SINCE_15, ...SINCE_17, ...COMBINATIONS] : SHORT,
+  },
 ];
 
 function all18(): string[] {
@@ -188,7 +207,9 @@ function peerText(major: Major, flags: string): Promise<Buffer> {
 async function makePeerText(major: Major, flags: string): Promise<Buffer> {
   const { pgDump, pgRestore } = await clientTools(major);
   const file = folder.file(`peer-${peers.size}`);
-  const words = wordsOf(flags, major).flatMap((word) => (major < 17 && word.startsWith("--filter") ? FILTER_AS_FLAGS : [word]));
+  const words = wordsOf(flags, major).flatMap((word) =>
+    major < 17 && word.startsWith("--filter") ? FILTER_AS_FLAGS : [word],
+  );
   await runTool(pgDump, ["-Fc", "-Z0", "-f", file, ...words, "-d", databases.get(major)!.uri]);
   return await restoreText(pgRestore, file);
 }
@@ -203,7 +224,13 @@ function withoutMinor(text: Buffer): Buffer {
  */
 function inNameOrder(text: Buffer): Buffer {
   const lines = text.toString("latin1").replaceAll(/^SET default_(tablespace|table_access_method) = .*\n/gm, "");
-  return Buffer.from(lines.split(/\n+(?=--\n-- (?:Data for )?Name: )/).toSorted().join("\n"), "latin1");
+  return Buffer.from(
+    lines
+      .split(/\n+(?=--\n-- (?:Data for )?Name: )/)
+      .toSorted()
+      .join("\n"),
+    "latin1",
+  );
 }
 
 describe.each(CASES)("cairn dump of $major with the $pgDump pg_dump", ({ major, pgDump, flags }) => {

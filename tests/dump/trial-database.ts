@@ -46,5 +46,9 @@ export async function expectNoSessions(database: TestDatabase): Promise<void> {
     database,
     `NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'cairn%')`,
   );
-  expect(await database.psql("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.application_name LIKE 'cairn%' AND a.datname = current_database()")).toBe("0");
+  expect(
+    await database.psql(
+      "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.application_name LIKE 'cairn%' AND a.datname = current_database()",
+    ),
+  ).toBe("0");
 }

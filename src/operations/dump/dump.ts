@@ -4,7 +4,7 @@ import { rename, writeFile } from "node:fs/promises";
 
 import { convertToc, CustomArchiveWriter, type ConvertedToc } from "../../archive/index.ts";
 import { formatVersion } from "../../postgres/index.ts";
-import { defaultJobs, readDump, type Dump } from "../../dump/index.ts";
+import { defaultJobs, readDump, type ChunkOptions } from "../../dump/index.ts";
 import { planArchive, withPlannedHeader, type ArchivePlan } from "../archive-file/archive-plan.ts";
 import { checkFileTarget, checkFreeSpace, TemporaryFile } from "../archive-file/file-sink.ts";
 import { compareCounts, hashFile, readBackArchive, type ReadBackResult } from "../archive-file/read-back.ts";
@@ -27,38 +27,50 @@ export async function runDump(context: OperationContext, settings: DumpSettings)
   const source = await settleSource(context, settings);
   await checkFreeSpace(path, source.databaseSizeBytes ?? 0);
 
-  await using dump = await openSourceDump(context, source);
-  const plan = planArchive(dump.toc, settings);
   await using file = await TemporaryFile.create({ file: path, overwrite: settings.overwrite });
-  const sink = await writeArchive(context, { source, dump, plan, file, jobs: settings.jobs ?? defaultJobs() });
+  const written = await writeArchive(context, { source, settings, file });
 
   beginPhase(context, "read-back", "reading the archive back");
   const readBackStartMs = performance.now();
   const readBack = await readBackArchive(file.handle, context.signal);
-  compareCounts(namedCounts(sink), readBack);
+  compareCounts(new Map(written.tables.map((table) => [table.dumpId, table])), readBack);
   const readBackMs = performance.now() - readBackStartMs;
   const sha256 = await hashFile(file.handle, context.signal);
   const { size: sizeBytes } = await file.handle.stat();
   await file.publish();
-  const receipt = makeReceipt({ path, sizeBytes, sha256, plan, source, dump, sink, readBack, readBackMs, startedAt });
+  const receipt = makeReceipt({ path, sizeBytes, sha256, source, written, readBack, readBackMs, startedAt });
   await writeReceipt(receipt);
   return receipt;
 }
 
 interface Writing {
   readonly source: SettledSource;
-  readonly dump: Dump;
-  readonly plan: ArchivePlan;
+  readonly settings: DumpSettings;
   readonly file: TemporaryFile;
-  readonly jobs: number;
 }
 
-async function writeArchive(context: OperationContext, writing: Writing): Promise<OrderedArchiveSink> {
-  const { source, dump, plan, file, jobs } = writing;
+/** What is known of an archive once it is written; small, so that the source's contents can be forgotten. */
+interface Written {
+  readonly plan: ArchivePlan;
+  readonly entryCount: number;
+  readonly snapshotTakenAt: string;
+  readonly pgDumpMessages: string;
+  readonly tables: readonly {
+    readonly dumpId: number;
+    readonly name: string;
+    readonly rowCount: number;
+    readonly rawBytes: number;
+  }[];
+}
+
+/** Reads the source into the file. Its snapshot and locks end here: reading back needs neither. */
+async function writeArchive(context: OperationContext, { source, settings, file }: Writing): Promise<Written> {
+  await using dump = await openSourceDump(context, source);
+  const plan = planArchive(dump.toc, settings);
+  const jobs = settings.jobs ?? defaultJobs();
   const converted: ConvertedToc = convertToc(withPlannedHeader(dump.toc, plan), plan.version);
   const writer = await CustomArchiveWriter.create(file, converted.toc);
-  const usesFrames = plan.algorithm !== "gzip";
-  const sink = new OrderedArchiveSink(writer, converted, dump, usesFrames);
+  const sink = new OrderedArchiveSink(writer, converted, dump, plan.algorithm !== "gzip");
   beginPhase(context, "read", `reading ${dump.tables.length} tables with ${jobs} readers`);
   const progress = new ProgressReporter(context, dump, () => sink);
   await readDump(dump, {
@@ -66,47 +78,48 @@ async function writeArchive(context: OperationContext, writing: Writing): Promis
     jobs,
     signal: context.signal,
     sink,
-    chunks: {
-      hashing: null,
-      chunkSizeBytes: CHUNK_SIZE_BYTES,
-      compression: { algorithm: plan.algorithm === "zstd" ? "zstd" : "none", level: plan.level },
-      sharesLargeObjectChunks: false,
-    },
+    chunks: chunkOptions(plan),
     onTaskStarted: (task, reader) => progress.taskStarted(task, reader),
     onTaskDone: (task, reader) => progress.taskDone(task, reader),
   });
   await sink.finish();
   await writer.finish();
   await file.sync();
-  return sink;
+  const tables = [...sink.tables.values()].map(({ table, rowCount, rawBytes }) => {
+    return { dumpId: table.dumpId, name: tableName(table.relation), rowCount, rawBytes };
+  });
+  const { toc, snapshot, pgDumpMessages } = dump;
+  return { plan, entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, pgDumpMessages, tables };
+}
+
+function chunkOptions(plan: ArchivePlan): ChunkOptions {
+  return {
+    hashing: null,
+    chunkSizeBytes: CHUNK_SIZE_BYTES,
+    compression: { algorithm: plan.algorithm === "zstd" ? "zstd" : "none", level: plan.level },
+    sharesLargeObjectChunks: false,
+  };
 }
 
 function tableName(table: { readonly namespace: string; readonly name: string }): string {
   return `${table.namespace}.${table.name}`;
 }
 
-function namedCounts(sink: OrderedArchiveSink): Map<number, { rowCount: number; name: string }> {
-  const counts = [...sink.tables.values()];
-  return new Map(counts.map(({ table, rowCount }) => [table.dumpId, { rowCount, name: tableName(table.relation) }]));
-}
-
 interface ReceiptFacts {
   readonly path: string;
   readonly sizeBytes: number;
   readonly sha256: string;
-  readonly plan: ArchivePlan;
   readonly source: SettledSource;
-  readonly dump: Dump;
-  readonly sink: OrderedArchiveSink;
+  readonly written: Written;
   readonly readBack: ReadBackResult;
   readonly readBackMs: number;
   readonly startedAt: Date;
 }
 
 function makeReceipt(facts: ReceiptFacts): DumpReceipt {
-  const { plan, source, dump, sink, readBack } = facts;
+  const { source, written, readBack } = facts;
+  const { plan } = written;
   const finishedAt = new Date();
-  const counts = [...sink.tables.values()];
   return {
     file: facts.path,
     sizeBytes: facts.sizeBytes,
@@ -123,15 +136,15 @@ function makeReceipt(facts: ReceiptFacts): DumpReceipt {
     },
     startedAt: facts.startedAt.toISOString(),
     finishedAt: finishedAt.toISOString(),
-    snapshotTakenAt: dump.snapshot.takenAt,
+    snapshotTakenAt: written.snapshotTakenAt,
     durationMs: finishedAt.getTime() - facts.startedAt.getTime(),
-    entryCount: dump.toc.entries.length,
-    tables: counts.map(({ table, rowCount, rawBytes }) => ({ name: tableName(table.relation), rowCount, rawBytes })),
+    entryCount: written.entryCount,
+    tables: written.tables.map(({ name, rowCount, rawBytes }) => ({ name, rowCount, rawBytes })),
     rowCount: readBack.rowCount,
     rawBytes: readBack.rawBytes,
     largeObjectCount: readBack.largeObjectCount,
     readBack: { rowCount: readBack.rowCount, rawBytes: readBack.rawBytes, durationMs: Math.round(facts.readBackMs) },
-    warnings: [...source.warnings, ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages])],
+    warnings: [...source.warnings, ...(written.pgDumpMessages === "" ? [] : [written.pgDumpMessages])],
   };
 }
 
