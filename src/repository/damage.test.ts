@@ -138,8 +138,11 @@ describe.each([true, false])("a repository, encrypted: %s", (isEncrypted) => {
     bytes[pageOffset + 3]! ^= 4;
     await writeFile(pack!, bytes);
     const result = await repository.verifyRestorePoint(restorePoint);
-    // One page holds the lists of both tables and of the large objects.
-    expect(result.damage).toMatchObject([{ itemNumber: restorePoint.manifest.pages[0]![1] }]);
+    // One page holds the lists of both tables and of the large objects; each is named.
+    const itemNumber = restorePoint.manifest.pages[0]![1];
+    const touched = ["public.canary_orders", "public.canary_items", "large objects"];
+    expect(new Set(result.damage.map(({ relation }) => relation))).toEqual(new Set(touched));
+    expect(result.damage.every((one) => one.itemNumber === itemNumber)).toBe(true);
     const again = await reopened(folder.path, isEncrypted);
     const summary = await backUp(again, { tables: TABLES });
     expect(summary.totals).toMatchObject({ chunks: 3, reusedChunks: 0 });
@@ -157,7 +160,11 @@ describe.each([true, false])("a repository, encrypted: %s", (isEncrypted) => {
     await rm(firstPack!);
     const latest = await repository.openRestorePoint(await repository.resolve("latest"));
     const result = await repository.verifyRestorePoint(latest);
-    expect(result.damage).toMatchObject([{ itemNumber: null, reason: expect.stringContaining("missing") as string }]);
+    const reason = expect.stringContaining("missing") as string;
+    expect(result.damage).toMatchObject([
+      { itemNumber: null, relation: null, reason },
+      { itemNumber: null, relation: "public.canary_orders" },
+    ]);
     const summary = await backUp(repository, { tables: changed });
     expect(summary.totals).toMatchObject({ chunks: 3, reusedChunks: 1 });
     expect((await repository.verifyRestorePoint(await repository.openRestorePoint(summary.id))).isWhole).toBe(true);

@@ -20,14 +20,16 @@ const CHUNK_GROUPS_AHEAD = 3;
 const PACKS_AHEAD = 4;
 /** Beyond so many damaged items, packs are called damaged as a whole. */
 const DAMAGE_ITEMS_MAX = 10_000;
+/** What damage is of, when it is of no relation. */
+const LARGE_OBJECTS = "large objects";
 
 export interface VerifyProgress {
   readonly chunkCount: number;
   readonly chunkTotal: number;
   readonly sealedBytes: number;
   readonly sealedTotalBytes: number;
-  /** The relation that is being read, "schema.name"; null for packs and large objects. */
-  readonly relation: string | null;
+  /** The relation that is being read, "schema.name", or "large objects". */
+  readonly relation: string;
 }
 
 export interface VerifyOptions {
@@ -120,10 +122,10 @@ class Verifier {
         }
       }
     })();
-    await this.#checkList(set, null, async () => {
-      const sums = await this.#checkChunks(references, null);
+    await this.#checkList(set, LARGE_OBJECTS, async () => {
+      const sums = await this.#checkChunks(references, LARGE_OBJECTS);
       if (objectCount !== set.objectCount) {
-        throw corrupt("large objects", `their list has ${objectCount}, its record ${set.objectCount}`);
+        throw corrupt(LARGE_OBJECTS, `their list has ${objectCount}, its record ${set.objectCount}`);
       }
       return sums;
     });
@@ -132,13 +134,13 @@ class Verifier {
   /** Runs the check of a list; a list that cannot be read or does not add up is damage of its pages' packs. */
   async #checkList(
     record: RelationRecord | LargeObjectSet,
-    name: string | null,
+    name: string,
     check: () => Promise<{ chunkCount: number; rawBytes: number }>,
   ): Promise<void> {
     try {
       const { chunkCount, rawBytes } = await check();
       if (chunkCount !== record.chunkCount || rawBytes !== record.rawBytes) {
-        throw corrupt(name ?? "large objects", `its list has ${chunkCount} chunks, its record ${record.chunkCount}`);
+        throw corrupt(name, `its list has ${chunkCount} chunks, its record ${record.chunkCount}`);
       }
     } catch (error) {
       if (!isDamage(error)) throw error;
@@ -152,7 +154,7 @@ class Verifier {
 
   async #checkChunks(
     references: AsyncIterable<ChunkReference>,
-    relation: string | null,
+    relation: string,
   ): Promise<{ chunkCount: number; rawBytes: number }> {
     let [chunkCount, rawBytes] = [0, 0];
     const groups = mapAhead(groupNeighbours(references), CHUNK_GROUPS_AHEAD, async (group) => {
@@ -173,7 +175,7 @@ class Verifier {
   }
 
   /** Neighbours in one request; if anything is wrong, one by one, so that the damage has its exact place. */
-  async #checkGroup(group: readonly ChunkReference[], relation: string | null): Promise<void> {
+  async #checkGroup(group: readonly ChunkReference[], relation: string): Promise<void> {
     const { signal } = this.#options;
     signal?.throwIfAborted();
     try {
@@ -186,7 +188,7 @@ class Verifier {
     for (const reference of group) await this.#checkOne(reference, relation);
   }
 
-  async #checkOne(reference: ChunkReference, relation: string | null): Promise<void> {
+  async #checkOne(reference: ChunkReference, relation: string): Promise<void> {
     const { itemNumber, pack } = reference;
     try {
       if (!this.#packNames.has(pack)) throw corrupt(packObjectName(pack), "the manifest does not name it");
@@ -224,11 +226,12 @@ class Verifier {
   #add(damage: Damage): void {
     const isCrowded = this.#damage.size >= DAMAGE_ITEMS_MAX;
     const itemNumber = isCrowded ? null : damage.itemNumber;
-    const key = `${damage.pack}#${itemNumber}`;
+    // Several relations may share a place: a page of lists, or a pack as a whole.
+    const key = `${damage.pack}#${itemNumber}#${damage.relation ?? ""}`;
     if (!this.#damage.has(key)) this.#damage.set(key, { ...damage, itemNumber });
   }
 
-  #report(relation: string | null): void {
+  #report(relation: string): void {
     const { largeObjects, relations, totals } = this.#restorePoint.manifest;
     this.#options.onProgress?.({
       chunkCount: this.#chunkCount,

@@ -48,10 +48,12 @@ export async function runVerify(context: OperationContext, settings: VerifySetti
 
 /** One line for each damaged place, with all tables that it touches. */
 function groupDamage(damage: readonly Damage[]): VerifyReport["damage"] {
-  const places = Map.groupBy(damage, ({ pack, itemNumber, reason }) => JSON.stringify([pack, itemNumber, reason]));
+  const places = Map.groupBy(damage, ({ pack, itemNumber }) => JSON.stringify([pack, itemNumber]));
   return [...places.values()].map((found) => {
     const { pack, itemNumber, reason } = found[0]!;
     const object = itemNumber === null ? `pack ${pack}` : `item ${itemNumber} of pack ${pack}`;
-    return { object, reason, tables: [...new Set(found.flatMap(({ relation }) => relation ?? []))] };
+    // A pack as a whole touches what its damaged items touch.
+    const touching = itemNumber === null ? damage.filter((one) => one.pack === pack) : found;
+    return { object, reason, tables: [...new Set(touching.flatMap(({ relation }) => relation ?? []))] };
   });
 }
