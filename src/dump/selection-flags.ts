@@ -118,6 +118,7 @@ export interface SelectionSummary {
 /** The pg_dump flags of a command line. Throws OperatingError "usage" for refused and unknown ones. */
 export function parseSelectionFlags(words: readonly string[]): SelectionFlag[] {
   const flags: SelectionFlag[] = [];
+  if (words.some((word) => word.includes("\0"))) throw new OperatingError("usage", "an option holds a zero byte");
   for (let index = 0; index < words.length; index += 1) {
     const word = words[index]!;
     const parsed = word.startsWith("--") ? parseLong(word) : parseShort(word);
