@@ -1,4 +1,4 @@
-// Reads chunks out of packs: by range, authenticated, decoded within their raw length, authentic.
+// Reads chunks out of packs: by range, authenticated, decoded within their raw length; verify has their ids checked too.
 // Neighbours in a pack are fetched together. Memory: GROUPS_AHEAD groups of at most GROUP_BYTES_MAX (or one larger chunk).
 
 import { timingSafeEqual } from "node:crypto";
