@@ -15,8 +15,7 @@ export interface RelationState {
 
 const FACTS_QUERY = `
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, coalesce(a.amname, ''), c.reltablespace, c.relfilenode,
-       CASE WHEN c.relkind IN ('r', 'm', 't') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END
-         / pg_catalog.current_setting('block_size')::bigint,
+       SIZE / pg_catalog.current_setting('block_size')::bigint,
        (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.attnum, t.attname, t.atttypid, t.atttypmod,
                  t.attisdropped), ',' ORDER BY t.attnum))
           FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0)
@@ -25,13 +24,27 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, coalesce(a.amna
   LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
  WHERE c.oid = ANY (ARRAY[OIDS]::pg_catalog.oid[])`;
 
+const SIZE_EXPRESSION = "CASE WHEN c.relkind IN ('r', 'm', 't') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END";
+
+export interface StatesOptions {
+  /**
+   * Whether blocks are counted. That takes a lock on each table, so only the holder may do it, which has them all:
+   * another session would wait behind somebody's queued ALTER, and that one for the holder, without end.
+   */
+  readonly countsBlocks: boolean;
+  readonly signal: AbortSignal;
+}
+
 /** States of the relations by OID; one that is not there any more is missing. */
 export async function readRelationStates(
   session: Session,
   oids: readonly number[],
+  { countsBlocks, signal }: StatesOptions,
 ): Promise<Map<number, RelationState>> {
   if (oids.length === 0) return new Map();
-  const { rows } = await session.query(FACTS_QUERY.replace("OIDS", [...new Set(oids)].join(",")));
+  const list = [...new Set(oids)].join(",");
+  const query = FACTS_QUERY.replace("SIZE", countsBlocks ? SIZE_EXPRESSION : "0").replace("OIDS", list);
+  const { rows } = await session.query(query, { signal });
   return new Map(rows.map((row) => [Number(row[0]), toState(row)]));
 }
 

@@ -154,13 +154,14 @@ interface Examined {
 async function examine(contents: Contents, options: OpenDumpOptions): Promise<Examined> {
   const entries = contents.toc.entries.filter((entry) => contents.copyStatements.has(entry.dumpId));
   const oids = entries.map((entry) => entry.catalogId.oid);
-  const inSnapshot = await readRelationStates(contents.holder, oids);
+  const { signal } = options;
+  const inSnapshot = await readRelationStates(contents.holder, oids, { countsBlocks: true, signal });
   const ownEncoding = { ...options.settings, clientEncoding: options.serverEncoding }; // converts no name
-  await using second = await openSession(ownEncoding, { signal: options.signal, applicationName: "cairn" });
-  const now = await readRelationStates(second, oids);
+  await using second = await openSession(ownEncoding, { signal, applicationName: "cairn" });
+  const now = await readRelationStates(second, oids, { countsBlocks: false, signal });
   const changed = changedRelations(inSnapshot, now);
   const snapshot = await readSnapshotFacts(contents.holder, second);
-  const tables = changed.length > 0 ? [] : entries.map((entry) => plan(entry, contents, now, options));
+  const tables = changed.length > 0 ? [] : entries.map((entry) => plan(entry, contents, inSnapshot, options));
   return { changed, tables, snapshot };
 }
 
