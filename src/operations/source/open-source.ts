@@ -22,7 +22,10 @@ export async function openSourceDump(context: OperationContext, source: SettledS
     await using session = await openSession(source.settings, { signal, applicationName: "cairn" });
     const largeObjectOids = dump.largeObjectBuckets.flatMap(({ oids }) => oids);
     const { server, flags } = source;
-    refuseBlocking(await checkEntries(session, entryOidsOf(dump.toc, largeObjectOids), { server, flags, signal }));
+    const findings = await checkEntries(session, entryOidsOf(dump.toc, largeObjectOids), { server, flags, signal });
+    refuseBlocking(findings);
+    // Its other warnings were in the preflight.
+    for (const { code, message, hint } of findings) if (code === "unchecked") warn(context, { message, hint });
     return dump;
   } catch (error) {
     await dump[Symbol.asyncDispose]();
