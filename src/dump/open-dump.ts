@@ -10,15 +10,13 @@ import { changedRelations, readRelationStates, type RelationState } from "./cata
 import type { AvailablePgDump } from "./choose-pg-dump.ts";
 import { fetchContents, type Contents } from "./contents.ts";
 import type { LargeObjectBucket } from "./data-sink.ts";
+import { HolderWatch } from "./holder-watch.ts";
 import { planTable, type TablePlan } from "./segment-plan.ts";
 import { readSnapshotFacts, type SnapshotFacts } from "./snapshot-facts.ts";
 import { planLargeObjects } from "./task-list.ts";
 
 /** New snapshots taken when tables were rewritten between snapshot and lock. */
 const SNAPSHOT_ATTEMPT_COUNT_MAX = 4;
-
-/** How often the holder is asked whether it lives. */
-const HOLDER_PING_INTERVAL_MS = 30_000;
 
 export interface OpenDumpOptions {
   readonly settings: ConnectionSettings;
@@ -47,10 +45,9 @@ export class Dump implements AsyncDisposable {
   /** Aborts with the reason when the holder is lost: nothing read after that belongs to the snapshot. */
   readonly holderLost: AbortSignal;
   readonly holder: Session;
-  readonly #pinger: NodeJS.Timeout;
+  readonly #watch: HolderWatch;
   #isPrepared = false;
   #holderIsBusy = false;
-  #ping: Promise<void> = Promise.resolve();
 
   constructor(
     contents: Contents,
@@ -66,14 +63,11 @@ export class Dump implements AsyncDisposable {
     this.pgDumpMessages = contents.pgDumpMessages;
     this.holder = contents.holder;
     this.holderLost = lost.signal;
-    this.#pinger = setInterval(() => {
-      if (this.#holderIsBusy) return;
-      this.#ping = this.holder.query("SELECT 1").then(
-        () => {},
-        (error: unknown) => lost.abort(holderLostError(error)),
-      );
-    }, HOLDER_PING_INTERVAL_MS);
-    this.#pinger.unref();
+    const ask = (): Promise<unknown> => this.holder.query("SELECT 1");
+    this.#watch = new HolderWatch(ask, (error) => {
+      lost.abort(holderLostError(error));
+      this.holder.destroy();
+    });
   }
 
   /** Statements that put another session into the holder's snapshot with pg_dump's settings, then ours. */
@@ -95,17 +89,18 @@ export class Dump implements AsyncDisposable {
     assert(!this.#holderIsBusy, "the holder does one thing at a time");
     this.#holderIsBusy = true;
     try {
-      await this.#ping; // a session answers one thing at a time
+      await this.#watch.pause(); // a session answers one thing at a time
       if (!this.#isPrepared) for (const statement of READER_SETTINGS) await this.holder.query(statement);
       this.#isPrepared = true;
       await read(this.holder);
     } finally {
       this.#holderIsBusy = false;
+      this.#watch.resume();
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#pinger);
+    this.#watch.end();
     await this.holder.close();
   }
 }
