@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 
 import { assert } from "../base/assert.ts";
 import { OperatingError } from "../base/errors.ts";
+import { formatDuration } from "../base/units.ts";
 import type { AuthenticatedConnection, ConnectionSettings } from "../postgres/index.ts";
 import {
   BACKEND,
@@ -18,6 +19,7 @@ import {
   serverErrorOf,
 } from "../postgres/index.ts";
 import { CopyAssembler } from "./copy-assembler.ts";
+import { READ_STALL_MS, StallWatch } from "./stall-watch.ts";
 
 /** What becomes of one statement. */
 export interface StatementOutcome {
@@ -43,6 +45,7 @@ export class ReaderSession {
   #functionResult: Uint8Array | null = null;
   #paused = false;
   #closed = false;
+  readonly #stallWatch: StallWatch;
 
   private constructor(connection: AuthenticatedConnection, events: ReaderSessionEvents, chunkSizeBytes: number) {
     this.#connection = connection;
@@ -50,6 +53,11 @@ export class ReaderSession {
     this.#assembler = new CopyAssembler(chunkSizeBytes, {
       chunk: (text, rowCount, continues) => events.chunk(text, rowCount, continues),
       message: (type, payload) => this.#onMessage(type, payload),
+    });
+    this.#stallWatch = new StallWatch({
+      isWaiting: () => this.#waiting.length > 0 && !this.#paused,
+      progress: () => connection.socket.bytesRead,
+      onStall: () => events.lost(stalledError()),
     });
   }
 
@@ -106,6 +114,7 @@ export class ReaderSession {
 
   close(): void {
     this.#closed = true;
+    this.#stallWatch.end();
     this.#connection.socket.destroy();
   }
 
@@ -201,5 +210,12 @@ function lostError(cause: Error | undefined): OperatingError {
     hint: "Look at the server's log for the time of the failure; the backup can simply be started again.",
     retryable: true,
     cause,
+  });
+}
+
+function stalledError(): OperatingError {
+  return new OperatingError("stalled", `the server sent nothing for ${formatDuration(READ_STALL_MS)}`, {
+    hint: 'Look at the server\'s log and its disks: the statement is in pg_stat_activity as "cairn reader".',
+    retryable: true,
   });
 }

@@ -79,7 +79,7 @@ class ReaderThread {
   fail(error: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
-    this.#session?.close();
+    void this.#session?.cancelAndClose();
     const known = isOperatingError(error) ? error : null;
     this.#post({
       type: "failed",
