@@ -14,6 +14,7 @@ import { helpText, readOptions, type Options } from "./options.ts";
 import { unpackPackage } from "./package.ts";
 import { markdownText, memoryFigures, terminalText, type Report } from "./report.ts";
 import { BenchServer } from "./server.ts";
+import { compression } from "./steps/compression.ts";
 import { dump } from "./steps/dump.ts";
 import { exportArchive } from "./steps/export.ts";
 import { firstBackup } from "./steps/first-backup.ts";
@@ -36,6 +37,7 @@ const STEPS: Readonly<Record<string, (bench: Bench) => Promise<StepResult>>> = {
   schema,
   "large-value": largeValue,
   profile,
+  compression,
 };
 
 const usageStatus = 64;
