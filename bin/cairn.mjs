@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Starts Cairn under any Node from 20 on: in this process when it is new enough, else in the Node that npm installed
-// as an optional dependency (node-<platform>-<architecture>) or that CAIRN_NODE names. Plain JavaScript: old Nodes read it.
+// Starts Cairn under any Node from 20 on: in place of this process when it is new enough, else in the Node that npm
+// installed as an optional dependency (node-<platform>-<architecture>) or that CAIRN_NODE names. Either way Node is told
+// to keep its heap small, which it takes only at its start. Plain JavaScript: old Nodes read it.
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -13,15 +14,27 @@ const configurationStatus = 78; // EX_CONFIG of sysexits.h
 // Compression and hashing run in libuv's pool; its size is read once, at start.
 process.env.UV_THREADPOOL_SIZE ??= "8";
 
+// Without these, 10,000 tables and four readers take 460 MB instead of 310, in the same time.
+const heapFlags = ["--max-semi-space-size=4", "--heap-growing-percent=30"];
+
 const built = new URL("../dist/cli/main.js", import.meta.url);
 const source = new URL("../src/cli/main.ts", import.meta.url);
 const entry = existsSync(source) ? source : built;
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major > needed[0] || (major === needed[0] && minor >= needed[1])) {
-  await import(entry.href);
+  await runHere();
 } else {
   runUnder(otherNode());
+}
+
+async function runHere() {
+  const isTold = heapFlags.every((flag) => process.execArgv.includes(flag));
+  if (!isTold && process.platform !== "win32" && typeof process.execve === "function") {
+    const words = [...process.execArgv, ...heapFlags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
+    process.execve(process.execPath, [process.execPath, ...words], process.env);
+  }
+  await import(entry.href);
 }
 
 function otherNode() {
@@ -41,7 +54,7 @@ function runUnder(node) {
     console.error('HINT:  Install a newer Node.js, or name one in the environment variable "CAIRN_NODE".');
     process.exit(configurationStatus);
   }
-  const child = spawn(node, [fileURLToPath(entry), ...process.argv.slice(2)], { stdio: "inherit" });
+  const child = spawn(node, [...heapFlags, fileURLToPath(entry), ...process.argv.slice(2)], { stdio: "inherit" });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.on(signal, () => {
       // A terminal sends Ctrl-C to the whole group: the child has it already, and a second one would mean "at once".
