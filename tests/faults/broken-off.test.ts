@@ -97,7 +97,7 @@ describe("a server that is killed", () => {
     await own.stop("immediate");
     const outcome = await running.ended;
     expect([outcome.status, outcome.output]).toEqual([1, ""]);
-    expect(outcome.errors).toMatch(/cairn: error: .*(connection|terminat|shutting down)/i);
+    expect(outcome.errors).toMatch(/cairn: error: .*(connection|lost|terminat|shutting down)/i);
     await expectUnchanged();
     await own.start();
   });
@@ -110,7 +110,7 @@ describe("a server that is killed", () => {
     await own.stop("immediate");
     const outcome = await running.ended;
     expect([outcome.status, outcome.output]).toEqual([1, ""]);
-    expect(outcome.errors).toMatch(/cairn: error: .*(connection|terminat|shutting down)/i);
+    expect(outcome.errors).toMatch(/cairn: error: .*(connection|lost|terminat|shutting down)/i);
     await own.start();
     const rows = await own.psql("target", "SELECT count(*) FROM big").catch(() => "0");
     expect(["0", "400000"]).toContain(rows);
