@@ -71,18 +71,30 @@ export async function readBackArchive(handle: FileHandle, signal: AbortSignal): 
   return { entryCount: reader.toc.entries.length, rowCounts, rowCount, rawBytes, largeObjectCount };
 }
 
-/** Throws unless what was read back is what was counted while writing. */
-export function compareCounts(
-  expected: ReadonlyMap<number, { readonly rowCount: number; readonly name: string }>,
-  found: ReadBackResult,
-): void {
-  for (const [dumpId, { rowCount, name }] of expected) {
+/** What was counted while an archive was written. */
+export interface WrittenCounts {
+  readonly tables: readonly { readonly dumpId: number; readonly rowCount: number; readonly name: string }[];
+  readonly largeObjectCount: number;
+  readonly rawBytes: number;
+}
+
+/** Throws "corrupt" unless what was read back is what was counted while writing. */
+export function compareCounts(written: WrittenCounts, found: ReadBackResult): void {
+  for (const { dumpId, rowCount, name } of written.tables) {
     const count = found.rowCounts.get(dumpId) ?? 0;
-    if (count === rowCount) continue;
-    throw new OperatingError("corrupt", `the archive holds ${count} rows of ${name}, ${rowCount} were read from it`, {
-      hint: "The file was removed. Memory or disk may be failing; please report this if it happens again.",
-    });
+    if (count !== rowCount) throw notAsWritten(`${count} rows of ${name}, ${rowCount} were read from it`);
   }
+  const { largeObjectCount, rawBytes } = written;
+  if (found.largeObjectCount !== largeObjectCount) {
+    throw notAsWritten(`${found.largeObjectCount} large objects, the source has ${largeObjectCount}`);
+  }
+  if (found.rawBytes !== rawBytes) throw notAsWritten(`${found.rawBytes} bytes of data, ${rawBytes} were read`);
+}
+
+function notAsWritten(what: string): OperatingError {
+  return new OperatingError("corrupt", `the archive holds ${what}`, {
+    hint: "The file was removed. Memory or disk may be failing; please report this if it happens again.",
+  });
 }
 
 /** In COPY text every newline byte ends a row. */

@@ -4,7 +4,7 @@ import { rename, writeFile } from "node:fs/promises";
 
 import { convertToc, CustomArchiveWriter, type ConvertedToc } from "../../archive/index.ts";
 import { formatVersion } from "../../postgres/index.ts";
-import { defaultJobs, readDump, type ChunkOptions } from "../../dump/index.ts";
+import { defaultJobs, readDump, type ChunkOptions, type Dump } from "../../dump/index.ts";
 import { planArchive, withPlannedHeader, type ArchivePlan } from "../archive-file/archive-plan.ts";
 import { checkFileTarget, checkFreeSpace, TemporaryFile } from "../archive-file/file-sink.ts";
 import { compareCounts, hashFile, readBackArchive, type ReadBackResult } from "../archive-file/read-back.ts";
@@ -25,7 +25,6 @@ export async function runDump(context: OperationContext, settings: DumpSettings)
   const path = await checkFileTarget(settings);
   beginPhase(context, "connect", "connecting to the source");
   const source = await settleSource(context, settings);
-  await checkFreeSpace(path, source.databaseSizeBytes ?? 0);
 
   await using file = await TemporaryFile.create({ file: path, overwrite: settings.overwrite });
   const written = await writeArchive(context, { source, settings, file });
@@ -33,7 +32,7 @@ export async function runDump(context: OperationContext, settings: DumpSettings)
   beginPhase(context, "read-back", "reading the archive back");
   const readBackStartMs = performance.now();
   const readBack = await readBackArchive(file.handle, context.signal);
-  compareCounts(new Map(written.tables.map((table) => [table.dumpId, table])), readBack);
+  compareCounts(written, readBack);
   const readBackMs = performance.now() - readBackStartMs;
   const sha256 = await hashFile(file.handle, context.signal);
   const { size: sizeBytes } = await file.handle.stat();
@@ -61,12 +60,16 @@ interface Written {
     readonly rowCount: number;
     readonly rawBytes: number;
   }[];
+  /** Large objects in the table of contents. */
+  readonly largeObjectCount: number;
+  readonly rawBytes: number;
 }
 
 /** Reads the source into the file. Its snapshot and locks end here: reading back needs neither. */
 async function writeArchive(context: OperationContext, { source, settings, file }: Writing): Promise<Written> {
   await using dump = await openSourceDump(context, source);
   const plan = planArchive(dump.toc, settings);
+  await checkFreeSpace(file.temporaryPath, leastSizeBytes(dump, plan));
   const jobs = settings.jobs ?? defaultJobs();
   const converted: ConvertedToc = convertToc(withPlannedHeader(dump.toc, plan), plan.version);
   const writer = await CustomArchiveWriter.create(file, converted.toc);
@@ -88,8 +91,21 @@ async function writeArchive(context: OperationContext, { source, settings, file 
   const tables = [...sink.tables.values()].map(({ table, rowCount, rawBytes }) => {
     return { dumpId: table.dumpId, name: tableName(table.relation), rowCount, rawBytes };
   });
+  const largeObjectCount = dump.largeObjectBuckets.reduce((sum, { oids }) => sum + oids.length, 0);
+  const { rawBytes } = sink;
   const { toc, snapshot, pgDumpMessages } = dump;
-  return { plan, entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, pgDumpMessages, tables };
+  const facts = { entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, pgDumpMessages };
+  return { plan, ...facts, tables, largeObjectCount, rawBytes };
+}
+
+const BLOCK_SIZE_BYTES = 8192;
+/** COPY text of most tables shrinks less than this; the check only spares a long run that could not succeed. */
+const SHRINKING_MAX = 8;
+
+/** What the selected tables need at least, by the blocks of their heaps. */
+function leastSizeBytes(dump: Dump, plan: ArchivePlan): number {
+  const blockCount = dump.tables.reduce((sum, { relation }) => sum + relation.blockCount, 0);
+  return (blockCount * BLOCK_SIZE_BYTES) / (plan.algorithm === "none" ? 1 : SHRINKING_MAX);
 }
 
 function chunkOptions(plan: ArchivePlan): ChunkOptions {

@@ -18,7 +18,6 @@ import {
   resolveConnection,
   type ConnectionSettings,
   type ServerVersion,
-  type Session,
 } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
 import { warn } from "../events.ts";
@@ -42,8 +41,6 @@ export interface SettledSource {
   readonly serverEncoding: string;
   readonly pgDump: AvailablePgDump;
   readonly flags: readonly SelectionFlag[];
-  /** Size of the whole database, an upper bound for what is read; null when it may not be asked. */
-  readonly databaseSizeBytes: number | null;
   readonly warnings: readonly string[];
 }
 
@@ -72,12 +69,6 @@ export async function settleSource(context: OperationContext, request: SourceReq
     serverEncoding,
     pgDump: choice.pgDump,
     flags,
-    databaseSizeBytes: await databaseSize(session),
     warnings,
   };
-}
-
-async function databaseSize(session: Session): Promise<number | null> {
-  const { value } = await session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())");
-  return value === null ? null : Number(value);
 }
