@@ -38,25 +38,31 @@ export class RestorePointContents implements ArchiveContents {
   async *tableData(entry: TocEntry, signal?: AbortSignal): AsyncIterable<DataPiece> {
     const relation = this.restorePoint.findRelation({ dumpId: entry.dumpId });
     if (relation === null) throw missing(entry);
+    let rowCount = 0;
     for await (const segment of this.restorePoint.segments(relation, signal)) {
+      rowCount += segment.rowCount;
       for (const chunk of segment.chunks) yield this.#piece(chunk);
     }
+    if (rowCount !== relation.rowCount) throw missing(entry, `${rowCount} of ${relation.rowCount} rows`);
   }
 
   async *largeObjects(entry: TocEntry, signal?: AbortSignal): AsyncIterable<LargeObjectPiece> {
     const set = this.restorePoint.manifest.largeObjects.find(({ dumpId }) => dumpId === entry.dumpId);
     if (set === undefined) throw missing(entry);
     let open: { readonly record: OwnLargeObject; readonly chunks: ChunkReference[] } | null = null;
+    let count = 0;
     for await (const record of this.restorePoint.largeObjects(set, signal)) {
       if (open !== null && record.kind === "own" && record.continuesPrevious === true) {
         open.chunks.push(...record.chunks);
         continue;
       }
       if (open !== null) yield this.#ownObject(open.record, open.chunks);
+      count += record.kind === "own" ? 1 : record.objects.length;
       open = record.kind === "own" ? { record, chunks: [...record.chunks] } : null;
       if (record.kind === "shared") yield* this.#sharedObjects(record);
     }
     if (open !== null) yield this.#ownObject(open.record, open.chunks);
+    if (count !== set.objectCount) throw missing(entry, `${count} of ${set.objectCount} large objects`);
   }
 
   #piece(chunk: ChunkReference): DataPiece {
@@ -103,8 +109,9 @@ export class RestorePointContents implements ArchiveContents {
   }
 }
 
-function missing(entry: TocEntry): OperatingError {
-  return new OperatingError("corrupt", `the restore point has no data for ${entry.description} "${entry.tag}"`, {
+/** `found`: what there is of it. */
+function missing(entry: TocEntry, found = "no data"): OperatingError {
+  return new OperatingError("corrupt", `the restore point has ${found} for ${entry.description} "${entry.tag}"`, {
     hint: "Verify the restore point, and restore from another one meanwhile.",
   });
 }

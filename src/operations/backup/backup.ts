@@ -1,6 +1,7 @@
 // `cairn backup`: one restore point of one database. It exists only when its manifest was written, last of all, after
 // every object that it refers to was confirmed by the storage; then it is read back.
 
+import { assert } from "../../base/assert.ts";
 import { OperatingError } from "../../base/errors.ts";
 import {
   biggestFirst,
@@ -14,6 +15,7 @@ import { formatVersion, usesUnixSocket, type ConnectionSettings } from "../../po
 import {
   chunkIdPrefix,
   type CommitInput,
+  type LargeObjectSet,
   type Lineage,
   type Repository,
   type RestorePointSummary,
@@ -129,6 +131,8 @@ async function commitInput(facts: CommitFacts): Promise<CommitInput> {
   const { settings, source, dump, sink } = facts;
   const { snapshot } = dump;
   const blobEntries = dump.toc.entries.filter((entry) => entry.description === "BLOBS" && entry.hadDumper);
+  const largeObjects = await sink.finish(blobEntries.map(({ dumpId }) => dumpId));
+  checkWhole(dump, sink, largeObjects);
   return {
     lineage: facts.lineage,
     startedAt: facts.startedAt.toISOString(),
@@ -153,9 +157,19 @@ async function commitInput(facts: CommitFacts): Promise<CommitInput> {
     textEncoding: dump.toc.textEncoding,
     warnings: facts.warnings,
     relations: sink.relations.toSorted((a, b) => a.dumpId - b.dumpId),
-    largeObjects: await sink.finish(blobEntries.map(({ dumpId }) => dumpId)),
+    largeObjects,
     toc: dump.headAndToc,
   };
+}
+
+/** Nothing that the table of contents promises may be missing, whatever went wrong on the way. */
+function checkWhole(dump: Dump, sink: RepositorySink, largeObjects: readonly LargeObjectSet[]): void {
+  const promised = dump.largeObjectBuckets.reduce((sum, { oids }) => sum + oids.length, 0);
+  const stored = largeObjects.reduce((sum, { objectCount }) => sum + objectCount, 0);
+  assert(stored === promised, `${stored} large objects were stored, the table of contents has ${promised}`);
+  const dumpIds = new Set(sink.relations.map(({ dumpId }) => dumpId));
+  const isWhole = dumpIds.size === sink.relations.length && dump.tables.every(({ dumpId }) => dumpIds.has(dumpId));
+  assert(isWhole, `${sink.relations.length} tables were stored, the table of contents has ${dump.tables.length}`);
 }
 
 function nameLineage(settings: BackupSettings, source: SettledSource): string {
