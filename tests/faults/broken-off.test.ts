@@ -169,14 +169,15 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signalName) => {
   });
 });
 
+/** Before a script of the shell: what it mounts is seen by nobody else, and goes with it. */
+const privateMounts = ["unshare", "--mount", "--propagation", "private", "sh", "-c"];
 const canMount = isMountable();
 if (!canMount) process.stdout.write("no mount namespace to be had: the test of a full disk is not run\n");
 
 describe.skipIf(!canMount)("a full disk", () => {
   /** Runs the command with a small file system in place of the repository's packs. */
   function onSmallDisk(folder: string, sizeMiB: number): readonly string[] {
-    const script = `mount -t tmpfs -o size=${sizeMiB}m none "$0" && exec "$@"`;
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, folder];
+    return [...privateMounts, `mount -t tmpfs -o size=${sizeMiB}m none "$0" && exec "$@"`, folder];
   }
 
   test("while packs are written: exit status 1, no restore point, earlier ones whole, the next backup succeeds", async () => {
@@ -200,16 +201,7 @@ describe.skipIf(!canMount)("a full disk", () => {
     await mkdir(`${small.repository}/backups`, { recursive: true });
     // Not one page is free for a file.
     const script = 'mount -t tmpfs -o size=4k none "$0" && head -c 4096 /dev/zero >"$0/full" && exec "$@"';
-    const wrapper = [
-      "unshare",
-      "--mount",
-      "--propagation",
-      "private",
-      "sh",
-      "-c",
-      script,
-      `${small.repository}/backups`,
-    ];
+    const wrapper = [...privateMounts, script, `${small.repository}/backups`];
     const packs = async (): Promise<number> => (await small.files()).filter((name) => name.startsWith("packs/")).length;
     const before = await packs();
     const outcome = await small.run(["backup", source.uri, "--json"], { wrapper });
@@ -236,8 +228,8 @@ test("the restore point that outlived all of this restores", async () => {
 
 function isMountable(): boolean {
   try {
-    const script = "mount -t tmpfs -o size=1m none /mnt";
-    execFileSync("unshare", ["--mount", "--propagation", "private", "sh", "-c", script], { stdio: "ignore" });
+    const [program, ...words] = [...privateMounts, "mount -t tmpfs -o size=1m none /mnt"];
+    execFileSync(program, words, { stdio: "ignore" });
     return true;
   } catch {
     return false;

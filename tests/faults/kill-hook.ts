@@ -84,13 +84,14 @@ function install(): void {
 }
 
 function watchHandle(handle: fs.FileHandle, kind: string, isUnfinished: boolean): void {
-  const { sync, writev } = handle;
+  const sync = handle.sync.bind(handle);
+  const writev = handle.writev.bind(handle);
   handle.sync = async () => {
-    await sync.call(handle);
+    await sync();
     reach(`${kind} ${isUnfinished ? "synced" : "durable"}`);
   };
   handle.writev = (async (...args: Parameters<typeof writev>) => {
-    const result = await writev.apply(handle, args);
+    const result = await writev(...args);
     reach(`${kind} written`);
     return result;
   }) as typeof handle.writev;
@@ -98,15 +99,15 @@ function watchHandle(handle: fs.FileHandle, kind: string, isUnfinished: boolean)
 
 function watchStreams(): void {
   const writeError = process.stderr.write.bind(process.stderr) as (...args: unknown[]) => boolean;
-  process.stderr.write = ((...args: unknown[]) => {
+  process.stderr.write = (...args: unknown[]) => {
     for (const [text, phase] of Object.entries(phases)) if (String(args[0]).includes(text)) reach(`phase ${phase}`);
     return writeError(...args);
-  }) as typeof process.stderr.write;
+  };
   const writeOutput = process.stdout.write.bind(process.stdout) as (...args: unknown[]) => boolean;
-  process.stdout.write = ((...args: unknown[]) => {
+  process.stdout.write = (...args: unknown[]) => {
     reach("result");
     return writeOutput(...args);
-  }) as typeof process.stdout.write;
+  };
 }
 
 /** The steps of a backup of three tables, in their order. */

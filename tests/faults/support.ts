@@ -96,7 +96,7 @@ export class FaultBench implements AsyncDisposable {
   }
 
   start(words: readonly string[], options: StartOptions = {}): Running {
-    const [program = "", ...before] = [...(options.wrapper ?? []), process.execPath];
+    const [program, ...before] = [...(options.wrapper ?? []), process.execPath];
     const merged = { ...this.environment, ...options.environment };
     const env = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined));
     const child = spawn(program, [...before, launcher, ...words], { env, stdio: ["ignore", "pipe", "pipe"] });
