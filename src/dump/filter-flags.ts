@@ -63,7 +63,8 @@ async function readFilterFile(path: string): Promise<string> {
   try {
     await using file = await open(path, "r");
     const { size } = await file.stat();
-    if (size <= FILTER_FILE_SIZE_BYTES_MAX) return new TextDecoder("utf-8", { fatal: true }).decode(await file.readFile());
+    if (size <= FILTER_FILE_SIZE_BYTES_MAX)
+      return new TextDecoder("utf-8", { fatal: true }).decode(await file.readFile());
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reason = code === "ERR_ENCODING_INVALID_ENCODED_DATA" ? "it is not UTF-8 text" : message;

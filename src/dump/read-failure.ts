@@ -53,7 +53,7 @@ export function explainRecoveryConflict(error: unknown, isStandby: boolean): unk
 /** True when the server could not make the text of a row because it would pass its limit for one piece of memory. */
 export function isTooLarge(error: unknown): error is ReadFailure & { readonly task: TableTask } {
   if (!(error instanceof ReadFailure) || error.task?.kind !== "table") return false;
-  if (error.sqlState === "54000" || error.sqlState === "53200") return true;
+  if (error.sqlState === "54000") return true;
   return error.sqlState === "XX000" && error.message.includes("invalid memory alloc request size");
 }
 
@@ -66,13 +66,21 @@ export async function nameLargeRow(
   const { namespace, name } = table.relation;
   const row = holder === null ? null : await findLargestRow(holder, table, segmentIndex).catch(() => null);
   const where = row === null ? "" : ` at ctid ${row.ctid}`;
-  return new OperatingError("value_too_large", `could not read table "${namespace}"."${name}": a row${where} is too large to be sent`, {
-    detail: row === null ? undefined : `Its text takes about ${formatSize(row.sizeBytes)}; the server sends less than 1 GiB for a row.`,
-    hint: "Split the value (the text of a bytea is twice as long as the value), or leave the rows of the table out with " +
-      "--exclude-table-data. pg_dump cannot read the row either.",
-    sqlState: failure.sqlState,
-    cause: failure,
-  });
+  return new OperatingError(
+    "value_too_large",
+    `could not read table "${namespace}"."${name}": a row${where} is too large to be sent`,
+    {
+      detail:
+        row === null
+          ? undefined
+          : `Its text takes about ${formatSize(row.sizeBytes)}; the server sends less than 1 GiB for a row.`,
+      hint:
+        "Split the value (the text of a bytea is twice as long as the value), or leave the rows of the table out with " +
+        "--exclude-table-data. pg_dump cannot read the row either.",
+      sqlState: failure.sqlState,
+      cause: failure,
+    },
+  );
 }
 
 /** Sizes as far as they are known without reading the values. */

@@ -79,16 +79,30 @@ const IS_CONNECTION = "the connection is given by SOURCE and the PG* variables";
 
 const REFUSED: readonly Refusal[] = [
   { long: "file", short: "f", takesValue: true, reason: IS_THE_ARCHIVE },
-  { long: "format", short: "F", takesValue: true, reason: "Cairn's archives are of the custom format; export has --format" },
+  {
+    long: "format",
+    short: "F",
+    takesValue: true,
+    reason: "Cairn's archives are of the custom format; export has --format",
+  },
   { long: "jobs", short: "j", takesValue: true, reason: IS_THE_ARCHIVE },
-  { long: "compress", short: "Z", takesValue: true, reason: "Cairn compresses by itself: --compress none or zstd:LEVEL" },
+  {
+    long: "compress",
+    short: "Z",
+    takesValue: true,
+    reason: "Cairn compresses by itself: --compress none or zstd:LEVEL",
+  },
   { long: "inserts", reason: AS_INSERTS },
   { long: "column-inserts", reason: AS_INSERTS },
   { long: "attribute-inserts", reason: AS_INSERTS },
   { long: "rows-per-insert", takesValue: true, reason: AS_INSERTS },
   { long: "on-conflict-do-nothing", reason: AS_INSERTS },
   { long: "binary-upgrade", reason: "what it writes is for pg_upgrade alone" },
-  { long: "restrict-key", takesValue: true, reason: "it belongs to plain text: give it to the pg_restore that writes that" },
+  {
+    long: "restrict-key",
+    takesValue: true,
+    reason: "it belongs to plain text: give it to the pg_restore that writes that",
+  },
   { long: "sync-method", takesValue: true, reason: "Cairn always makes durable what it calls done" },
   { long: "no-sync", reason: "Cairn always makes durable what it calls done" },
   { long: "no-synchronized-snapshots", reason: "readers always share one snapshot" },
@@ -181,7 +195,10 @@ interface ParsedFlag {
 function parseLong(word: string): ParsedFlag {
   const equals = word.indexOf("=");
   const name = equals < 0 ? word.slice(2) : word.slice(2, equals);
-  return { flag: findFlag(`--${name}`, (flag) => flag.long === name), value: equals < 0 ? null : word.slice(equals + 1) };
+  return {
+    flag: findFlag(`--${name}`, (flag) => flag.long === name),
+    value: equals < 0 ? null : word.slice(equals + 1),
+  };
 }
 
 function parseShort(word: string): ParsedFlag {
@@ -193,7 +210,9 @@ function parseShort(word: string): ParsedFlag {
 function findFlag(text: string, matches: (flag: Flag) => boolean): Flag {
   const refusal = REFUSED.find(matches);
   if (refusal !== undefined) {
-    throw new OperatingError("usage", `pg_dump's option ${text} makes no sense here`, { detail: asSentence(refusal.reason) });
+    throw new OperatingError("usage", `pg_dump's option ${text} makes no sense here`, {
+      detail: asSentence(refusal.reason),
+    });
   }
   const flag = PASSED.find(matches);
   if (flag === undefined) throw new OperatingError("usage", `unknown option "${text}"`);

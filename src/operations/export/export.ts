@@ -51,8 +51,8 @@ export async function runExport(context: OperationContext, settings: ExportSetti
   if (counts.rowCount !== totals.rows) {
     throw new OperatingError("corrupt", `${counts.rowCount} rows were written, the restore point has ${totals.rows}`);
   }
-  await file.sync();
-  const sha256 = await hashFile(file.handle, context.signal);
+  await file.drain();
+  const [sha256] = await Promise.all([hashFile(file.handle, context.signal), file.sync()]);
   const { sizeBytes } = file;
   await file.publish();
   return {
