@@ -58,13 +58,11 @@ export class TableLoad {
       const rows = await this.#settleCopies();
       this.#checkRows(rows);
       this.#isCommitting = true;
-      this.#decision.resolve(true);
+      // The first commit decides: when it fails, the others roll back.
       await this.#end(worker, true);
+      this.#decision.resolve(true);
       await Promise.all(this.#ends);
-      if (this.#commitFailure !== null) {
-        await this.#undoCommits(worker);
-        throw this.#commitFailure.error;
-      }
+      if (this.#commitFailure !== null) throw this.#commitFailure.error;
       const { entry } = this.task;
       return {
         dumpId: entry.dumpId,
@@ -76,11 +74,13 @@ export class TableLoad {
         connectionCount: this.#copies.length,
       };
     } catch (error) {
+      const mayBeCommitted = this.#isCommitting && this.#ends.length > 0;
       this.#isCommitting = true;
       this.#feeder.fail(error);
       this.#decision.resolve(false);
       await Promise.allSettled([...this.#copies, ...this.#ends]);
       await this.#end(worker, false);
+      if (mayBeCommitted && worker.session.isConnected) await this.#undoCommits(worker);
       throw error;
     } finally {
       await this.#feeder.close();
@@ -161,7 +161,8 @@ export class TableLoad {
     }
   }
 
+  /** Also when the restore is being cancelled: a part of a table must not stay. */
   async #undoCommits(worker: RestoreWorker): Promise<void> {
-    await worker.run(`TRUNCATE TABLE ONLY ${this.#load.table};`);
+    await worker.session.query(`TRUNCATE TABLE ONLY ${this.#load.table};`);
   }
 }
