@@ -32,9 +32,9 @@ async function contentsOf(major: 17 | 18, file: string): Promise<string[]> {
   return list.split("\n").filter((line) => !/^;\s+(Archive created at|Dumped by pg_dump version)/.test(line));
 }
 
-/** Exception by name: 17.5 numbers and orders entries that sort equal by OID, 17.6 and later do not. */
+/** Dump ids follow the order in which the server finds its catalog's rows, which ANALYZE may change between two runs. */
 function withoutNumbers(lines: readonly string[]): string[] {
-  return lines.map((line) => line.replace(/^\d+; /, "")).toSorted();
+  return lines.map((line) => line.replace(/^\d+; /, ""));
 }
 
 describe.each([17, 18] as const)("dump with pg_dump %i, bundled and installed,", (major) => {
@@ -63,8 +63,10 @@ describe.each([17, 18] as const)("dump with pg_dump %i, bundled and installed,",
       }
       const [bundled, installed] = lists as [string[], string[]];
       expect(bundled.length).toBeGreaterThan(50);
-      if (major === 17) expect(withoutNumbers(bundled)).toEqual(withoutNumbers(installed));
-      else expect(bundled).toEqual(installed);
+      // Exception by name: 17.5 orders entries that sort equal by OID, 17.6 and later do not.
+      const compared = (lines: string[]): string[] =>
+        major === 17 ? withoutNumbers(lines).toSorted() : withoutNumbers(lines);
+      expect(compared(bundled)).toEqual(compared(installed));
     }
     count(name, String(major), "bundled = installed");
   });
