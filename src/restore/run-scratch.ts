@@ -2,7 +2,7 @@
 // One that is not whole keeps the provisional name; one that was broken off is dropped.
 
 import type { ArchiveContents } from "../archive/index.ts";
-import { OperatingError } from "../base/errors.ts";
+import { messageOf, OperatingError } from "../base/errors.ts";
 import { quoteLiteral, ServerError, type Session } from "../postgres/index.ts";
 import type { RestoreResult } from "./result.ts";
 import { runRestore, type RunOptions } from "./run.ts";
@@ -31,18 +31,44 @@ export async function runScratch(
   await using maintenance = await options.connect(null, signal);
   await refuseExisting(maintenance, scratch);
   const warnings = await createDatabase(maintenance, scratch);
+  const restore = await restoreOrDrop(contents, scratch, { ...options, maintenance });
+  if (restore.isComplete) await rename(maintenance, scratch);
+  const database = restore.isComplete ? scratch.databaseName : scratch.incompleteName;
+  return { restore, database, leftOut: scratch.leftOut, warnings };
+}
+
+async function restoreOrDrop(
+  contents: ArchiveContents,
+  scratch: ScratchPlan,
+  options: RunOptions & { readonly maintenance: Session },
+): Promise<RestoreResult> {
+  const { maintenance } = options;
   try {
-    const restore = await runRestore(contents, scratch.plan, {
+    return await runRestore(contents, scratch.plan, {
       ...options,
       connect: (database, connectSignal) => options.connect(database ?? scratch.incompleteName, connectSignal),
     });
-    if (restore.isComplete) await maintenance.query(scratch.renameStatement);
-    const database = restore.isComplete ? scratch.databaseName : scratch.incompleteName;
-    return { restore, database, leftOut: scratch.leftOut, warnings };
   } catch (error) {
     // Ours, and of no use: it was made a moment ago under a name that was free.
     if (maintenance.isConnected) await maintenance.query(scratch.dropStatement).catch(() => {});
     throw error;
+  }
+}
+
+/** A database that is whole is not dropped because somebody looks into it at this moment. */
+async function rename(session: Session, scratch: ScratchPlan): Promise<void> {
+  try {
+    await session.query(scratch.renameStatement);
+  } catch (error) {
+    const name = scratch.incompleteName;
+    throw new OperatingError(
+      "query_failed",
+      `the restore into "${name}" is whole, but it could not be renamed: ${messageOf(error)}`,
+      {
+        hint: `Nobody may be connected to it: ${scratch.renameStatement}`,
+        cause: error,
+      },
+    );
   }
 }
 

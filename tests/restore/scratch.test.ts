@@ -93,6 +93,25 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
     await expect(run).rejects.toMatchObject({ code: "target_not_empty" });
   });
 
+  test("runScratch() keeps a database that is whole when somebody is connected to it", async () => {
+    const databaseName = `scratch_${Math.random().toString(36).slice(2)}`;
+    const plan = planScratch(archive.contents.toc, { tables: ["torture.zero_columns"], databaseName }, version);
+    const connect = await connector(pg, "postgres");
+    try {
+      await using onlooker = new AsyncDisposableStack();
+      const running = runScratch(archive.contents, plan, {
+        connect: async (database, connectSignal) => {
+          if (database === plan.incompleteName) onlooker.use(await connect(database, connectSignal));
+          return await connect(database, connectSignal);
+        },
+      });
+      await expect(running).rejects.toThrow(/is whole, but it could not be renamed/);
+      expect(await pg.psql(plan.incompleteName, "SELECT count(*) FROM torture.zero_columns")).toBe("3");
+    } finally {
+      await pg.dropDatabase(plan.incompleteName);
+    }
+  });
+
   test("planScratch() names a table that is not there", () => {
     const request = { tables: ["no such table"], databaseName: "x" };
     expect(() => planScratch(archive.contents.toc, request, version)).toThrow('table "no such table" not found');
