@@ -19,33 +19,34 @@ const MESSAGE_HEADER_SIZE_BYTES = 5;
 const COPY_TO_STDOUT = /^COPY\s[\s\S]*\sTO\s+stdout;?\s*$/i;
 const SESSION_SETTING = /^\s*(SET\s+(?!TRANSACTION\b|CONSTRAINTS\b)|SELECT\s+(pg_catalog\.)?set_config\()/i;
 
-/** Finds the end of an answer (ReadyForQuery) in backend bytes that come in arbitrary pieces. */
-class AnswerTracker {
-  #header = new Uint8Array(MESSAGE_HEADER_SIZE_BYTES);
+/** Follows backend bytes that come in arbitrary pieces from message to message. */
+class MessageTracker {
+  readonly #header = new Uint8Array(MESSAGE_HEADER_SIZE_BYTES);
   #headerLength = 0;
   #payloadRemaining = 0;
-  #type = 0;
 
-  /** Takes the next bytes; true when they end with a complete ReadyForQuery. */
-  push(bytes: Uint8Array): boolean {
+  /** False in the middle of a message. */
+  get isBetweenMessages(): boolean {
+    return this.#headerLength === 0;
+  }
+
+  /** Takes the next bytes; `ended` is given the type of each message that ends in them and the offset behind it. */
+  push(bytes: Uint8Array, ended: (type: number, offset: number) => void): void {
     let position = 0;
-    let ready = false;
     while (position < bytes.length) {
-      if (this.#payloadRemaining > 0) {
+      if (this.#headerLength < MESSAGE_HEADER_SIZE_BYTES) {
+        this.#header[this.#headerLength++] = bytes[position++]!;
+        if (this.#headerLength < MESSAGE_HEADER_SIZE_BYTES) continue;
+        this.#payloadRemaining = new DataView(this.#header.buffer).getUint32(1) - 4;
+      } else {
         const taken = Math.min(this.#payloadRemaining, bytes.length - position);
         this.#payloadRemaining -= taken;
         position += taken;
-      } else {
-        this.#header[this.#headerLength++] = bytes[position++]!;
-        if (this.#headerLength < MESSAGE_HEADER_SIZE_BYTES) continue;
-        this.#headerLength = 0;
-        this.#type = this.#header[0]!;
-        const view = new DataView(this.#header.buffer);
-        this.#payloadRemaining = view.getUint32(1) - 4;
       }
-      ready = this.#headerLength === 0 && this.#payloadRemaining === 0 && this.#type === BACKEND.readyForQuery;
+      if (this.#payloadRemaining > 0) continue;
+      this.#headerLength = 0;
+      ended(this.#header[0]!, position);
     }
-    return ready;
   }
 }
 
@@ -58,7 +59,8 @@ export interface RelayRecord {
 }
 
 interface Exchange {
-  readonly tracker: AnswerTracker;
+  /** False until a message that began before the exchange has ended. */
+  isAligned: boolean;
   readonly onBytes: (bytes: Uint8Array) => void;
   readonly done: () => void;
   readonly fail: (error: Error) => void;
@@ -69,6 +71,7 @@ export class Relay {
   readonly #connection: AuthenticatedConnection;
   readonly #settings: string[] = [];
   readonly #copyStatements: string[] = [];
+  readonly #tracker = new MessageTracker();
   #exchange: Exchange | null = null;
   #failure: Error | null = null;
   #released = false;
@@ -107,7 +110,7 @@ export class Relay {
       return;
     }
     await new Promise<void>((done, fail) => {
-      this.#exchange = { tracker: new AnswerTracker(), onBytes, done, fail };
+      this.#exchange = { isAligned: this.#tracker.isBetweenMessages, onBytes, done, fail };
       this.#connection.socket.write(withoutVersionOption(message));
     });
   }
@@ -157,14 +160,25 @@ export class Relay {
     return null;
   }
 
+  /** What the server says of itself between two answers (parameters, notices) is not part of either. */
   readonly #onData = (bytes: Buffer): void => {
     const exchange = this.#exchange;
-    if (exchange === null) return; // asynchronous notices and parameter changes outside an exchange
-    const ready = exchange.tracker.push(bytes);
-    exchange.onBytes(bytes);
-    if (!ready) return;
+    let start = exchange?.isAligned === true ? 0 : bytes.length;
+    let end: number | null = null;
+    this.#tracker.push(bytes, (type, offset) => {
+      if (exchange === null || end !== null) return;
+      if (!exchange.isAligned) {
+        exchange.isAligned = true;
+        start = offset;
+      } else if (type === BACKEND.readyForQuery) {
+        end = offset;
+      }
+    });
+    const part = bytes.subarray(start, end ?? bytes.length);
+    if (part.length > 0) exchange?.onBytes(part);
+    if (end === null) return;
     this.#exchange = null;
-    exchange.done();
+    exchange?.done();
   };
 
   readonly #onError = (error: Error): void => this.#fail(error);
