@@ -90,8 +90,13 @@ async function readOnHolder(dump: Dump, task: PlannedTask, options: ReadDumpOpti
     } catch (error) {
       throw error instanceof OperatingError ? new ReadFailure(error, task) : error;
     }
+    cutter.finish();
+    await deliver();
+    const counted = stream.rowCount;
+    if (counted !== rowCount) {
+      const error = new OperatingError("internal", `the server counted ${counted} rows, ${rowCount} were received`);
+      throw new ReadFailure(error, task);
+    }
   });
-  cutter.finish();
-  await deliver();
   await options.sink.segmentDone(task.table, task.segmentIndex, rowCount);
 }
