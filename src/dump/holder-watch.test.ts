@@ -16,7 +16,7 @@ function watched(ask: () => Promise<unknown>): { watch: HolderWatch; lost: unkno
 
 test("a holder that takes long to answer is asked once, and is not lost", async () => {
   let answer = (): void => {};
-  const ask = vi.fn(() => new Promise<void>((resolve) => (answer = resolve)));
+  const ask = vi.fn<() => Promise<void>>(() => new Promise<void>((resolve) => (answer = resolve)));
   const { watch, lost } = watched(ask);
   await vi.advanceTimersByTimeAsync(5 * HOLDER_PING_INTERVAL_MS);
   expect(ask).toHaveBeenCalledTimes(1);
@@ -36,7 +36,7 @@ test("a holder that never answers is lost", async () => {
 
 test("a holder at work is not asked, and begins its work after its answer", async () => {
   let answer = (): void => {};
-  const ask = vi.fn(() => new Promise<void>((resolve) => (answer = resolve)));
+  const ask = vi.fn<() => Promise<void>>(() => new Promise<void>((resolve) => (answer = resolve)));
   const { watch } = watched(ask);
   await vi.advanceTimersByTimeAsync(HOLDER_PING_INTERVAL_MS);
   let isFree = false;

@@ -11,7 +11,7 @@ afterEach(() => {
 
 test("silence is a stall only while something is awaited, and only when it lasts", async () => {
   let [isWaiting, bytes] = [false, 0];
-  const onStall = vi.fn();
+  const onStall = vi.fn<() => void>();
   const watch = new StallWatch({ isWaiting: () => isWaiting, progress: () => bytes, onStall });
   await vi.advanceTimersByTimeAsync(2 * READ_STALL_MS);
   isWaiting = true;
