@@ -66,7 +66,7 @@ test("cairn dump of one table with four readers: each takes segments, and none i
     if (areSomeLeft && underWay.get(readerIndex) === 0) idleCount += 1;
   }
   expect(idleCount).toBe(0);
-  expect([...underWay.keys()].toSorted()).toEqual([0, 1, 2, 3]);
+  expect([...underWay.keys()].toSorted((one, other) => one - other)).toEqual([0, 1, 2, 3]);
 });
 
 /** Runs `cairn dump` as a user does; the peak of its memory together with that of the pg_dump that it starts. */

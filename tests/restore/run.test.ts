@@ -11,16 +11,14 @@ import {
   type RestoreOptions,
   type RestoreResult,
 } from "../../src/restore/index.ts";
-import { clientTools, runTool, type TestDatabase } from "../support/servers.ts";
+import { type TestDatabase } from "../support/servers.ts";
 import {
   connector,
-  databaseText,
   dumpArchive,
   openArchive,
   restoreByUs,
   server,
   temporaryFolder,
-  tortureDatabase,
   type OpenArchive,
   type TestServer,
 } from "./support.ts";
@@ -175,44 +173,4 @@ describe("runRestore()", () => {
     }
     expect(drops).toEqual([`DROP DATABASE ${source.name};`, `DROP DATABASE ${source.name};`]);
   });
-});
-
-function linesOnlyIn(text: string, other: string): readonly string[] {
-  const lines = new Set(other.split("\n"));
-  return text.split("\n").filter((line) => !lines.has(line));
-}
-
-describe("planRestore() for an older server", () => {
-  test.each([13, 15] as const)(
-    "adapts what pg_dump 18 writes, exactly: %i into itself",
-    { timeout: 300_000 },
-    async (major) => {
-      const old = await server(major);
-      const { pgDump } = await clientTools(18);
-      await using source = await tortureDatabase(old);
-      const file = join(folder, `torture-${major}.dump`);
-      await runTool(pgDump, ["-Fc", "-f", file, "-d", source.uri]);
-      await using own = await openArchive(file);
-      await using database = await old.createDatabase();
-      const settings = { version: major * 10_000 };
-      const plan = planRestore(own.contents.toc, {}, settings);
-      const result = await runRestore(own.contents, plan, { connect: await connector(old, database.name) });
-      expect(result.entriesFailed).toEqual([]);
-      expect([...new Set(result.adaptations.map((adaptation) => adaptation.rule))].toSorted()).toEqual(
-        major === 15
-          ? ["column_version", "subscription_option", "table_not_null"]
-          : ["public_schema_create", "subscription_option", "table_not_null"],
-      );
-      const [expected, actual] = [await databaseText(old, source.name), await databaseText(old, database.name)];
-      const differences = [
-        ...linesOnlyIn(actual.schema, expected.schema),
-        ...linesOnlyIn(expected.schema, actual.schema),
-        // Inheritance children come back with their columns in another order, by the stock tools too.
-        ...linesOnlyIn(actual.content, expected.content).filter(
-          (line) => !/^COPY torture\.inh_[cde] |^[345]\t/.test(line),
-        ),
-      ];
-      expect(differences).toEqual([]);
-    },
-  );
 });
