@@ -94,9 +94,10 @@ async function compare(database: TestDatabase, major: BundledMajor, flags: reado
   expect(describeEntries(ours.entries)).toEqual(describeEntries(theirs.entries));
   // Exception by name: 17.5 orders entries that sort equal by OID, 17.6 and later do not; and large objects come later.
   if (major === 17) return;
-  const numbered = (entries: readonly TocEntry[]): object[] =>
-    entries.map(({ dumpId, tag, description, dependencies }) => ({ dumpId, tag, description, dependencies }));
-  expect(numbered(ours.entries)).toEqual(numbered(theirs.entries));
+  // Not their numbers: two runs of one pg_dump can differ there, by the order in which the server gives functions.
+  const ordered = (entries: readonly TocEntry[]): string[] =>
+    entries.map(({ tag, description }) => `${description} ${tag}`);
+  expect(ordered(ours.entries)).toEqual(ordered(theirs.entries));
 }
 
 test("bundledPgDumpVersions() tells what the programs say of themselves", async () => {

@@ -187,7 +187,8 @@ function behind(parts: readonly Uint8Array[], writtenBytes: number): readonly Ui
   return [parts[index]!.subarray(left), ...parts.slice(index + 1)];
 }
 
-function fileFailure(action: string, path: string, cause: unknown): OperatingError {
+/** What went wrong with a file, in the words of its cure. */
+export function fileFailure(action: string, path: string, cause: unknown): OperatingError {
   if (cause instanceof OperatingError) return cause;
   const { code, message } = cause as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") {

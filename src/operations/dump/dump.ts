@@ -1,12 +1,12 @@
 // `cairn dump`: one stock archive in one file, read by several readers in one snapshot, read back before it gets its name.
 
-import { rename, writeFile } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
 
 import { convertToc, CustomArchiveWriter, type ConvertedToc } from "../../archive/index.ts";
 import { formatVersion } from "../../postgres/index.ts";
 import { defaultJobs, readDump, type ChunkOptions, type Dump } from "../../dump/index.ts";
 import { planArchive, withPlannedHeader, type ArchivePlan } from "../archive-file/archive-plan.ts";
-import { checkFileTarget, checkFreeSpace, TemporaryFile } from "../archive-file/file-sink.ts";
+import { checkFileTarget, checkFreeSpace, fileFailure, TemporaryFile } from "../archive-file/file-sink.ts";
 import { compareCounts, hashFile, readBackArchive, type ReadBackResult } from "../archive-file/read-back.ts";
 import { beginPhase } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
@@ -36,9 +36,8 @@ export async function runDump(context: OperationContext, settings: DumpSettings)
   const readBackMs = performance.now() - readBackStartMs;
   const sha256 = await hashFile(file.handle, context.signal);
   const { size: sizeBytes } = await file.handle.stat();
-  await file.publish();
   const receipt = makeReceipt({ path, sizeBytes, sha256, source, written, readBack, readBackMs, startedAt });
-  await writeReceipt(receipt);
+  await publishWithReceipt(file, receipt);
   return receipt;
 }
 
@@ -164,9 +163,19 @@ function makeReceipt(facts: ReceiptFacts): DumpReceipt {
   };
 }
 
-async function writeReceipt(receipt: DumpReceipt): Promise<void> {
+/** The receipt is durable before the archive gets its name: a disk that is full now leaves neither. */
+async function publishWithReceipt(file: TemporaryFile, receipt: DumpReceipt): Promise<void> {
   const path = `${receipt.file}.receipt.json`;
   const temporary = `${path}.partial`;
-  await writeFile(temporary, `${JSON.stringify(receipt, null, 2)}\n`, { mode: 0o600, flush: true });
-  await rename(temporary, path);
+  try {
+    await writeFile(temporary, `${JSON.stringify(receipt, null, 2)}\n`, { mode: 0o600, flush: true }).catch(
+      (error: unknown) => {
+        throw fileFailure("could not write", temporary, error);
+      },
+    );
+    await file.publish();
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
 }
