@@ -1,5 +1,5 @@
-// Two projects: unit tests beside the code, and end-to-end tests on real servers. Two workers: each of them keeps a
-// server and tools of PostgreSQL busy besides itself.
+// Two projects: unit tests beside the code, and end-to-end tests on real servers. Three workers: each of them keeps a
+// server and tools of PostgreSQL busy besides itself, and waits for them half of its time.
 
 import { defineConfig } from "vitest/config";
 
@@ -7,7 +7,7 @@ const minuteMs = 60_000;
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    maxWorkers: 3,
     pool: "forks",
     // The colours would end up in log files.
     reporters: ["default"],
