@@ -48,10 +48,7 @@ export function buildGraph(entries: readonly TocEntry[], sizes: ReadonlyMap<numb
  * Name of a schema → dump id of its ACL. A grantee who passes a privilege on needs USAGE of the schema first; the archive
  * does not say so, and pg_restore -j now and then fails with "permission denied for schema".
  */
-function aclsOfSchemas(
-  entries: readonly TocEntry[],
-  byId: ReadonlyMap<number, TocEntry>,
-): ReadonlyMap<string, number> {
+function aclsOfSchemas(entries: readonly TocEntry[], byId: ReadonlyMap<number, TocEntry>): ReadonlyMap<string, number> {
   const acls = new Map<string, number>();
   for (const { description, tag, dumpId, dependencies } of entries) {
     if (description !== "ACL") continue;
