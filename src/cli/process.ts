@@ -10,6 +10,12 @@ import type { Interruption } from "./signals.ts";
 
 const WIDTH_DEFAULT = 80;
 
+/**
+ * process.exit() can wait for ever when V8 compiles in a thread that waits for the main one to collect garbage
+ * (nodejs/node#54918), so it is the last resort: nothing should be left that keeps the process alive.
+ */
+const END_GRACE_MS = 2000;
+
 const clock: ProgressClock = {
   nowMs: () => performance.now(),
   every(intervalMs, call) {
@@ -84,9 +90,12 @@ export class CairnProcess {
     await new Promise<void>((resolve) => process.stderr.write(text, () => resolve()));
   }
 
-  /** Ends the process: also when something is left that would keep it alive. */
-  end(status: number): never {
-    endProcess(status);
+  /** Lets the process end by itself; something that keeps it alive is cut off after a while. */
+  end(status: number): void {
+    process.exitCode = status;
+    if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
+    process.stdin.unref?.();
+    setTimeout(() => endProcess(status), END_GRACE_MS).unref();
   }
 
   private tellOfCleanUp(): void {
