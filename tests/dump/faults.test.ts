@@ -201,7 +201,8 @@ describe("a server that ends sessions", () => {
     [
       "a reader",
       `${ours} = 'cairn reader' AND state <> 'idle in transaction (aborted)'`,
-      /could not read table "public"."big"/,
+      // A reader between two tasks is ended without one.
+      /could not read (table "public"."big"|data)/,
     ],
     ["the holder", `${ours} = 'cairn' AND state = 'idle in transaction'`, /session that holds the snapshot was lost/],
   ])("cairn dump fails when %s is ended", (_who, condition, text) =>
