@@ -67,12 +67,13 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
         const count = `SELECT count(*) FROM ${table}`;
         const expected = await source.psql(isPlain ? `SELECT count(*) FROM ONLY ${table}` : count).catch(() => null);
         if (expected === null) continue; // cannot be read in the source either
-        // Keys that are enums: rows move between these partitions. Values of type regprocedure: they name functions
-        // that nothing depends on.
-        if (/part_hash\d|all_types$/.test(table)) continue;
+        // Keys that are enums: rows move between these partitions.
+        if (/part_hash\d/.test(table)) continue;
         const actual = await database.psql(count);
         if (expected !== actual) failed.push(`${table}: ${actual} rows, not ${expected}`);
       } catch (error) {
+        // A value of type regprocedure names a function that nothing depends on.
+        if (table.endsWith("all_types") && String(error).includes("norm(text)")) continue;
         failed.push(`${table}: ${String(error).slice(0, 600)}`);
       }
     }
