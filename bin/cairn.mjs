@@ -72,5 +72,7 @@ function runUnder(node) {
     console.error(`cairn: could not start "${node}": ${error.message}`);
     process.exit(configurationStatus);
   });
-  child.on("exit", (status, signal) => process.exit(status ?? 128 + constants.signals[signal]));
+  child.on("exit", (status, signal) => {
+    process.exitCode = status ?? 128 + constants.signals[signal];
+  });
 }
