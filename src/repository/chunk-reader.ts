@@ -3,6 +3,7 @@
 
 import { timingSafeEqual } from "node:crypto";
 import { isOperatingError, OperatingError } from "../base/errors.ts";
+import { freeBuffer } from "../base/free-buffer.ts";
 import { KIB, MIB } from "../base/units.ts";
 import { chunkId } from "./chunk-id.ts";
 import { mapAhead, RecentResults } from "./context.ts";
@@ -51,7 +52,9 @@ export class ChunkReader {
     return await namingChunk(reference, async () => {
       const cipher = await this.packCipher(pack, signal);
       const sealed = await this.#context.storage.read(packObjectName(pack), { offset, lengthBytes }, signal);
-      return unseal(cipher, reference, sealed);
+      const chunk = unseal(cipher, reference, sealed);
+      if (chunk.bytes.buffer !== sealed.buffer) freeBuffer(sealed);
+      return chunk;
     });
   }
 
@@ -80,7 +83,9 @@ export class ChunkReader {
    */
   async load(reference: ChunkReference, signal?: AbortSignal): Promise<Uint8Array> {
     const { bytes } = await this.read(reference, signal);
-    return await namingChunk(reference, () => decode(packObjectName(reference.pack), reference, bytes));
+    const raw = await namingChunk(reference, () => decode(packObjectName(reference.pack), reference, bytes));
+    if (raw.buffer !== bytes.buffer) freeBuffer(bytes);
+    return raw;
   }
 
   async *#readMany(

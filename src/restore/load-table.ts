@@ -4,6 +4,8 @@
 
 import type { ArchiveContents } from "../archive/index.ts";
 import { OperatingError } from "../base/errors.ts";
+import { freeBuffer } from "../base/free-buffer.ts";
+import type { CopyInWriter } from "../postgres/index.ts";
 import { PieceFeeder } from "./piece-feeder.ts";
 import type { DataLoad, RestoreTask } from "./plan.ts";
 import type { TableRows } from "./result.ts";
@@ -120,18 +122,29 @@ export class TableLoad {
     const statement = `${begin}${truncate}${this.#load.copyStatement}`;
     const copy = await session.copyIn(statement, { signal: worker.signal });
     try {
+      let sent: Promise<void> = Promise.resolve();
       for (;;) {
         const bytes = await this.#feeder.take(copy);
         if (bytes === null) break;
-        await copy.write(bytes);
-        this.#sizeBytes += bytes.length;
-        this.#options.onData(worker, bytes.length);
+        // The next piece stands in line while this one goes out, so that the server never waits for us.
+        await sent;
+        sent = this.#send(worker, copy, bytes);
+        sent.catch(() => {}); // comes out when it is awaited
       }
+      await sent;
     } catch (error) {
       await copy.fail("the data could not be read or another connection failed");
       throw error;
     }
     return (await copy.finish()).rowCount ?? 0;
+  }
+
+  async #send(worker: RestoreWorker, copy: CopyInWriter, bytes: Uint8Array): Promise<void> {
+    const sizeBytes = bytes.length;
+    await copy.write(bytes);
+    freeBuffer(bytes);
+    this.#sizeBytes += sizeBytes;
+    this.#options.onData(worker, sizeBytes);
   }
 
   /** Rows of all copies, those that join meanwhile too. */
