@@ -106,7 +106,7 @@ describe("a server that is killed", () => {
     await using own = await ownServer(18);
     await own.psql("postgres", "CREATE DATABASE target");
     const running = bench.start(["restore", id, "--to", own.uri("target")]);
-    await until("rows arrive", async () => (await copying(own)) > 0);
+    await until("rows arrive", async () => (await copying(own, "target")) > 0);
     await own.stop("immediate");
     const outcome = await running.ended;
     expect([outcome.status, outcome.output]).toEqual([1, ""]);
@@ -117,9 +117,10 @@ describe("a server that is killed", () => {
   });
 });
 
-/** Sessions that load rows now. */
-async function copying(on: TestServer): Promise<number> {
-  return Number(await on.psql("postgres", "SELECT count(*) FROM pg_stat_progress_copy WHERE tuples_processed > 0"));
+/** Sessions that load rows into that database now; others use the server too. */
+async function copying(on: TestServer, database: string): Promise<number> {
+  const isUnderWay = `datname = '${database}' AND tuples_processed > 0`;
+  return Number(await on.psql("postgres", `SELECT count(*) FROM pg_stat_progress_copy WHERE ${isUnderWay}`));
 }
 
 describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signalName) => {
@@ -145,7 +146,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signalName) => {
   test("during restore: its exit status, no session left, no table half full", async () => {
     await using target = await pg.createDatabase();
     const running = bench.start(["restore", id, "--to", target.uri, "--jobs", "2"]);
-    await until("rows arrive", async () => (await copying(pg)) > 0);
+    await until("rows arrive", async () => (await copying(pg, target.name)) > 0);
     running.child.kill(signalName);
     const outcome = await running.ended;
     expect([outcome.status, outcome.output]).toEqual([status, ""]);
@@ -156,7 +157,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signalName) => {
   test("during restore into a scratch database: dropped, or left under its provisional name and named", async () => {
     const name = `scratch_${signalName.toLowerCase()}`;
     const running = bench.start(["restore", id, "--to", pg.uri("postgres"), "-t", "big", `--scratch=${name}`]);
-    await until("rows arrive", async () => (await copying(pg)) > 0);
+    await until("rows arrive", async () => (await copying(pg, `${name}_incomplete`)) > 0);
     running.child.kill(signalName);
     const outcome = await running.ended;
     expect(outcome.status).toBe(status);
