@@ -29,7 +29,10 @@ test("what readers wait for ends on the server when cairn dump is cancelled", as
       settings: { selection: ["--enable-row-security", "-t", "slow"] },
     });
     running.catch(() => {});
-    await waitUntil(database, "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')");
+    await waitUntil(
+      database,
+      "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')",
+    );
     controller.abort(reason);
     await expect(running).rejects.toBe(reason);
     await expectNoSessions(database);
