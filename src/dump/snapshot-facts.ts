@@ -1,6 +1,7 @@
 // What is recorded of the snapshot that a dump reads, and of the server at that time.
 
 import { assert } from "../base/assert.ts";
+import { isOperatingError } from "../base/errors.ts";
 import type { Session } from "../postgres/index.ts";
 
 export interface SnapshotFacts {
@@ -56,7 +57,9 @@ async function valueOrNull(session: Session, sql: string): Promise<string | null
   try {
     const { rows } = await session.query(sql);
     return rows[0]?.[0] ?? null;
-  } catch {
-    return null;
+  } catch (error) {
+    const isRefused = isOperatingError(error, "insufficient_privilege") || isOperatingError(error, "query_failed");
+    if (isRefused) return null;
+    throw error; // a lost connection is no answer
   }
 }
