@@ -9,6 +9,10 @@ import type { EntrySettings, RestoreStatement } from "./statements.ts";
 /** Statements sent at once when a list of them has one form (one for each large object). */
 const BATCH_COUNT_MAX = 500;
 
+/** Times a statement is sent again after it was ended to resolve a deadlock. */
+const DEADLOCK_RETRIES_MAX = 5;
+const DEADLOCK_SQL_STATE = "40P01";
+
 /** A connection and the state of its session. */
 export class RestoreWorker {
   readonly index: number;
@@ -30,15 +34,23 @@ export class RestoreWorker {
     return (await this.session.query(sql, { signal: this.signal })).command;
   }
 
-  /** Runs a statement; an error of the server is added to `errors`. True when it succeeded. */
+  /**
+   * Runs a statement; an error of the server is added to `errors`. True when it succeeded. The victim of a deadlock is
+   * sent again: connections take locks that the archive says nothing of (ATTACH PARTITION of an index against the check
+   * of a foreign key), and outside of a transaction nothing of the statement is left.
+   */
   async attempt(sql: string, during: string, errors: EntryError[]): Promise<boolean> {
-    try {
-      await this.run(sql);
-      return true;
-    } catch (error) {
-      if (!isServerAnswer(error)) throw error;
-      errors.push(entryError(error, during, sql));
-      return false;
+    for (let retriesLeft = DEADLOCK_RETRIES_MAX; ; retriesLeft -= 1) {
+      try {
+        await this.run(sql);
+        return true;
+      } catch (error) {
+        if (!isServerAnswer(error)) throw error;
+        const isVictim = error.sqlState === DEADLOCK_SQL_STATE && this.session.transactionStatus === "idle";
+        if (isVictim && retriesLeft > 0) continue;
+        errors.push(entryError(error, during, sql));
+        return false;
+      }
     }
   }
 
