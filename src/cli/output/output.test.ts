@@ -17,7 +17,7 @@ import { renderRestore } from "./restore.ts";
 import * as samples from "./sample-results.fixture.ts";
 import { sanitizeLine, sanitizeText } from "./sanitize.ts";
 import { renderShow } from "./show.ts";
-import { formatTime, tableLines } from "./text.ts";
+import { formatTime, tableLines, TABLES_SHOWN_MAX } from "./text.ts";
 import { renderVerify } from "./verify.ts";
 
 const SAFE_NAME = String.raw`public.evil\x1b]0;gotcha\x07\rx\ny\u{202e}z\x9b31m`;
@@ -110,6 +110,23 @@ Warnings:
     expect(text).toContain("FAILED:\n  - 7; EXTENSION postgis: extension is not available\n\nNOT COMPLETE: 1 entry of");
     expect(renderRestore({ ...samples.restoreReport, isComplete: false })).toContain("NOT COMPLETE");
     expect(renderRestore(samples.restoreReport)).toContain("Everything asked for");
+  });
+
+  test("renderDump() and renderRestore() show the largest of many tables, and what the others hold together", () => {
+    const names = Array.from({ length: 10_000 }, (_, index) => `public.t${index}`);
+    const tables = names.map((name, index) => ({ name, rowCount: index, rawBytes: index * 1024 }));
+    const dump = renderDump({ ...samples.dumpReceipt, tables }).split("\n");
+    const first = dump.findIndex((line) => line.startsWith("table "));
+    expect(dump[first + 1]).toMatch(/^public\.t9999 +9,999 +9\.8 MiB$/);
+    expect(dump[first + TABLES_SHOWN_MAX]).toMatch(/^public\.t9970 /);
+    expect(dump.slice(first + TABLES_SHOWN_MAX + 1)).toEqual([
+      "and 9,970 more: 49,695,465 rows, 47.4 GiB (--json lists them all)",
+      "",
+    ]);
+    const restored = tables.map(({ name, rowCount }) => ({ name, rowCount }));
+    const restore = renderRestore({ ...samples.restoreReport, tables: restored });
+    expect(restore).toContain("\nand 9,970 more: 49,695,465 rows (--json lists them all)\n");
+    expect(restore.split("\n").length).toBeLessThan(60);
   });
 
   test("renderVerify() names damage with its tables", () => {

@@ -3,10 +3,7 @@
 import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { RestoreReport } from "../../operations/restore/types.ts";
 import { sanitizeLine } from "./sanitize.ts";
-import { countOf, fieldLines, joinLines, listLines, tableLines } from "./text.ts";
-import type { Column } from "./text.ts";
-
-const COLUMNS: readonly Column[] = [{ heading: "table" }, { heading: "rows", align: "right" }];
+import { countOf, fieldLines, joinLines, listLines, tableRowLines } from "./text.ts";
 
 /** The report; failures come last, where they are seen. */
 export function renderRestore(report: RestoreReport): string {
@@ -23,15 +20,7 @@ export function renderRestore(report: RestoreReport): string {
       ["read", `${formatSize(report.bytesRead)} from the repository in ${countOf(report.requestCount, "request")}`],
       ["took", formatDuration(report.durationMs)],
     ]),
-    ...(tables.length === 0
-      ? []
-      : [
-          "",
-          ...tableLines(
-            COLUMNS,
-            tables.map(({ name, rowCount }) => [name, formatCount(rowCount)]),
-          ),
-        ]),
+    ...tableRowLines(tables),
     ...listLines("Left out on purpose", report.entriesLeftOut),
     ...listLines("Adapted to the older server", report.adaptations),
     ...listLines("FAILED", failures),

@@ -66,16 +66,45 @@ export function pgDumpText({ version, path }: { readonly version: string; readon
   return `${version}, ${path ?? "bundled"}`;
 }
 
-/** Tables with their rows and sizes, below an empty line; nothing when there are none. */
-export function tableRowLines(
-  tables: readonly { readonly name: string; readonly rowCount: number; readonly rawBytes: number }[],
-): string[] {
+/** How many tables a receipt shows; with more, the largest of them and the sum of the others. --json has them all. */
+export const TABLES_SHOWN_MAX = 30;
+
+/** A table and what it holds; `rawBytes` where the operation counts it. */
+interface TableCount {
+  readonly name: string;
+  readonly rowCount: number;
+  readonly rawBytes?: number;
+}
+
+/** Tables with their rows and, where counted, sizes, below an empty line; nothing when there are none. */
+export function tableRowLines(tables: readonly TableCount[]): string[] {
   if (tables.length === 0) return [];
-  const rows = tables.map(({ name, rowCount, rawBytes }) => [name, formatCount(rowCount), formatSize(rawBytes)]);
-  const columns: Column[] = [
-    { heading: "table" },
-    { heading: "rows", align: "right" },
-    { heading: "data", align: "right" },
-  ];
-  return ["", ...tableLines(columns, rows)];
+  const hasSizes = tables.some(({ rawBytes }) => rawBytes !== undefined);
+  const columns: Column[] = [{ heading: "table" }, { heading: "rows", align: "right" }];
+  if (hasSizes) columns.push({ heading: "data", align: "right" });
+  const { shown, rest } = largestTables(tables);
+  const rows = shown.map((table) => [table.name, ...countCells(table)]);
+  return ["", ...tableLines(columns, rows), ...(rest === null ? [] : [`and ${rest}`])];
+}
+
+function countCells({ rowCount, rawBytes }: TableCount): string[] {
+  return [formatCount(rowCount), ...(rawBytes === undefined ? [] : [formatSize(rawBytes)])];
+}
+
+/** All tables in their order; of too many, the largest, and what the others hold together. */
+function largestTables(tables: readonly TableCount[]): {
+  readonly shown: readonly TableCount[];
+  readonly rest: string | null;
+} {
+  if (tables.length <= TABLES_SHOWN_MAX) return { shown: tables, rest: null };
+  const sorted = tables.toSorted((a, b) => (b.rawBytes ?? 0) - (a.rawBytes ?? 0) || b.rowCount - a.rowCount);
+  const others = sorted.slice(TABLES_SHOWN_MAX);
+  const rowCount = others.reduce((sum, table) => sum + table.rowCount, 0);
+  const sizes = others.flatMap(({ rawBytes }) => rawBytes ?? []);
+  const rawBytes = sizes.reduce((sum, size) => sum + size, 0);
+  const held = sizes.length === 0 ? countOf(rowCount, "row") : `${countOf(rowCount, "row")}, ${formatSize(rawBytes)}`;
+  return {
+    shown: sorted.slice(0, TABLES_SHOWN_MAX),
+    rest: `${formatCount(others.length)} more: ${held} (--json lists them all)`,
+  };
 }
