@@ -4,6 +4,7 @@ export { chunkId, chunkIdPrefix, createChunkIdHash } from "./chunk-id.ts";
 export type { ChunkKind } from "./chunk-id.ts";
 export type { UnsealedChunk } from "./chunk-reader.ts";
 export type { CreateOptions, OpenOptions } from "./create.ts";
+export type { DrillMark, DrillOutcome } from "./drill-marks.ts";
 export type { Clock, Random } from "./environment.ts";
 export type { ScryptCost } from "./keys.ts";
 export type { Leftovers, OrphanPack } from "./leftovers.ts";

@@ -7,6 +7,8 @@ import { mapAhead } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { unlockRepository, writeRepository } from "./create.ts";
 import type { CreateOptions, OpenOptions, Unlocked } from "./create.ts";
+import { readDrillMarks, writeDrillMark } from "./drill-marks.ts";
+import type { DrillMark } from "./drill-marks.ts";
 import { systemClock, systemRandom } from "./environment.ts";
 import type { Clock, Random } from "./environment.ts";
 import { BACKUPS_PREFIX, isId, isLineageKey, makeId, manifestObjectName } from "./identifiers.ts";
@@ -230,6 +232,16 @@ export class Repository implements AsyncDisposable {
     const marks: VerifyMark[] = [];
     for await (const mark of readVerifyMarks(this.#context, { restorePointId }, signal)) marks.push(mark);
     return marks.toSorted((one, other) => (one.at < other.at ? -1 : 1));
+  }
+
+  /** Keeps what a drill found beside its restore point. */
+  async markDrilled(mark: Omit<DrillMark, "at">): Promise<void> {
+    await writeDrillMark(this.#context, mark);
+  }
+
+  /** Drills of a restore point, oldest first. */
+  async drills(restorePointId: string, signal?: AbortSignal): Promise<readonly DrillMark[]> {
+    return await readDrillMarks(this.#context, restorePointId, signal);
   }
 
   /** Everything that any verify found damaged; later backups store it anew. */

@@ -46,11 +46,16 @@ function rowOf(point: ListedRestorePoint): string[] {
   ];
 }
 
-/** Damaged, verified, or neither yet; and how many warnings its backup gave. */
+const DRILL_WORDS = { passed: "drilled", partial: "drilled in part", failed: "DRILL FAILED" } as const;
+
+/** Damaged, verified, drilled, or none of it yet; and how many warnings its backup gave. */
 export function stateOf(point: ListedRestorePoint): string {
   const words: string[] = [];
   if (point.isDamaged) words.push("DAMAGED");
   words.push(point.verifiedAt === null ? "not verified" : `verified ${formatTime(point.verifiedAt)}`);
+  if (point.drillOutcome !== null && point.drilledAt !== null) {
+    words.push(`${DRILL_WORDS[point.drillOutcome]} ${formatTime(point.drilledAt)}`);
+  }
   if (point.warningCount > 0) words.push(`${point.warningCount} warning${point.warningCount === 1 ? "" : "s"}`);
   return words.join(", ");
 }

@@ -121,6 +121,8 @@ export const listedPoint: ListedRestorePoint = {
   warningCount: 2,
   verifiedAt: null,
   isDamaged: true,
+  drilledAt: null,
+  drillOutcome: null,
 };
 
 export const listResult: ListResult = { restorePoints: [listedPoint], leftovers: [`packs/00/${HOSTILE}`] };

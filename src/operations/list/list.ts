@@ -42,6 +42,7 @@ export async function describeRestorePoint(
   signal: AbortSignal,
 ): Promise<ListedRestorePoint> {
   const last = (await repository.verifies(summary.id, signal)).at(-1);
+  const lastDrill = (await repository.drills(summary.id, signal)).at(-1);
   const { totals } = summary;
   return {
     id: summary.id,
@@ -58,5 +59,7 @@ export async function describeRestorePoint(
     warningCount: summary.warnings.length,
     verifiedAt: last === undefined ? null : last.at,
     isDamaged: last !== undefined && last.damage.length > 0,
+    drilledAt: lastDrill?.at ?? null,
+    drillOutcome: lastDrill?.outcome ?? null,
   };
 }

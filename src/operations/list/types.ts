@@ -24,6 +24,9 @@ export interface ListedRestorePoint {
   /** When it was last verified, ISO 8601; null: never. */
   readonly verifiedAt: string | null;
   readonly isDamaged: boolean;
+  /** When it was last restored and compared, ISO 8601, and what came out; null: never. */
+  readonly drilledAt: string | null;
+  readonly drillOutcome: "passed" | "partial" | "failed" | null;
 }
 
 export interface ListResult {
