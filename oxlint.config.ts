@@ -27,7 +27,12 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** No sockets, files, processes, clock or randomness in these. */
-export const pureFiles = ["src/archive/**", "src/restore/{selection,plan,scheduler}.ts", "src/incremental/rules/**"];
+export const pureFiles = [
+  "src/archive/**",
+  "src/restore/{selection,plan,scheduler}.ts",
+  "src/incremental/rules/**",
+  "src/repository/retention/{policy,calendar}.ts",
+];
 
 const impureModules = [
   "fs",
