@@ -12,7 +12,7 @@ import { fetchContents, type Contents } from "./contents.ts";
 import type { LargeObjectBucket } from "./data-sink.ts";
 import { HolderWatch } from "./holder-watch.ts";
 import { planTable, type TablePlan } from "./segment-plan.ts";
-import { readSnapshotFacts, type SnapshotFacts } from "./snapshot-facts.ts";
+import { readSnapshotFacts, takeSnapshot, type SnapshotFacts } from "./snapshot-facts.ts";
 import { planLargeObjects } from "./task-list.ts";
 
 /** New snapshots taken when tables were rewritten between snapshot and lock. */
@@ -72,12 +72,7 @@ export class Dump implements AsyncDisposable {
 
   /** Statements that put another session into the holder's snapshot with pg_dump's settings, then ours. */
   readerSetup(): string[] {
-    return [
-      "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-      `SET TRANSACTION SNAPSHOT '${this.snapshot.exportedName}'`,
-      ...this.settingStatements,
-      ...READER_SETTINGS,
-    ];
+    return [...takeSnapshot(this.snapshot.exportedName), ...this.settingStatements, ...READER_SETTINGS];
   }
 
   get holderIsBusy(): boolean {
@@ -151,8 +146,8 @@ async function examine(contents: Contents, options: OpenDumpOptions): Promise<Ex
   const oids = entries.map((entry) => entry.catalogId.oid);
   const { signal } = options;
   const inSnapshot = await readRelationStates(contents.holder, oids, { countsBlocks: true, signal });
-  const ownEncoding = { ...options.settings, clientEncoding: options.serverEncoding }; // converts no name
-  await using second = await openSession(ownEncoding, { signal, applicationName: "cairn" });
+  // On the holder's server, and in its encoding, so that no name is converted.
+  await using second = await openSession(contents.holder.settings, { signal, applicationName: "cairn" });
   const now = await readRelationStates(second, oids, { countsBlocks: false, signal });
   const changed = changedRelations(inSnapshot, now);
   const snapshot = await readSnapshotFacts(contents.holder, second);

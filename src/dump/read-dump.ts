@@ -4,7 +4,6 @@ import { availableParallelism } from "node:os";
 
 import { assert } from "../base/assert.ts";
 import { OperatingError } from "../base/errors.ts";
-import type { ConnectionSettings } from "../postgres/index.ts";
 import { serializeConnectionSettings } from "../postgres/index.ts";
 import { KnownIds, makeChunk } from "./chunk-maker.ts";
 import type { DataSink, ReadChunk } from "./data-sink.ts";
@@ -20,7 +19,6 @@ import { TextCutter } from "./text-cutter.ts";
 export const JOBS_MAX = 64;
 
 export interface ReadDumpOptions {
-  readonly settings: ConnectionSettings;
   readonly jobs: number;
   readonly chunks: ChunkOptions;
   readonly sink: DataSink;
@@ -44,8 +42,8 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
   const signal = AbortSignal.any([options.signal, dump.holderLost]);
   const running = runReaders({
     threads: {
-      // As the holder's: what pg_dump sets (--encoding) is set after it, and else the bytes come as they are stored.
-      settings: serializeConnectionSettings({ ...options.settings, clientEncoding: dump.snapshot.serverEncoding }),
+      // As the holder's: its very server, and the bytes as they are stored unless pg_dump sets another encoding.
+      settings: serializeConnectionSettings(dump.holder.settings),
       setupStatements: dump.readerSetup(),
       chunks: options.chunks,
     },

@@ -17,6 +17,7 @@ import type {
   ToReader,
 } from "./reader-messages.ts";
 import { ReaderSession } from "./reader-session.ts";
+import { snapshotRefused } from "./snapshot-facts.ts";
 
 /** Chunks that may be on their way to the main thread. */
 const READER_CREDIT_COUNT = 4;
@@ -24,6 +25,7 @@ const READER_CREDIT_COUNT = 4;
 /** Statements under way at once: one being answered, one behind it. */
 const STATEMENT_COUNT_MAX = 2;
 
+const TAKE_SNAPSHOT = "SET TRANSACTION SNAPSHOT";
 const LOCK_NOT_AVAILABLE = "55P03";
 
 class ReaderThread {
@@ -58,7 +60,8 @@ class ReaderThread {
     }
     for (const statement of this.#options.setupStatements) {
       const { error } = await this.#session.run(statement);
-      if (error !== null) throw error;
+      if (error === null) continue;
+      throw statement.startsWith(TAKE_SNAPSHOT) ? snapshotRefused(error) : error;
     }
     this.#post({ type: "ready" });
   }

@@ -1,7 +1,8 @@
-// What is recorded of the snapshot that a dump reads, and of the server at that time.
+// What is recorded of the snapshot that a dump reads, and of the server at that time; and the error when another session
+// cannot take it.
 
 import { assert } from "../base/assert.ts";
-import { isOperatingError } from "../base/errors.ts";
+import { isOperatingError, messageOf, OperatingError } from "../base/errors.ts";
 import type { Session } from "../postgres/index.ts";
 
 export interface SnapshotFacts {
@@ -39,8 +40,10 @@ export async function readSnapshotFacts(holder: Session, second: Session): Promi
   const { rows } = await holder.query(HOLDER_QUERY);
   const row = rows[0];
   assert(row !== undefined && row[0] !== null, "a snapshot can be exported");
+  const exportedName = row[0]!;
+  await checkSameServer(second, exportedName);
   return {
-    exportedName: row[0]!,
+    exportedName,
     xmin: BigInt(row[1]!),
     xmax: BigInt(row[2]!),
     isStandby: row[3] === "t",
@@ -50,6 +53,31 @@ export async function readSnapshotFacts(holder: Session, second: Session): Promi
     lsn: await valueOrNull(second, LSN_QUERY),
     systemIdentifier: await valueOrNull(second, IDENTITY_QUERY).then((text) => (text === null ? null : BigInt(text))),
   };
+}
+
+/** A session that cannot take the holder's snapshot; the server's own words are in the detail. */
+export function snapshotRefused(cause: unknown): OperatingError {
+  return new OperatingError("query_failed", "a second session could not take the snapshot of the first one", {
+    detail: `The server said: ${messageOf(cause)}.`,
+    hint:
+      "Has this address several servers behind it (a load balancer, a proxy)? All sessions of a backup must meet one " +
+      "server: name that server itself.",
+    cause,
+  });
+}
+
+/** What the second session tells must be of the holder's server, not of another one behind the same address. */
+async function checkSameServer(second: Session, exportedName: string): Promise<void> {
+  try {
+    await second.query(`${takeSnapshot(exportedName).join("; ")}; ROLLBACK`);
+  } catch (error) {
+    throw isOperatingError(error, "connection_lost") ? error : snapshotRefused(error);
+  }
+}
+
+/** Statements that begin a transaction in an exported snapshot. */
+export function takeSnapshot(exportedName: string): [begin: string, take: string] {
+  return ["BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", `SET TRANSACTION SNAPSHOT '${exportedName}'`];
 }
 
 /** Null when the role may not ask, as on some managed servers. */

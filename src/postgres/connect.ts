@@ -28,6 +28,10 @@ export interface AuthenticatedConnection {
   readonly processId: number;
   /** For the CancelRequest; 4 bytes. */
   readonly secretKey: Uint8Array;
+  /**
+   * As given, with the address that was met: whoever connects by them again (a cancel, a reader) meets the same server
+   * although the host's name has several. TLS still compares the name.
+   */
   readonly settings: ConnectionSettings;
   readonly isTls: boolean;
 }
@@ -103,7 +107,9 @@ async function tryOnce(
     progress.step = "logging in";
     const greeting = await authenticate(settings, transport, startupParameters(settings, options), signal);
     const objection = objectionTo(settings.targetSessionAttributes, greeting.parameters);
-    if (objection === null) return { ...greeting, ...transport, settings };
+    if (objection === null) {
+      return { ...greeting, ...transport, settings: withAddressMet(settings, transport.socket.remoteAddress) };
+    }
     transport.socket.on("error", () => {}).destroy();
     throw connectionFailure(settings, objection, {
       hint: `Connect to another server, or do without target_session_attrs=${settings.targetSessionAttributes}.`,
@@ -112,6 +118,13 @@ async function tryOnce(
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", forward);
   }
+}
+
+// A link-local address says nothing without its interface, which Node does not tell.
+function withAddressMet(settings: ConnectionSettings, address: string | undefined): ConnectionSettings {
+  const isLinkLocal = /^fe[89ab]/i.test(address ?? "");
+  if (address === undefined || usesUnixSocket(settings) || isLinkLocal) return settings;
+  return { ...settings, hostAddress: address };
 }
 
 // Why a server is not what target_session_attrs asks for; null when it is. The parameters exist since version 14.

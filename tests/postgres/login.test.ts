@@ -154,6 +154,16 @@ describe.each([13, 18])("PostgreSQL %i", (major) => {
     expect([await ours(source), await stock(source)]).toEqual([expected, expected]);
   });
 
+  test("connectAuthenticated() tells the address that it met, by which TLS still compares the name", async () => {
+    const source = stringFor(withTls.port, "host=localhost user=scram sslmode=verify-full sslrootcert=CA");
+    const settings = await resolveConnection({ source, environment: {}, homeDirectory: home, userName: "x" });
+    await using first = await openSession(settings);
+    expect(first.settings).toMatchObject({ host: "localhost", hostAddress: "127.0.0.1" });
+    await using second = await openSession(first.settings);
+    expect(second.connection.isTls).toBe(true);
+    await expect(openSession({ ...first.settings, host: "wrong.test" })).rejects.toThrow(/TLS failed/);
+  });
+
   test("connectAuthenticated() finds ~/.postgresql/root.crt: require then verifies", async () => {
     await mkdir(join(home, ".postgresql"));
     try {

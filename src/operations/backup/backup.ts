@@ -67,7 +67,6 @@ export async function runBackup(context: OperationContext, settings: BackupSetti
   ];
   const sink = await store(context, {
     repository,
-    source,
     dump,
     run,
     compression,
@@ -82,7 +81,6 @@ export async function runBackup(context: OperationContext, settings: BackupSetti
 
 interface Storing {
   readonly repository: Repository;
-  readonly source: SettledSource;
   readonly dump: Dump;
   readonly run: Run;
   readonly compression: ChunkCompression;
@@ -90,12 +88,11 @@ interface Storing {
 }
 
 async function store(context: OperationContext, storing: Storing): Promise<RepositorySink> {
-  const { repository, source, dump, run, compression, jobs } = storing;
+  const { repository, dump, run, compression, jobs } = storing;
   const sink = new RepositorySink(run, compression.algorithm);
   beginPhase(context, "read", `reading ${dump.tables.length} tables with ${jobs} readers`);
   const progress = new ProgressReporter(context, dump, () => sink);
   await readDump(dump, {
-    settings: source.settings,
     jobs,
     signal: context.signal,
     sink,

@@ -76,7 +76,6 @@ async function writeArchive(context: OperationContext, { source, settings, file 
   beginPhase(context, "read", `reading ${dump.tables.length} tables with ${jobs} readers`);
   const progress = new ProgressReporter(context, dump, () => sink);
   await readDump(dump, {
-    settings: source.settings,
     jobs,
     signal: context.signal,
     sink,

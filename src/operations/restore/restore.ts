@@ -41,8 +41,7 @@ export async function runRestore(context: OperationContext, settings: RestoreSet
   await using repository = await openRepositoryAt(settings.repository);
   const id = await repository.resolve(settings.reference, context.signal);
   const contents = await RestorePointContents.open(await repository.openRestorePoint(id, context.signal));
-  const connect: ConnectTarget = (database, signal) =>
-    openSession({ ...target, database: database ?? target.database }, { signal, applicationName: "cairn restore" });
+  const connect = connector(target);
   const restoring: Restoring = { settings, target, contents, connect };
   const reporter = new RestoreReporter(context);
   const { result, database, leftOut } = await (settings.mode.kind === "scratch"
@@ -74,6 +73,17 @@ export async function runRestore(context: OperationContext, settings: RestoreSet
     bytesRead,
     requestCount,
     isComplete: result.isComplete,
+  };
+}
+
+/** Every connection goes to the address that the first one met: the target's name may have several. */
+function connector(target: ConnectionSettings): ConnectTarget {
+  let { hostAddress } = target;
+  return async (database, signal) => {
+    const settings = { ...target, hostAddress, database: database ?? target.database };
+    const session = await openSession(settings, { signal, applicationName: "cairn restore" });
+    ({ hostAddress } = session.settings);
+    return session;
   };
 }
 

@@ -62,7 +62,7 @@ export async function settleSource(context: OperationContext, request: SourceReq
   const serverEncoding = parameters.get("server_encoding");
   assert(serverEncoding !== undefined, "the server reports its encoding");
   return {
-    settings,
+    settings: session.settings, // all that follows meets this server
     description: `${settings.database}@${describeServer(settings)}`,
     server,
     serverVersionText: parameters.get("server_version") ?? formatVersion(server),
