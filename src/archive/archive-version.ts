@@ -36,13 +36,12 @@ export function oldestPgRestore(version: ArchiveVersion, compression: Compressio
   return Math.max(majors[version], forCompression);
 }
 
-/** Throws unless archives like this can be written: 1.14 with none or gzip, 1.15 and 1.16 with none, gzip or zstd. */
+/** Throws unless archives like this can be written: 1.14 with none or gzip, 1.15 and 1.16 with each compression. */
 export function checkWritable(header: ArchiveHeader): void {
   const { version, format, compression } = header;
   if (format !== "custom") throw unsupportedArchive(`could not write an archive of format ${format}`);
   if (minorOf(version) < 14) throw unsupportedArchive(`could not write an archive of version ${version}`);
-  if (compression === "lz4") throw unsupportedArchive("could not write an archive with lz4 compression");
-  if (minorOf(version) < 15 && compression === "zstd") {
+  if (minorOf(version) < 15 && (compression === "zstd" || compression === "lz4")) {
     throw unsupportedArchive(
       `could not write an archive of version ${version} with ${compression} compression`,
       "pg_restore before 16 reads only gzip and uncompressed archives.",

@@ -1,14 +1,14 @@
-// Decodes the runs of one entry or large object: plain bytes, one zlib stream, or zstd frames. Memory is bounded
+// Decodes the runs of one entry or large object: plain bytes, one zlib stream, lz4 or zstd frames. Memory is bounded
 // whatever the data: streams are decoded in pieces, and a frame only at once when it says that it is small.
-// lz4 would be one more branch of decodeRuns().
 
 import { Readable, pipeline, type Transform } from "node:stream";
 import { promisify } from "node:util";
 import { createInflate, createZstdDecompress, zstdDecompress } from "node:zlib";
 
 import { isOperatingError, messageOf } from "../base/errors.ts";
-import { corruptData, unsupportedArchive } from "./archive-errors.ts";
+import { corruptData } from "./archive-errors.ts";
 import { WHOLE_FRAME_BYTES_MAX } from "./limits.ts";
+import { decodeLz4Frames } from "./lz4-frames.ts";
 import type { CompressionAlgorithm } from "./toc.ts";
 import { splitZstdFrames, type FramePart } from "./zstd-frames.ts";
 
@@ -34,15 +34,20 @@ export async function* decodeRuns(
   compression: CompressionAlgorithm,
   field: string,
 ): AsyncGenerator<DecodedChunk, void, void> {
-  if (compression === "lz4") {
-    throw unsupportedArchive("could not read data compressed with lz4", "Convert the archive with pg_restore first.");
-  }
   if (compression === "zstd") {
     yield* decodeZstd(runs, field);
     return;
   }
-  const plain = compression === "gzip" ? inflateRuns(runs, field) : runs;
-  for await (const bytes of plain) yield { bytes, frame: null };
+  for await (const bytes of plainRuns(runs, compression, field)) yield { bytes, frame: null };
+}
+
+function plainRuns(
+  runs: AsyncIterable<Buffer>,
+  compression: "none" | "gzip" | "lz4",
+  field: string,
+): AsyncIterable<Buffer> {
+  if (compression === "gzip") return inflateRuns(runs, field);
+  return compression === "lz4" ? decodeLz4Frames(runs, field) : runs;
 }
 
 /** One zlib stream; no run at all is empty data (pg_dump 16 and later, of an empty large object). */

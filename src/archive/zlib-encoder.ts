@@ -1,10 +1,12 @@
-// Makes the bytes of an entry out of plain data: one zlib stream for gzip, a frame with checksum per call for zstd.
+// Makes the bytes of an entry out of plain data: one zlib stream for gzip, one frame for lz4, a frame with checksum per
+// call for zstd.
 // node:zlib's streams would do for zstd too, were it not for their bugs; one-shot calls are sound and faster.
 
 import { once } from "node:events";
 import { promisify } from "node:util";
 import { constants, createDeflate, zstdCompress, type Deflate } from "node:zlib";
 
+import { Lz4FrameEncoder } from "./lz4-frames.ts";
 import type { CompressionAlgorithm } from "./toc.ts";
 
 const OUTPUT_CHUNK_BYTES = 256 * 1024;
@@ -36,8 +38,14 @@ export async function compressFrame(bytes: Uint8Array, level = ZSTD_LEVEL_DEFAUL
 /** An encoder for an algorithm that is written here; `level` as in the archive's head, -1 for the default. */
 export function createDataEncoder(compression: CompressionAlgorithm, level: number): DataEncoder {
   if (compression === "gzip") return new DeflateEncoder(level);
+  if (compression === "lz4") return lz4Encoder();
   if (compression === "none") return { encode: async (bytes) => [bytes], end: async () => [] };
   return new FrameEncoder(level > 0 ? level : ZSTD_LEVEL_DEFAULT);
+}
+
+function lz4Encoder(): DataEncoder {
+  const frame = new Lz4FrameEncoder();
+  return { encode: async (bytes) => frame.encode(bytes), end: async () => frame.end() };
 }
 
 class FrameEncoder implements DataEncoder {

@@ -15,6 +15,7 @@ const VARIANTS: readonly Variant[] = [
   { version: "1.16", compression: "none", canPatch: false },
   { version: "1.16", compression: "gzip", canPatch: true },
   { version: "1.16", compression: "zstd", canPatch: false },
+  { version: "1.16", compression: "lz4", canPatch: true },
 ];
 
 async function openSmall(name: string): Promise<CustomArchiveReader> {
@@ -70,7 +71,7 @@ describe("CustomArchiveWriter", () => {
       await CustomArchiveWriter.create(memorySink(false), { ...toc, header: { ...toc.header, ...change } });
     await expect(create({ version: "1.14", compression: "zstd" })).rejects.toThrow(/version 1.14 with zstd/);
     await expect(create({ version: "1.13" })).rejects.toThrow(/version 1.13/);
-    await expect(create({ compression: "lz4" })).rejects.toThrow(/lz4/);
+    await expect(create({ version: "1.14", compression: "lz4" })).rejects.toThrow(/version 1.14 with lz4/);
     await expect(create({ version: "1.15" })).rejects.toThrow(/large objects in groups/);
   });
 
