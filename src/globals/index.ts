@@ -1,0 +1,5 @@
+// What belongs to a whole server: roles, memberships, tablespaces, settings of roles, privileges on parameters.
+
+export type { Globals } from "./globals.ts";
+export { globalsText } from "./globals-text.ts";
+export { readGlobals } from "./read-globals.ts";
