@@ -44,6 +44,27 @@ export interface ToolFacts {
   readonly pgDumpPath: string | null;
 }
 
+/** One database of a cluster restore point. */
+export interface ClusterMember {
+  readonly databaseName: string;
+  readonly lineageName: string | null;
+  /** Its own restore point, in its own lineage, of its own snapshot; null: its backup failed. */
+  readonly restorePointId: string | null;
+  /** Why it failed. */
+  readonly error: string | null;
+  readonly rowCount: number;
+  readonly rawBytes: number;
+  readonly sealedBytes: number;
+  readonly newBytes: number;
+}
+
+/** What makes a restore point that of a whole server: it names those of the databases, and has no data of its own. */
+export interface ClusterFacts {
+  readonly members: readonly ClusterMember[];
+  /** Databases that were left out on purpose, e.g. `old: it refuses connections`. */
+  readonly leftOut: readonly string[];
+}
+
 /** Sums over a restore point. */
 export interface Totals {
   readonly relations: number;
@@ -74,6 +95,8 @@ export interface RestorePointFacts {
   readonly tags: { readonly [name: string]: string };
   readonly textEncoding: "utf8" | "latin1";
   readonly warnings: readonly string[];
+  /** Only in a cluster restore point. */
+  readonly cluster?: ClusterFacts;
 }
 
 /** The part of a manifest that can be read alone. */
@@ -129,6 +152,8 @@ export interface ManifestBody {
   readonly relations: readonly RelationRecord[];
   readonly largeObjects: readonly LargeObjectSet[];
   readonly incremental: Json;
+  /** Roles, memberships, tablespaces: all of a server's, or those that one database needs. Holds password hashes. */
+  readonly globals?: Json;
 }
 
 /** All of a manifest but the archive's table of contents. */
@@ -161,8 +186,19 @@ export function decodeSummary(bytes: Uint8Array): RestorePointSummary | null {
     [snapshotAt, finishedAt].every((value) => typeof value === "string") &&
     [lineage["name"], lineage["systemIdentifier"]].every((value) => typeof value === "string") &&
     isCount(lineage["databaseOid"]) &&
-    Object.values(json["totals"]).every(isCount);
+    Object.values(json["totals"]).every(isCount) &&
+    (json["cluster"] === undefined || isCluster(json["cluster"]));
   return isRight ? (json as unknown as RestorePointSummary) : null;
+}
+
+function isCluster(json: unknown): boolean {
+  if (!isObject(json) || !Array.isArray(json["members"]) || !Array.isArray(json["leftOut"])) return false;
+  return json["members"].every((member: unknown) => {
+    if (!isObject(member) || typeof member["databaseName"] !== "string") return false;
+    const { restorePointId, rowCount, rawBytes, sealedBytes, newBytes } = member;
+    const isPoint = restorePointId === null || (typeof restorePointId === "string" && isId(restorePointId));
+    return isPoint && [rowCount, rawBytes, sealedBytes, newBytes].every(isCount);
+  });
 }
 
 /** Reads a body; null when it is none or its references lead nowhere. */

@@ -48,6 +48,7 @@ export interface CommitInput extends RestorePointFacts {
   readonly relations: readonly RelationRecord[];
   readonly largeObjects: readonly LargeObjectSet[];
   readonly incremental?: Json;
+  readonly globals?: Json;
   /** The custom archive's head and table of contents as pg_dump wrote them. */
   readonly toc: Uint8Array;
 }
@@ -127,13 +128,14 @@ export class Run implements AsyncDisposable {
     const packs = this.#packRecords();
     const reused = packs.filter(([name]) => reusable.find(name) !== null);
     await reusable.confirm(reused, signal);
-    const { toc, relations, largeObjects, incremental, ...facts } = input;
+    const { toc, relations, largeObjects, incremental, globals, ...facts } = input;
     const body: ManifestBody = {
       packs,
       pages: pageRecords,
       relations: relations.map(withoutExtras),
       largeObjects: largeObjects.map(withoutExtras),
       incremental: incremental ?? null,
+      ...(globals === undefined ? {} : { globals }),
     };
     const summary = await this.#summarize(facts, body);
     await this.#writeManifest(summary, { body, toc, reused });
