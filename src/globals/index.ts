@@ -2,4 +2,5 @@
 
 export type { Globals } from "./globals.ts";
 export { globalsText } from "./globals-text.ts";
+export { parseGlobals } from "./parse-globals.ts";
 export { readGlobals } from "./read-globals.ts";

@@ -14,11 +14,16 @@ import type {
   SecurityLabel,
   Setting,
 } from "./globals.ts";
+import { neededGlobals, readNeededNames } from "./needed-globals.ts";
 
 export interface ReadGlobalsOptions {
   readonly signal?: AbortSignal | undefined;
   /** False: as pg_dumpall --no-role-passwords. */
   readonly withPasswords: boolean;
+  /** An exported snapshot to read in; null: one of its own. */
+  readonly snapshotName?: string | null;
+  /** Only what the session's database needs: see neededGlobals(). */
+  readonly onlyNeeded?: boolean;
 }
 
 type Row = Record<string, string | null>;
@@ -27,10 +32,15 @@ const PLAIN_NAME = /^[a-z_][a-z0-9_]*$/;
 const GRANT_OPTIONS_SINCE = 16;
 const PARAMETER_ACLS_SINCE = 15;
 
-/** Reads the globals. The session must be outside of a transaction; it is for nothing else afterwards. */
+/** Reads the globals. The session must be outside of a transaction, and is so again afterwards. */
 export async function readGlobals(session: Session, options: ReadGlobalsOptions): Promise<Globals> {
-  const reader = new GlobalsReader(session, options);
-  return await reader.read();
+  const { textEncoding } = session;
+  try {
+    return await new GlobalsReader(session, options).read();
+  } finally {
+    if (session.isConnected && session.transactionStatus !== "idle") await session.query("ROLLBACK");
+    session.textEncoding = textEncoding;
+  }
 }
 
 class GlobalsReader {
@@ -48,19 +58,27 @@ class GlobalsReader {
     const passwords = await this.#passwords();
     const labels = await this.#labels();
     const settings = await this.#settings();
-    const roles = await this.#roles(passwords === "carried", labels, settings);
-    const memberships = await this.#memberships(major >= GRANT_OPTIONS_SINCE);
-    const parameters = major >= PARAMETER_ACLS_SINCE ? await this.#parameters() : [];
-    const tablespaces = await this.#tablespaces(labels);
+    const found = {
+      roles: await this.#roles(passwords === "carried", labels, settings),
+      memberships: await this.#memberships(major >= GRANT_OPTIONS_SINCE),
+      parameters: major >= PARAMETER_ACLS_SINCE ? await this.#parameters() : [],
+      tablespaces: await this.#tablespaces(labels),
+      settingsOfAll: settings.get("0") ?? [],
+    };
     const [bootstrap] = await this.#rows("SELECT pg_catalog.pg_get_userbyid(10) AS name");
     const keywords = await this.#rows("SELECT word FROM pg_catalog.pg_get_keywords() WHERE catcode <> 'U'");
-    await this.#session.query("COMMIT", this.#options);
-    const settingsOfAll = settings.get("0") ?? [];
-    const found = { roles, memberships, parameters, tablespaces, settingsOfAll };
-    const reservedNames = reserved(found, new Set(keywords.map(({ word }) => text(word))));
-    const bootstrapRole = text(bootstrap?.["name"]);
-    const facts = { serverVersionNum, clientEncoding, passwords, bootstrapRole, reservedNames };
-    return decoded({ ...facts, ...found, textEncoding: "latin1" });
+    const needed = this.#options.onlyNeeded === true ? await readNeededNames((sql) => this.#rows(sql)) : null;
+    await this.#session.query("COMMIT", { signal: this.#options.signal });
+    const globals: Globals = {
+      serverVersionNum,
+      clientEncoding,
+      textEncoding: "latin1",
+      passwords,
+      bootstrapRole: text(bootstrap?.["name"]),
+      reservedNames: reserved(found, new Set(keywords.map(({ word }) => text(word)))),
+      ...found,
+    };
+    return decoded(needed === null ? globals : neededGlobals(globals, needed));
   }
 
   /**
@@ -68,14 +86,15 @@ class GlobalsReader {
    * operators are pg_catalog's.
    */
   async #begin(): Promise<string> {
-    const { connection } = this.#session;
-    const encoding = connection.parameters.get("server_encoding") ?? "UTF8";
-    this.#session.textEncoding = "latin1";
+    const { snapshotName = null, signal } = this.#options;
+    const encoding = this.#session.connection.parameters.get("server_encoding") ?? "UTF8";
+    const snapshot = snapshotName === null ? "" : `SET TRANSACTION SNAPSHOT '${snapshotName}'; `;
     await this.#session.query(
-      `SET client_encoding TO '${encoding}'; SET DateStyle TO ISO; SET search_path TO ''; ` +
-        "SET default_transaction_deferrable TO off; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-      this.#options,
+      `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${snapshot}` +
+        `SET LOCAL client_encoding TO '${encoding}'; SET LOCAL DateStyle TO ISO; SET LOCAL search_path TO ''`,
+      { signal },
     );
+    this.#session.textEncoding = "latin1";
     return encoding;
   }
 
