@@ -14,6 +14,7 @@ export interface VerbEntry {
 const BACK_UP = "Back up:";
 const LOOK = "Look:";
 const GET_BACK = "Get it back:";
+const LOOK_AFTER = "Look after the repository:";
 
 /** All commands. */
 export const VERBS: readonly VerbEntry[] = [
@@ -70,5 +71,23 @@ export const VERBS: readonly VerbEntry[] = [
     summary: "Write a restore point out as an archive that the stock pg_restore reads.",
     group: GET_BACK,
     load: async () => (await import("./commands/export.ts")).exportVerb,
+  },
+  {
+    name: "expire",
+    summary: "Remove restore points by rules; never the last good one.",
+    group: LOOK_AFTER,
+    load: async () => (await import("./commands/expire.ts")).expire,
+  },
+  {
+    name: "hold",
+    summary: "Keep a restore point whatever the rules say.",
+    group: LOOK_AFTER,
+    load: async () => (await import("./commands/hold.ts")).hold,
+  },
+  {
+    name: "release",
+    summary: "Let the rules decide on a held restore point again.",
+    group: LOOK_AFTER,
+    load: async () => (await import("./commands/release.ts")).release,
   },
 ];

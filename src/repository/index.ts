@@ -19,6 +19,8 @@ export type {
   SharedLargeObjects,
 } from "./lists.ts";
 export type {
+  ClusterFacts,
+  ClusterMember,
   Json,
   LargeObjectSet,
   Lineage,
@@ -36,7 +38,13 @@ export type { Damage, DamageRegister, VerifyMark } from "./marks.ts";
 export { createRepository, openRepository } from "./repository.ts";
 export type { LineagePlan, ListOptions, Repository, StartRunOptions } from "./repository.ts";
 export type { RestorePoint } from "./restore-point.ts";
+export { Calendar, parseSpan } from "./retention/calendar.ts";
+export type { ExpireDecision } from "./retention/expire.ts";
+export type { HoldMark } from "./retention/holds.ts";
+export { hasKeepRule } from "./retention/policy.ts";
+export type { RetentionRules, TagPattern } from "./retention/policy.ts";
 export type { CommitInput, NewChunk, Run } from "./run.ts";
 export type { RunRecord, SeenRun } from "./run-record.ts";
+export { TAG_BYTES } from "./sealing.ts";
 export type { Transfer } from "./transfer.ts";
 export type { VerifyOptions, VerifyProgress, VerifyResult } from "./verify.ts";

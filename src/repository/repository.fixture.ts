@@ -152,6 +152,16 @@ export async function readTables(restorePoint: RestorePoint): Promise<TableTexts
   return tables;
 }
 
+/** A storage with some of its calls replaced. */
+export function changed(storage: Storage, changes: Partial<Storage>): Storage {
+  return new Proxy(storage, {
+    get: (target, name) => {
+      const value = Reflect.get(changes, name) ?? Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 /** Writers that nobody can close any more; held, so that their files are not closed with a warning. */
 const abandoned: ObjectWriter[] = [];
 

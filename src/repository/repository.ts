@@ -11,17 +11,22 @@ import { readDrillMarks, writeDrillMark } from "./drill-marks.ts";
 import type { DrillMark } from "./drill-marks.ts";
 import { systemClock, systemRandom } from "./environment.ts";
 import type { Clock, Random } from "./environment.ts";
-import { BACKUPS_PREFIX, isId, isLineageKey, makeId, manifestObjectName } from "./identifiers.ts";
+import { makeId } from "./identifiers.ts";
 import { findLeftovers, removeDeadLeftovers } from "./leftovers.ts";
 import type { Leftovers } from "./leftovers.ts";
 import { labelLineages, lineageKeyOf } from "./lineages.ts";
 import type { LineageFacts } from "./lineages.ts";
+import { listManifests } from "./manifest-objects.ts";
+import type { ManifestObject } from "./manifest-objects.ts";
 import type { Lineage, RestorePointSummary } from "./manifest.ts";
 import { readDamage, readVerifyMarks } from "./marks.ts";
 import type { DamageRegister, VerifyMark } from "./marks.ts";
 import { needsLineages, resolveReference } from "./references.ts";
-import type { RestorePointPlace } from "./references.ts";
 import { isDamage, openManifest, readSummary, RestorePoint } from "./restore-point.ts";
+import { expire } from "./retention/expire.ts";
+import type { ExpireDecision, ExpireOptions } from "./retention/expire.ts";
+import { hold, release } from "./retention/holds.ts";
+import type { HoldMark } from "./retention/holds.ts";
 import { ReusablePacks } from "./reuse.ts";
 import { RunBeacon, RunObserver } from "./run-record.ts";
 import type { SeenRun } from "./run-record.ts";
@@ -56,11 +61,6 @@ export interface LineagePlan {
   readonly parentId: string | null;
   /** Sentences for the user: the name was another database's before. */
   readonly warnings: readonly string[];
-}
-
-interface ManifestObject extends RestorePointPlace {
-  readonly name: string;
-  readonly sizeBytes: number;
 }
 
 /** Makes a repository. The recovery kit is secret: show it once, keep it nowhere near the storage. Null without encryption. */
@@ -142,7 +142,7 @@ export class Repository implements AsyncDisposable {
 
   /** Restore points, newest first. Reads a few KiB of each. */
   async restorePoints(options: ListOptions = {}): Promise<readonly RestorePointSummary[]> {
-    const objects = (await this.#manifestObjects(options.signal)).toSorted((one, other) =>
+    const objects = (await listManifests(this.#context, options.signal)).toSorted((one, other) =>
       one.id < other.id ? 1 : -1,
     );
     const summaries: RestorePointSummary[] = [];
@@ -158,7 +158,7 @@ export class Repository implements AsyncDisposable {
 
   /** Lineages in the order of their labels, each as its newest readable restore point tells it. */
   async lineages(options: Omit<ListOptions, "lineageName"> = {}): Promise<readonly LineageFacts[]> {
-    const folders = Map.groupBy(await this.#manifestObjects(options.signal), (object) => object.lineageKey);
+    const folders = Map.groupBy(await listManifests(this.#context, options.signal), (object) => object.lineageKey);
     const reads = mapAhead(folders, SUMMARIES_AHEAD, async ([key, objects]) => {
       const newestFirst = objects.toSorted((one, other) => (one.id < other.id ? 1 : -1));
       for (const object of newestFirst) {
@@ -175,7 +175,7 @@ export class Repository implements AsyncDisposable {
 
   /** The id that a reference means. Throws OperatingError "restore_point_not_found" or "ambiguous_reference". */
   async resolve(reference: string, signal?: AbortSignal): Promise<string> {
-    const places = await this.#manifestObjects(signal);
+    const places = await listManifests(this.#context, signal);
     const options = { onDamage: () => undefined, ...(signal && { signal }) };
     const lineages = needsLineages(reference) ? await this.lineages(options) : [];
     return resolveReference(reference, places, lineages).id;
@@ -183,10 +183,7 @@ export class Repository implements AsyncDisposable {
 
   /** Opens a restore point by its whole id. Throws OperatingError "restore_point_not_found" or "corrupt". */
   async openRestorePoint(id: string, signal?: AbortSignal): Promise<RestorePoint> {
-    const object = (await this.#manifestObjects(signal)).find((one) => one.id === id);
-    if (object === undefined) {
-      throw new OperatingError("restore_point_not_found", `there is no restore point "${id}"`);
-    }
+    const object = await this.#findManifest(id, signal);
     const bytes = await this.#context.storage.read(object.name, undefined, signal);
     return new RestorePoint(this.#context, this.#chunks, await openManifest(this.#context, object.name, bytes));
   }
@@ -194,7 +191,7 @@ export class Repository implements AsyncDisposable {
   /** What a backup of that database under that name continues. */
   async planLineage(lineage: Lineage, signal?: AbortSignal): Promise<LineagePlan> {
     const key = lineageKeyOf(this.#context.keyring, lineage);
-    const objects = await this.#manifestObjects(signal);
+    const objects = await listManifests(this.#context, signal);
     const own = objects.filter((object) => object.lineageKey === key).map((object) => object.id);
     const parentId = own.toSorted().at(-1) ?? null;
     if (parentId !== null) return { parentId, warnings: [] };
@@ -249,9 +246,25 @@ export class Repository implements AsyncDisposable {
     return await readDamage(this.#context, signal);
   }
 
+  /** Removes the manifests that no rule keeps; see planRetention(). Packs stay until they are pruned. */
+  async expire(options: ExpireOptions): Promise<readonly ExpireDecision[]> {
+    return await expire(this.#context, async () => await listManifests(this.#context, options.signal), options);
+  }
+
+  /** Keeps a restore point from being expired. Throws OperatingError "restore_point_not_found", "locked". */
+  async hold(id: string, reason: string, signal?: AbortSignal): Promise<HoldMark> {
+    const manifest = await this.#findManifest(id, signal);
+    return await hold(this.#context, this.#observer, { manifest, reason }, signal);
+  }
+
+  /** Takes all holds of a restore point away; how many there were. */
+  async release(id: string, signal?: AbortSignal): Promise<number> {
+    return await release(this.#context, id, signal);
+  }
+
   /** What dead runs left behind. Changes nothing. */
   async leftovers(signal?: AbortSignal): Promise<Leftovers> {
-    const names = (await this.#manifestObjects(signal)).map((object) => object.name);
+    const names = (await listManifests(this.#context, signal)).map((object) => object.name);
     const packsOf = async (name: string): Promise<readonly string[]> => {
       const { manifest } = await openManifest(
         this.#context,
@@ -263,14 +276,10 @@ export class Repository implements AsyncDisposable {
     return await findLeftovers(this.#context, this.#observer, { names, packsOf }, signal);
   }
 
-  async #manifestObjects(signal: AbortSignal | undefined): Promise<ManifestObject[]> {
-    const objects: ManifestObject[] = [];
-    for await (const { name, sizeBytes } of this.#context.storage.list(BACKUPS_PREFIX, signal)) {
-      const [lineageKey = "", id = ""] = name.slice(BACKUPS_PREFIX.length).split("/");
-      if (!isLineageKey(lineageKey) || !isId(id) || manifestObjectName(lineageKey, id) !== name) continue;
-      objects.push({ lineageKey, id, name, sizeBytes });
-    }
-    return objects;
+  async #findManifest(id: string, signal: AbortSignal | undefined): Promise<ManifestObject> {
+    const object = (await listManifests(this.#context, signal)).find((one) => one.id === id);
+    if (object !== undefined) return object;
+    throw new OperatingError("restore_point_not_found", `there is no restore point "${id}"`);
   }
 
   async #readSummary(object: ManifestObject, options: ListOptions): Promise<RestorePointSummary | null> {

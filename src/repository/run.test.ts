@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { OperatingError } from "../base/errors.ts";
 import { openLocalStorage } from "../storage/index.ts";
-import type { ObjectWriter, Storage } from "../storage/index.ts";
+import type { ObjectWriter } from "../storage/index.ts";
 import { createRepository, openRepository } from "./index.ts";
 import { packObjectName } from "./identifiers.ts";
 import {
   backUp,
+  changed,
   CHEAP_SCRYPT,
   chunkOf,
   ENCRYPTION,
@@ -21,16 +22,6 @@ import {
 } from "./repository.fixture.ts";
 
 const TABLES = { orders: ["1\ta\n", "2\tb\n"], items: ["9\tz\n"] };
-
-/** A storage with some of its calls replaced. */
-function changed(storage: Storage, changes: Partial<Storage>): Storage {
-  return new Proxy(storage, {
-    get: (target, name) => {
-      const value = Reflect.get(changes, name) ?? Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
 
 test("Run.commit() withdraws the manifest when a reused pack goes away meanwhile", async () => {
   await using folder = await temporaryFolder();

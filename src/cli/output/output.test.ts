@@ -8,7 +8,9 @@ import { renderBackup } from "./backup.ts";
 import { cellWidth, cutToWidth } from "./cell-width.ts";
 import { renderDoctor } from "./doctor.ts";
 import { renderDump } from "./dump.ts";
+import { renderExpire } from "./expire.ts";
 import { renderExport } from "./export.ts";
+import { renderHold, renderRelease } from "./hold.ts";
 import { renderInit } from "./init.ts";
 import { errorDocument, jsonText } from "./json.ts";
 import { renderList } from "./list.ts";
@@ -47,6 +49,8 @@ describe("renderers", () => {
     ["show", renderShow(samples.showResult)],
     ["restore", renderRestore(samples.restoreReport)],
     ["verify", renderVerify(samples.verifyReport)],
+    ["expire", renderExpire(samples.expireReport)],
+    ["hold", renderHold(samples.holdReport)],
   ])("of %s let no control character through, and end with a line end", (verb, text) => {
     expect(text).toBe(sanitizeText(text));
     expect(text.endsWith("\n")).toBe(true);
@@ -133,6 +137,26 @@ Warnings:
     const text = renderVerify({ ...samples.verifyReport, isIntact: false });
     expect(text).toContain("is DAMAGED: 1 object.");
     expect(text).toContain(`packs/00/x: authentication failed; touches ${SAFE_NAME}`);
+  });
+
+  test("renderExpire() says what became of each, why, and what failed", () => {
+    const lines = renderExpire(samples.expireReport).trimEnd().split("\n");
+    expect(lines[0]).toBe(`${SAFE_NAME}:`);
+    expect(lines[2]).toMatch(/^20261122T100000Z-abc {2}2026-11-22 10:00:00 UTC {2}keep +held: /);
+    expect(lines[3]).toMatch(/ removed +not one of the last 1$/);
+    expect(lines[4]).toContain("FAILED");
+    expect(lines.at(-1)).toBe(
+      'Removed 1 restore point, 1 stays. COULD NOT REMOVE 1. Their space comes back with "cairn prune".',
+    );
+    const dry = renderExpire({ ...samples.expireReport, isDryRun: true, failedCount: 0 });
+    expect(dry).toContain("would remove");
+    expect(dry).toContain("Would remove 1 restore point, 1 stays. Nothing was changed.\n");
+  });
+
+  test("renderRelease() says so when there was no hold", () => {
+    const restorePointId = "20261122T100000Z-abc";
+    expect(renderRelease({ restorePointId, releasedCount: 0 })).toContain("was not held");
+    expect(renderRelease({ restorePointId, releasedCount: 2 })).toContain("(2 holds taken away)");
   });
 
   test("renderList() says so when there is nothing", () => {

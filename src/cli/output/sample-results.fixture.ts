@@ -3,7 +3,9 @@
 import type { BackupReceipt } from "../../operations/backup/types.ts";
 import type { DoctorReport } from "../../operations/doctor/types.ts";
 import type { DumpReceipt } from "../../operations/dump/types.ts";
+import type { ExpireReport } from "../../operations/expire/types.ts";
 import type { ExportReport } from "../../operations/export/types.ts";
+import type { HoldReport } from "../../operations/hold/types.ts";
 import type { ListResult, ListedRestorePoint } from "../../operations/list/types.ts";
 import type { RestoreReport } from "../../operations/restore/types.ts";
 import type { ShowResult } from "../../operations/show/types.ts";
@@ -165,3 +167,39 @@ export const verifyReport: VerifyReport = {
   durationMs: 5,
   damage: [{ object: "packs/00/x", reason: "authentication failed", tables: [HOSTILE] }],
 };
+
+export const expireReport: ExpireReport = {
+  isDryRun: false,
+  timeZone: "UTC",
+  keptCount: 1,
+  removedCount: 1,
+  failedCount: 1,
+  restorePoints: [
+    {
+      id: "20261122T100000Z-abc",
+      lineage: HOSTILE,
+      snapshotTakenAt: taken,
+      isKept: true,
+      reasons: [`held: ${HOSTILE}`],
+      failure: null,
+    },
+    {
+      id: "20261121T100000Z-abc",
+      lineage: HOSTILE,
+      snapshotTakenAt: taken,
+      isKept: false,
+      reasons: ["not one of the last 1"],
+      failure: null,
+    },
+    {
+      id: "20261120T100000Z-abc",
+      lineage: HOSTILE,
+      snapshotTakenAt: null,
+      isKept: false,
+      reasons: ["not one of the last 1"],
+      failure: HOSTILE,
+    },
+  ],
+};
+
+export const holdReport: HoldReport = { restorePointId: "20261122T100000Z-abc", at: taken, reason: HOSTILE };

@@ -103,7 +103,9 @@ describe("planRetention()", () => {
         const kept = keptIds(planRetention(points, chosen, nowMs));
         for (const one of points) if (one.holds.length > 0 || !one.isReadable) expect(kept).toContain(one.id);
         for (const key of ["a", "b"]) {
-          const good = points.filter((one) => one.lineageKey === key && one.isReadable && !one.isDamaged);
+          const readable = points.filter((one) => one.lineageKey === key && one.isReadable);
+          const undamaged = readable.filter((one) => !one.isDamaged);
+          const good = undamaged.length > 0 ? undamaged : readable;
           for (const one of good.slice(-chosen.minimum)) expect(kept).toContain(one.id);
           for (const fact of ["isVerified", "isDrilled"] as const) {
             const last = good.findLast((one) => one[fact]);

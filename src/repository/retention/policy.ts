@@ -18,7 +18,7 @@ export interface RetentionCandidate {
   readonly tags: Readonly<Record<string, string>>;
   /** False when its manifest cannot be read: nothing is known of it. */
   readonly isReadable: boolean;
-  /** True when the last verify, drill or check found damage. */
+  /** True when the last verify or check found damage, or the last drill failed. */
   readonly isDamaged: boolean;
   readonly isVerified: boolean;
   readonly isDrilled: boolean;
@@ -122,7 +122,10 @@ function protectionsOf(
   newestFirst: readonly RetentionCandidate[],
   rules: RetentionRules,
 ): ReadonlyMap<string, readonly string[]> {
-  const good = newestFirst.filter((one) => one.isReadable && !one.isDamaged);
+  const readable = newestFirst.filter((one) => one.isReadable);
+  const undamaged = readable.filter((one) => !one.isDamaged);
+  // Where nothing is undamaged, the newest of what there is.
+  const good = undamaged.length > 0 ? undamaged : readable;
   const minimum = Math.max(1, rules.minimum);
   const newestGood = new Set(good.slice(0, minimum));
   const lastVerified = good.find((one) => one.isVerified);

@@ -1,0 +1,103 @@
+// What the retention policy is told of each restore point: a manifest's summary, and what its marks say by their names.
+// Reads a few KiB of each manifest, never a pack. Memory: one summary's facts for each restore point.
+
+import { mapAhead } from "../context.ts";
+import type { RepositoryContext } from "../context.ts";
+import { isId, MARKS_PREFIX, timeOfId } from "../identifiers.ts";
+import type { ManifestObject } from "../manifest-objects.ts";
+import type { RestorePointSummary } from "../manifest.ts";
+import { isDamage, readSummary } from "../restore-point.ts";
+import { isHoldName, readHoldReason } from "./holds.ts";
+import type { RetentionCandidate } from "./policy.ts";
+
+const SUMMARIES_AHEAD = 8;
+const MARK_PATTERN = /^(verify|damage|drill|drill-partial|drill-failed)-(\d.*)$/;
+
+/** A candidate with what people want to see of it. */
+export interface ListedCandidate extends RetentionCandidate {
+  readonly object: ManifestObject;
+  /** Null when the manifest cannot be read. */
+  readonly summary: RestorePointSummary | null;
+}
+
+interface MarksOfOne {
+  /** Ids of the newest mark of each kind. */
+  readonly newest: Map<string, string>;
+  readonly holdNames: string[];
+}
+
+/** The candidates among these manifests. Marks are listed after them. */
+export async function readCandidates(
+  context: RepositoryContext,
+  objects: readonly ManifestObject[],
+  signal?: AbortSignal,
+): Promise<readonly ListedCandidate[]> {
+  const marks = await readMarks(context, signal);
+  const candidates: ListedCandidate[] = [];
+  const reads = mapAhead(objects, SUMMARIES_AHEAD, async (object) => {
+    const holdReasons: string[] = [];
+    for (const name of marks.get(object.id)?.holdNames ?? []) {
+      holdReasons.push(await readHoldReason(context, name, signal));
+    }
+    return candidateOf(object, await summaryOf(context, object, signal), marks.get(object.id), holdReasons);
+  });
+  for await (const candidate of reads) candidates.push(candidate);
+  return candidates;
+}
+
+function candidateOf(
+  object: ManifestObject,
+  summary: RestorePointSummary | null,
+  marks: MarksOfOne | undefined,
+  holds: readonly string[],
+): ListedCandidate {
+  const idTimeMs = timeOfId(object.id).getTime();
+  const newest = (kind: string): string => marks?.newest.get(kind) ?? "";
+  const drilled = [newest("drill"), newest("drill-partial")].toSorted().at(-1)!;
+  const snapshotTimeMs = Date.parse(summary?.snapshotAt ?? "");
+  return {
+    id: object.id,
+    lineageKey: object.lineageKey,
+    object,
+    summary,
+    idTimeMs,
+    snapshotTimeMs: Number.isNaN(snapshotTimeMs) ? idTimeMs : snapshotTimeMs,
+    tags: summary?.tags ?? {},
+    isReadable: summary !== null,
+    isDamaged: newest("damage") > newest("verify") || newest("drill-failed") > drilled,
+    isVerified: newest("verify") > newest("damage"),
+    isDrilled: drilled > newest("drill-failed"),
+    holds,
+  };
+}
+
+async function summaryOf(
+  context: RepositoryContext,
+  object: ManifestObject,
+  signal: AbortSignal | undefined,
+): Promise<RestorePointSummary | null> {
+  try {
+    return await readSummary(context, object, signal);
+  } catch (error) {
+    if (isDamage(error)) return null;
+    throw error;
+  }
+}
+
+async function readMarks(
+  context: RepositoryContext,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, MarksOfOne>> {
+  const marks = new Map<string, MarksOfOne>();
+  for await (const { name } of context.storage.list(MARKS_PREFIX, signal)) {
+    const [restorePointId = "", fileName = ""] = name.slice(MARKS_PREFIX.length).split("/");
+    const [, kind = "", id = ""] = MARK_PATTERN.exec(fileName) ?? [];
+    const isHold = isHoldName(fileName);
+    if (!isHold && !isId(id)) continue;
+    const found = marks.get(restorePointId) ?? { newest: new Map<string, string>(), holdNames: [] };
+    marks.set(restorePointId, found);
+    if (isHold) found.holdNames.push(name);
+    else if (id > (found.newest.get(kind) ?? "")) found.newest.set(kind, id);
+  }
+  return marks;
+}

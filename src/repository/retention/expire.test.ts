@@ -1,0 +1,173 @@
+// Expire, hold and release on real repositories: manifests only, never the last good one, holds that come late.
+
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openLocalStorage } from "../../storage/index.ts";
+import type { Storage } from "../../storage/index.ts";
+import { packObjectName } from "../identifiers.ts";
+import { openRepository } from "../index.ts";
+import type { Repository } from "../index.ts";
+import { backUp, changed, FACTS, PASSPHRASE, smallRepository, temporaryFolder } from "../repository.fixture.ts";
+import type { RetentionRules } from "./policy.ts";
+
+const LAST_ONE: RetentionRules = {
+  last: 1,
+  hourly: 0,
+  daily: 0,
+  weekly: 0,
+  monthly: 0,
+  yearly: 0,
+  within: null,
+  keepTags: [],
+  minimum: 1,
+  onlyTags: [],
+  timeZone: "UTC",
+};
+const ALL_LINEAGES = { lineageKeys: null, isDryRun: false } as const;
+
+async function days(repository: Repository, count: number, name: string = FACTS.lineage.name): Promise<string[]> {
+  const ids: string[] = [];
+  for (let day = 0; day < count; day += 1) {
+    const snapshotAt = new Date(Date.UTC(2026, 10, 1 + day, 12)).toISOString();
+    const facts = { snapshotAt, lineage: { ...FACTS.lineage, name }, tags: { day: String(day) } };
+    ids.push((await backUp(repository, { tables: { orders: [`${day}\ta\n`] }, facts })).id);
+  }
+  return ids;
+}
+
+const idsOf = async (repository: Repository): Promise<string[]> => {
+  return (await repository.restorePoints({ onDamage: () => undefined })).map(({ id }) => id);
+};
+
+/** A storage that notes what is read and deleted. */
+function watched(storage: Storage, log: string[]): Storage {
+  return changed(storage, {
+    read: async (name, ...rest) => {
+      log.push(name);
+      return await storage.read(name, ...rest);
+    },
+    delete: async (name, ...rest) => {
+      log.push(`delete ${name}`);
+      await storage.delete(name, ...rest);
+    },
+  });
+}
+
+test("Repository.expire() removes manifests, lineage by lineage, and opens no pack", async () => {
+  await using folder = await temporaryFolder();
+  const log: string[] = [];
+  const storage = watched(openLocalStorage(folder.path), log);
+  const { repository } = await smallRepository(storage);
+  const shop = await days(repository, 4);
+  const other = await days(repository, 3, "other");
+  const packs = await readdir(join(folder.path, "packs"), { recursive: true });
+  const dry = await repository.expire({ ...ALL_LINEAGES, rules: LAST_ONE, isDryRun: true });
+  expect(dry.filter(({ isKept }) => isKept).map(({ id }) => id).toSorted()).toEqual([shop[3]!, other[2]!].toSorted()); // prettier-ignore
+  expect(await idsOf(repository)).toHaveLength(7);
+  log.length = 0;
+  const opened = await openRepository(storage, { passphrase: PASSPHRASE });
+  const decisions = await opened.expire({ ...ALL_LINEAGES, rules: LAST_ONE });
+  expect(decisions.map(({ isKept, reasons }) => [isKept, reasons.length > 0])).toEqual(dry.map(({ isKept }) => [isKept, true])); // prettier-ignore
+  expect((await idsOf(repository)).toSorted()).toEqual([shop[3]!, other[2]!].toSorted());
+  expect(log.filter((line) => line.includes("packs/"))).toEqual([]);
+  expect(log.filter((line) => line.startsWith("delete backups/"))).toHaveLength(5);
+  expect(await readdir(join(folder.path, "packs"), { recursive: true })).toEqual(packs);
+  expect(await repository.runs()).toEqual([]);
+});
+
+test("Repository.expire() keeps the last good, verified and drilled ones, held ones, and what cannot be read", async () => {
+  await using folder = await temporaryFolder();
+  const { repository } = await smallRepository(openLocalStorage(folder.path));
+  const ids = await days(repository, 8);
+  const [, verified, drilled, held, good, damaged, unreadable, newest] = ids as [string, ...string[]];
+  await repository.verifyRestorePoint(await repository.openRestorePoint(verified!));
+  const drill = { restorePointId: drilled!, outcome: "passed", serverVersion: "18.6", restoreDurationMs: 1 } as const;
+  await repository.markDrilled({ ...drill, differenceCount: 0, differences: [], notCompared: [] });
+  await repository.hold(held!, "audit");
+  for (const id of [damaged!, newest!]) {
+    const restorePoint = await repository.openRestorePoint(id);
+    const [pack] = restorePoint.manifest.packs.at(-1)!;
+    await writeFile(join(folder.path, packObjectName(pack)), "broken");
+    await repository.verifyRestorePoint(restorePoint);
+  }
+  const manifests = (await readdir(join(folder.path, "backups"), { recursive: true })).filter((name) => name.includes("Z-")); // prettier-ignore
+  await writeFile(
+    join(
+      folder.path,
+      "backups",
+      manifests.find((name) => name.includes(unreadable!))!,
+    ),
+    "broken",
+  );
+  const decisions = await repository.expire({ ...ALL_LINEAGES, rules: LAST_ONE });
+  const kept = new Map(decisions.filter(({ isKept }) => isKept).map(({ id, reasons }) => [id, reasons.join("; ")]));
+  expect(Object.fromEntries(kept)).toEqual({
+    [newest!]: "one of the last 1",
+    [unreadable!]: "its manifest cannot be read, so nothing is known of it",
+    [good!]: "one of the last 1; the last good one of its lineage",
+    [held!]: "held: audit",
+    [drilled!]: "the last drilled one of its lineage",
+    [verified!]: "the last verified one of its lineage",
+  });
+  expect(await repository.release(held!)).toBe(1);
+  const second = await repository.expire({ ...ALL_LINEAGES, rules: LAST_ONE });
+  expect(second.filter(({ isKept }) => !isKept).map(({ id }) => id)).toEqual([held]);
+});
+
+test("Repository.expire() goes on past what it cannot remove, and sees a hold that comes while it is at work", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  const [first, second, third] = (await days(repository, 4)) as [string, string, string];
+  const failing = changed(storage, {
+    delete: async (name, signal) => {
+      if (name.endsWith(third)) {
+        // Comes after the decisions were made; it waits for the expire to end.
+        void opened.hold(first, "late").catch(() => undefined);
+        await expect.poll(async () => (await readdir(join(folder.path, "marks"))).length).toBe(1);
+        throw new Error("not now");
+      }
+      await storage.delete(name, signal);
+    },
+  });
+  const opened = await openRepository(failing, { passphrase: PASSPHRASE });
+  const decisions = await opened.expire({ ...ALL_LINEAGES, rules: LAST_ONE });
+  expect(decisions.map(({ failure, isKept, reasons }) => [isKept, failure, reasons[0]]).slice(1)).toEqual([
+    [false, "not now", "not one of the last 1"],
+    [false, null, "not one of the last 1"],
+    [true, null, "held meanwhile"],
+  ]);
+  expect(await idsOf(repository)).not.toContain(second);
+  expect(await idsOf(repository)).toHaveLength(3);
+});
+
+test("Repository.hold() fails when the restore point was expired meanwhile", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  const [id] = (await days(repository, 1)) as [string];
+  const vanishing = changed(storage, {
+    put: async (name, bytes, options) => {
+      const [lineageKey] = await readdir(join(folder.path, "backups"));
+      await storage.delete(`backups/${lineageKey!}/${id}`);
+      return await storage.put(name, bytes, options);
+    },
+  });
+  const opened = await openRepository(vanishing, { passphrase: PASSPHRASE });
+  await expect(opened.hold(id, "")).rejects.toMatchObject({ code: "restore_point_not_found" });
+  expect(await readdir(join(folder.path, "marks", id))).toEqual([]);
+});
+
+test("Repository.expire() with tags or a lineage leaves all others alone", async () => {
+  await using folder = await temporaryFolder();
+  const { repository } = await smallRepository(openLocalStorage(folder.path));
+  const shop = await days(repository, 4);
+  const other = await days(repository, 3, "other");
+  const onlyTags = [{ key: "day", value: "0" }];
+  const tagged = await repository.expire({ ...ALL_LINEAGES, rules: { ...LAST_ONE, onlyTags } });
+  expect(tagged.filter(({ isKept }) => !isKept)).toEqual([]);
+  const { key } = (await repository.lineages()).find(({ name }) => name === "other")!;
+  await repository.expire({ rules: LAST_ONE, lineageKeys: new Set([key]), isDryRun: false });
+  expect((await idsOf(repository)).toSorted()).toEqual([...shop, other[2]!].toSorted());
+});
