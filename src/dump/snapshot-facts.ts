@@ -20,11 +20,13 @@ export interface SnapshotFacts {
   readonly serverEncoding: string;
 }
 
+// The time is a number: to_char() would need the names of months, which lc_time may give in an encoding that the database's
+// has no conversion from.
 const HOLDER_QUERY = `
 SELECT pg_catalog.pg_export_snapshot(),
        pg_catalog.split_part(s, ':', 1), pg_catalog.split_part(s, ':', 2),
        pg_catalog.pg_is_in_recovery(),
-       pg_catalog.to_char(pg_catalog.transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+       pg_catalog.floor(1000 * EXTRACT(epoch FROM pg_catalog.transaction_timestamp())),
        (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()),
        pg_catalog.current_setting('server_encoding')
   FROM (SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text AS s) AS snapshot`;
@@ -47,7 +49,7 @@ export async function readSnapshotFacts(holder: Session, second: Session): Promi
     xmin: BigInt(row[1]!),
     xmax: BigInt(row[2]!),
     isStandby: row[3] === "t",
-    takenAt: row[4]!,
+    takenAt: new Date(Number(row[4])).toISOString(),
     databaseOid: Number(row[5]),
     serverEncoding: row[6]!,
     lsn: await valueOrNull(second, LSN_QUERY),

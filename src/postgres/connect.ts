@@ -9,7 +9,7 @@
 
 import type { Socket } from "node:net";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
-import { OperatingError } from "../base/errors.ts";
+import { isOperatingError, OperatingError } from "../base/errors.ts";
 import { authenticate, EarlyRefusal } from "./authenticate.ts";
 import { connectionFailure, timeoutFailure } from "./connection-errors.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
@@ -52,11 +52,32 @@ export interface ConnectOptions {
   readonly createSocket?: (() => Socket) | undefined;
 }
 
-/** Connects and logs in. Throws OperatingError "connection_failed", or the signal's reason. */
+/**
+ * Connects and logs in. A database whose text the server cannot turn into UTF-8 (MULE_INTERNAL) is met without any
+ * conversion, unless an encoding was asked for; the connection's settings say so. Throws OperatingError
+ * "connection_failed", or the signal's reason.
+ */
 export async function connectAuthenticated(
   settings: ConnectionSettings,
   options: ConnectOptions = {},
 ): Promise<AuthenticatedConnection> {
+  try {
+    return await connectByMode(settings, options);
+  } catch (error) {
+    if (settings.clientEncoding !== null || !isWithoutConversion(error)) throw error;
+    return await connectByMode({ ...settings, clientEncoding: NO_CONVERSION }, options);
+  }
+}
+
+const NO_CONVERSION = "SQL_ASCII";
+const FEATURE_NOT_SUPPORTED = "0A000";
+
+// "conversion between UTF8 and MULE_INTERNAL is not supported", whatever the server's language.
+function isWithoutConversion(error: unknown): boolean {
+  return isOperatingError(error) && error.sqlState === FEATURE_NOT_SUPPORTED && error.message.includes("UTF8");
+}
+
+async function connectByMode(settings: ConnectionSettings, options: ConnectOptions): Promise<AuthenticatedConnection> {
   const limitMs = settings.connectTimeoutMs > 0 ? settings.connectTimeoutMs : CONNECT_TIMEOUT_MS_MAX;
   const attempts = await planAttempts(settings);
   let firstFailure: OperatingError | null = null;

@@ -79,6 +79,11 @@ function decodeBytes(value: string | null): string | null {
   return isUtf8(bytes) ? bytes.toString("utf8") : value;
 }
 
+/** An SQL expression of a time as "2026-11-22 10:00:05Z". to_char() would look up the names of months: see snapshot-facts.ts. */
+export function timeText(expression: string): string {
+  return `replace(date_trunc('second', ${expression})::text, '+00', 'Z')`;
+}
+
 /** The warning for a check that could not be made. */
 export function uncheckedFinding(subject: string, error: unknown): Finding {
   return {

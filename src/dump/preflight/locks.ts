@@ -2,7 +2,7 @@
 // transactions that nobody ends, and the size of the server's lock table. Other people's queries are never shown.
 
 import { quoteLiteral } from "../../postgres/index.ts";
-import type { Ask } from "./check.ts";
+import { timeText, type Ask } from "./check.ts";
 import type { Finding } from "./finding.ts";
 import { countOf, displayName, displayPart, joinSentences } from "./finding.ts";
 import { wantedOids } from "./privileges.ts";
@@ -23,7 +23,7 @@ export async function checkLocks(
   if (tableOids.length === 0) return [];
   const rows = await ask(`
 SELECT n.nspname, c.relname, l.granted, l.pid, a.usename, a.application_name,
-       to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS"Z"'), p.gid, to_char(p.prepared, 'YYYY-MM-DD HH24:MI:SS"Z"'),
+       ${timeText("a.xact_start")}, p.gid, ${timeText("p.prepared")},
        (SELECT string_agg(DISTINCT b::text, ', ') FROM unnest(CASE WHEN l.granted OR l.pid IS NULL THEN '{}'::int[]
           ELSE pg_blocking_pids(l.pid) END) AS b)
   FROM ${wantedOids(tableOids)} JOIN pg_locks l ON l.relation = wanted.oid
@@ -81,7 +81,7 @@ function describeSession({ pid, user, application, since }: OtherSession): strin
 /** Transactions open for long, and prepared ones. */
 export async function checkLongTransactions(ask: Ask, isDeferrable: boolean): Promise<Finding[]> {
   const rows = await ask(`
-SELECT pid, usename, application_name, to_char(xact_start, 'YYYY-MM-DD HH24:MI:SS"Z"') FROM pg_stat_activity
+SELECT pid, usename, application_name, ${timeText("xact_start")} FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
    AND xact_start < now() - interval '${LONG_TRANSACTION_MINUTES} minutes' ORDER BY xact_start LIMIT 5`);
   const findings: Finding[] = rows.map(([pid, user, application, since]) => ({
@@ -96,7 +96,7 @@ SELECT pid, usename, application_name, to_char(xact_start, 'YYYY-MM-DD HH24:MI:S
 
 async function checkPreparedTransactions(ask: Ask): Promise<Finding[]> {
   const rows = await ask(`
-SELECT gid, owner, to_char(prepared, 'YYYY-MM-DD HH24:MI:SS"Z"'), prepared < now() - interval '${LONG_TRANSACTION_MINUTES} minutes'
+SELECT gid, owner, ${timeText("prepared")}, prepared < now() - interval '${LONG_TRANSACTION_MINUTES} minutes'
   FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared LIMIT 5`);
   return rows.map(([gid, owner, prepared, isOld]) => ({
     severity: isOld === "t" ? "warning" : "info",

@@ -1,7 +1,7 @@
 // Settings of the server and the session that a backup should know of: time limits, standby conflicts, snapshots that
 // grow too old, WAL summaries.
 
-import type { Ask } from "./check.ts";
+import { timeText, type Ask } from "./check.ts";
 import type { Finding } from "./finding.ts";
 
 const TIME_LIMITS = [
@@ -100,7 +100,7 @@ function deferrableOnStandby(): Finding {
 
 async function checkWalReceiver(ask: Ask): Promise<Finding[]> {
   const rows = await ask(`
-SELECT (SELECT status FROM pg_stat_wal_receiver), to_char(pg_last_xact_replay_timestamp(), 'YYYY-MM-DD HH24:MI:SS"Z"'),
+SELECT (SELECT status FROM pg_stat_wal_receiver), ${timeText("pg_last_xact_replay_timestamp()")},
        pg_is_wal_replay_paused()`);
   const [status, replayedAt, isPaused] = rows[0] ?? [];
   if (isPaused === "t") {
