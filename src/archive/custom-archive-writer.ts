@@ -1,6 +1,7 @@
 // Writes a custom-format archive to a sink, front to back: head and table of contents, then the data of each entry.
 // Frames go to the sink as they are, without being copied. At the end the data offsets are filled in where the sink
 // can write at an offset, exactly as pg_dump does it in a file; else they stay "not set", as pg_dump leaves a pipe.
+// Where the lengths of the data are known beforehand, the offsets are right from the start and nothing is written twice.
 // Source: pg_backup_custom.c, _CloseArchive, _StartData, _StartLOs, _StartLO, _CustomWriteFunc.
 
 import { assert } from "../base/assert.ts";
@@ -8,6 +9,7 @@ import { checkWritable, minorOf } from "./archive-version.ts";
 import { unsupportedArchive } from "./archive-errors.ts";
 import { END_OF_DATA_MARK } from "./cut-pieces.ts";
 import { encodeHeadAndToc, type EncodedToc } from "./encode-toc.ts";
+import { expectDataOffsets, type ExpectedData } from "./expected-offsets.ts";
 import { BLOCK_SIZE_BYTES_MAX, OID_MAX } from "./limits.ts";
 import { ByteWriter, intOfOid } from "./primitives.ts";
 import type { Toc, TocEntry } from "./toc.ts";
@@ -15,7 +17,8 @@ import { createDataEncoder, type DataEncoder } from "./zlib-encoder.ts";
 
 /** Where an archive goes. Buffers may be read until the promise resolves, and not be changed. */
 export interface ArchiveSink {
-  write(bytes: Uint8Array): Promise<void>;
+  /** `isGiven`: nobody else uses the buffer again, and the sink may free it when it is written. */
+  write(bytes: Uint8Array, isGiven?: boolean): Promise<void>;
   /** Writes over bytes that were written before; absent when the sink is a pipe. */
   patch?(offset: number, bytes: Uint8Array): Promise<void>;
 }
@@ -29,6 +32,7 @@ export class CustomArchiveWriter {
   readonly #toc: Toc;
   readonly #encoded: EncodedToc;
   readonly #dataOffsets = new Map<number, number>();
+  #offsetsInToc: ReadonlyMap<number, number> = new Map();
   readonly #waiting: TocEntry[];
   #offset = 0;
   #state: "between" | "table" | "large-objects" | "large-object" | "finished" = "between";
@@ -46,13 +50,21 @@ export class CustomArchiveWriter {
   /**
    * Writes head and table of contents; version, compression and level are the header's. Throws archive_unsupported
    * for a combination that cannot be written: see checkWritable(); convertToc() makes a table of contents for 1.15.
+   * `expected`: by dump id, how long tables' data will be; where it comes otherwise, finish() corrects the offsets.
    */
-  static async create(sink: ArchiveSink, toc: Toc): Promise<CustomArchiveWriter> {
+  static async create(
+    sink: ArchiveSink,
+    toc: Toc,
+    expected: ReadonlyMap<number, ExpectedData> = new Map(),
+  ): Promise<CustomArchiveWriter> {
     checkWritable(toc.header);
     if (minorOf(toc.header.version) < 16 && toc.entries.some((entry) => entry.description === "BLOB METADATA")) {
       throw unsupportedArchive(`archive version ${toc.header.version} cannot hold large objects in groups`);
     }
+    assert(expected.size === 0 || sink.patch !== undefined, "what is only expected can be corrected");
     const writer = new CustomArchiveWriter(sink, toc);
+    writer.#offsetsInToc = await expectDataOffsets(toc, writer.#encoded.bytes.length, expected);
+    writer.#setOffsets(writer.#offsetsInToc);
     await writer.#write(writer.#encoded.bytes);
     return writer;
   }
@@ -60,6 +72,11 @@ export class CustomArchiveWriter {
   /** Bytes written so far: the archive's size after finish(). */
   get sizeBytes(): number {
     return this.#offset;
+  }
+
+  /** True when the table of contents has the offset of every entry's data already, as far as it can be known now. */
+  get expectsAllOffsets(): boolean {
+    return this.#offsetsInToc.size === this.#encoded.offsetPositions.size;
   }
 
   /** The entries with data that are still to be written, in the order in which they must come. */
@@ -75,12 +92,12 @@ export class CustomArchiveWriter {
 
   /**
    * Writes a block of the present entry or large object, in the archive's own form: one or more whole zstd frames,
-   * or plain bytes when the archive is not compressed. For gzip use writePlain().
+   * or plain bytes when the archive is not compressed. For gzip use writePlain(). `isGiven` as in ArchiveSink.
    */
-  async writeFrame(bytes: Uint8Array): Promise<void> {
+  async writeFrame(bytes: Uint8Array, isGiven = false): Promise<void> {
     assert(this.#state === "table" || this.#state === "large-object", "no data was begun");
     assert(this.#toc.header.compression !== "gzip", "gzip data is one stream: use writePlain()");
-    await this.#writeBlock(bytes);
+    await this.#writeBlock(bytes, isGiven);
   }
 
   /** Compresses plain bytes as the archive says, and writes them to the present entry or large object. */
@@ -127,21 +144,28 @@ export class CustomArchiveWriter {
     this.#state = "between";
   }
 
-  /** Fills in the data offsets where the sink can. All entries with data must have been written. */
+  /** Fills in the data offsets that are not there yet, where the sink can. All entries with data must have been written. */
   async finish(): Promise<void> {
     assert(this.#state === "between", "data was begun and not ended");
     assert(this.#waiting.length === 0, `the data of ${this.#waiting.length} entries is missing`);
     this.#state = "finished";
-    if (this.#sink.patch === undefined || this.#dataOffsets.size === 0) return;
-    const { bytes, tocOffset, offsetPositions } = this.#encoded;
-    for (const [dumpId, dataOffset] of this.#dataOffsets) {
+    if (this.#sink.patch === undefined) return;
+    const areRight = [...this.#dataOffsets].every(([dumpId, offset]) => this.#offsetsInToc.get(dumpId) === offset);
+    if (areRight) return;
+    this.#setOffsets(this.#dataOffsets);
+    const { bytes, tocOffset } = this.#encoded;
+    await this.#sink.patch(tocOffset, bytes.subarray(tocOffset));
+  }
+
+  #setOffsets(offsets: ReadonlyMap<number, number>): void {
+    const { bytes, offsetPositions } = this.#encoded;
+    for (const [dumpId, dataOffset] of offsets) {
       const position = offsetPositions.get(dumpId);
       assert(position !== undefined, `entry ${dumpId} has no place for its data offset`);
-      const field = new ByteWriter(this.#toc.header.intSizeBytes, this.#toc.header.offsetSizeBytes);
+      const field = this.#atoms();
       field.writeOffset("set", dataOffset);
       bytes.set(field.bytes(), position);
     }
-    await this.#sink.patch(tocOffset, bytes.subarray(tocOffset));
   }
 
   async #beginBlock(entry: TocEntry, type: number): Promise<void> {
@@ -164,13 +188,13 @@ export class CustomArchiveWriter {
     await this.#writeInt(0);
   }
 
-  async #writeBlock(bytes: Uint8Array): Promise<void> {
+  async #writeBlock(bytes: Uint8Array, isGiven = false): Promise<void> {
     // A length of zero would end the data.
     if (bytes.byteLength === 0) return;
     assert(bytes.byteLength <= BLOCK_SIZE_BYTES_MAX, "a block is too long");
     this.#hasBlocks = true;
     await this.#writeInt(bytes.byteLength);
-    await this.#write(bytes);
+    await this.#write(bytes, isGiven);
   }
 
   async #writeInt(value: number): Promise<void> {
@@ -183,8 +207,9 @@ export class CustomArchiveWriter {
     return new ByteWriter(this.#toc.header.intSizeBytes, this.#toc.header.offsetSizeBytes, 16);
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
-    await this.#sink.write(bytes);
+  async #write(bytes: Uint8Array, isGiven = false): Promise<void> {
+    // Before the bytes may be gone.
     this.#offset += bytes.byteLength;
+    await this.#sink.write(bytes, isGiven);
   }
 }

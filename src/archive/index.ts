@@ -6,6 +6,7 @@ export { convertToc, type ConvertedToc } from "./convert-toc.ts";
 export { CustomArchiveReader, readLargeObjectOids } from "./custom-archive-reader.ts";
 export { CustomArchiveWriter, type ArchiveSink } from "./custom-archive-writer.ts";
 export { encodeHeadAndToc, type EncodedToc } from "./encode-toc.ts";
+export type { ExpectedData } from "./expected-offsets.ts";
 export { filterNotAllowed, parseFilterItems, type FilterItem, type FilterKind } from "./filter-file.ts";
 export { formatTocList, type TocListOptions } from "./format-toc-list.ts";
 export { parseListFile, type ListFile } from "./parse-list-file.ts";

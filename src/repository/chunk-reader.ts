@@ -106,7 +106,7 @@ export class ChunkReader {
       return await this.#context.storage.read(packObjectName(first.pack), range, signal);
     });
     const cipher = await this.packCipher(first.pack, signal);
-    return await Promise.all(
+    const chunks = await Promise.all(
       group.map(async (reference) => {
         const start = reference.offset - range.offset;
         return await namingChunk(reference, async () => {
@@ -114,6 +114,8 @@ export class ChunkReader {
         });
       }),
     );
+    if (chunks.every(({ bytes }) => bytes.buffer !== sealed.buffer)) freeBuffer(sealed);
+    return chunks;
   }
 }
 

@@ -1,5 +1,6 @@
 // An archive file being written: under a temporary name beside the final one, 0600, renamed when durable. What is not
-// finished is removed. Writes are gathered into large ones; back-pressure is the promise of write().
+// finished is removed. Writes are gathered into large ones; back-pressure is the promise of write(). What is written is
+// made durable meanwhile, and its checksum made, so that little of either is left for the end.
 
 import { constants } from "node:fs";
 import { link, open, rename, rm, stat, statfs, type FileHandle } from "node:fs/promises";
@@ -9,9 +10,14 @@ import { randomBytes } from "node:crypto";
 import type { ArchiveSink } from "../../archive/index.ts";
 import { assert } from "../../base/assert.ts";
 import { OperatingError } from "../../base/errors.ts";
+import { freeBuffer } from "../../base/free-buffer.ts";
 import { formatSize, MIB } from "../../base/units.ts";
+import { FollowingHash } from "./following-hash.ts";
+import { hashFile } from "./read-back.ts";
 
 const GATHER_SIZE_BYTES = 4 * MIB;
+/** So much is written before the system is told to make it durable. */
+const SYNC_STEP_BYTES = 64 * MIB;
 const FILE_MODE = 0o600;
 /** Below every system's IOV_MAX. */
 const VECTOR_COUNT_MAX = 512;
@@ -56,10 +62,14 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
   readonly #finalPath: string;
   readonly #overwrite: boolean;
   readonly #handle: FileHandle;
-  #gathered: Uint8Array[] = [];
-  #gatheredBytes = 0;
+  #gathered: Gathered = { parts: [], given: [], sizeBytes: 0 };
   #position = 0;
   #writing: Promise<void> = Promise.resolve();
+  /** With the system; less than #position while a write is under way. */
+  #writtenBytes = 0;
+  #hash: FollowingHash | null = null;
+  #syncing: Promise<void> | null = null;
+  #syncedBytes = 0;
   #failure: OperatingError | null = null;
   #published = false;
 
@@ -82,25 +92,45 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
 
   /** Bytes taken so far. */
   get sizeBytes(): number {
-    return this.#position + this.#gatheredBytes;
+    return this.#position + this.#gathered.sizeBytes;
   }
 
   get handle(): FileHandle {
     return this.#handle;
   }
 
+  /** Makes the checksum while the file is written. Worth it only when little will be patched. */
+  startHash(): void {
+    assert(this.#hash === null, "a checksum is begun once");
+    this.#hash = new FollowingHash(this.temporaryPath);
+    this.#hash.written(this.#writtenBytes);
+  }
+
   /** Takes the bytes, which may not change afterwards; one write of the system is under way at a time. */
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(bytes: Uint8Array, isGiven = false): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
-    this.#gathered.push(bytes);
-    this.#gatheredBytes += bytes.length;
-    if (this.#gatheredBytes >= GATHER_SIZE_BYTES) await this.#flush();
+    const gathered = this.#gathered;
+    gathered.parts.push(bytes);
+    if (isGiven) gathered.given.push(bytes);
+    gathered.sizeBytes += bytes.length;
+    if (gathered.sizeBytes >= GATHER_SIZE_BYTES) await this.#flush();
   }
 
   async patch(offset: number, bytes: Uint8Array): Promise<void> {
     await this.drain();
     await this.#writeAll([bytes], offset).catch((error: unknown) => {
       throw fileFailure("could not write", this.temporaryPath, error);
+    });
+    this.#hash?.restart();
+  }
+
+  /** SHA-256 of the whole file as it can be read now, hex. */
+  async sha256(signal: AbortSignal): Promise<string> {
+    await this.drain();
+    if (this.#hash === null) return await hashFile(this.#handle, signal);
+    return await this.#hash.finish(signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw fileFailure("could not read back", this.temporaryPath, error);
     });
   }
 
@@ -114,6 +144,8 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
   /** Makes the bytes durable; they may be read back after this. */
   async sync(): Promise<void> {
     await this.drain();
+    await this.#syncing;
+    if (this.#failure !== null) throw this.#failure;
     await this.#handle.sync().catch((error: unknown) => {
       throw fileFailure("could not make durable", this.temporaryPath, error);
     });
@@ -121,7 +153,7 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
 
   /** Gives the file its final name, durably. */
   async publish(): Promise<void> {
-    assert(this.#gatheredBytes === 0, "a file is synced before it is published");
+    assert(this.#gathered.sizeBytes === 0, "a file is synced before it is published");
     await this.#giveName().catch((error: unknown) => {
       throw fileFailure("could not write", this.#finalPath, error);
     });
@@ -150,21 +182,41 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#writing.catch(() => {});
+    await this.#syncing;
+    await this.#hash?.[Symbol.asyncDispose]();
     await this.#handle.close();
     if (!this.#published) await rm(this.temporaryPath, { force: true });
   }
 
   async #flush(): Promise<void> {
-    const parts = this.#gathered;
+    const { parts, given, sizeBytes } = this.#gathered;
     const position = this.#position;
-    this.#gathered = [];
-    this.#position += this.#gatheredBytes;
-    this.#gatheredBytes = 0;
+    this.#gathered = { parts: [], given: [], sizeBytes: 0 };
+    this.#position += sizeBytes;
     await this.#writing;
-    if (parts.length === 0) return;
-    this.#writing = this.#writeAll(parts, position).catch((error: unknown) => {
-      this.#failure ??= fileFailure("could not write", this.temporaryPath, error);
-    });
+    if (parts.length === 0 || this.#failure !== null) return;
+    this.#writing = this.#writeAll(parts, position).then(
+      () => this.#afterWrite(position + sizeBytes, given),
+      (error: unknown) => this.#fail("could not write", error),
+    );
+  }
+
+  #afterWrite(writtenBytes: number, given: readonly Uint8Array[]): void {
+    for (const bytes of given) freeBuffer(bytes);
+    this.#writtenBytes = writtenBytes;
+    this.#hash?.written(writtenBytes);
+    if (this.#syncing !== null || writtenBytes - this.#syncedBytes < SYNC_STEP_BYTES) return;
+    this.#syncedBytes = writtenBytes;
+    this.#syncing = this.#handle
+      .datasync()
+      .catch((error: unknown) => this.#fail("could not make durable", error))
+      .finally(() => {
+        this.#syncing = null;
+      });
+  }
+
+  #fail(action: string, error: unknown): void {
+    this.#failure ??= fileFailure(action, this.temporaryPath, error);
   }
 
   async #writeAll(parts: readonly Uint8Array[], position: number): Promise<void> {
@@ -176,6 +228,14 @@ export class TemporaryFile implements ArchiveSink, AsyncDisposable {
       rest = behind(rest, bytesWritten);
     }
   }
+}
+
+/** What waits for the next write. */
+interface Gathered {
+  readonly parts: Uint8Array[];
+  /** Those of the parts that are freed once they are written. */
+  readonly given: Uint8Array[];
+  sizeBytes: number;
 }
 
 /** What is left of the parts when so many bytes of them were written. */
