@@ -4,9 +4,8 @@
 // Source: PostgreSQL manual, "Message Flow", "Start-up", "Canceling Requests in Progress".
 
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { OperatingError } from "../../base/errors.ts";
@@ -14,9 +13,7 @@ import { ARCHIVE_SIZE_BYTES_MAX, STDERR_SIZE_BYTES_MAX } from "../pg-dump-run.ts
 import type { PgDumpRun } from "../pg-dump-run.ts";
 import type { Relay } from "../relay.ts";
 import { FrontendSession } from "./frontend-session.ts";
-
-/** sun_path holds 107 bytes; the folder must leave room for "/.s.PGSQL.5432". */
-const SOCKET_FOLDER_LENGTH_MAX = 90;
+import { makeSocketFolder, SOCKET_NAME, sweepSocketFolders } from "./socket-folder.ts";
 
 const PASSED_ENVIRONMENT = ["PATH", "HOME", "TZ", "LD_LIBRARY_PATH"] as const;
 
@@ -35,6 +32,7 @@ export interface InstalledRunOptions {
 /** Runs the program to its end. A non-zero exit is in the result; throws when the server or the program is lost. */
 export async function runInstalledPgDump(options: InstalledRunOptions): Promise<PgDumpRun> {
   options.signal.throwIfAborted();
+  await sweepSocketFolders();
   const folder = await makeSocketFolder();
   const failure: { error: Error | null } = { error: null };
   const sockets = new Set<Socket>();
@@ -47,7 +45,7 @@ export async function runInstalledPgDump(options: InstalledRunOptions): Promise<
     session.start();
   });
   try {
-    await listen(server, join(folder, ".s.PGSQL.5432"));
+    await listen(server, join(folder, SOCKET_NAME));
     const run = await runProgram(options, folder);
     if (failure.error !== null && run.exitCode !== 0) throw failure.error;
     return run;
@@ -56,11 +54,6 @@ export async function runInstalledPgDump(options: InstalledRunOptions): Promise<
     server.close();
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function makeSocketFolder(): Promise<string> {
-  const parent = tmpdir().length + 14 > SOCKET_FOLDER_LENGTH_MAX ? "/tmp" : tmpdir();
-  return await mkdtemp(join(parent, "cairn-")); // mkdtemp makes it 0700
 }
 
 function listen(server: Server, path: string): Promise<void> {
