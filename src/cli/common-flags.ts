@@ -14,13 +14,25 @@ export const repositoryFlags: readonly FlagSpec[] = [
     long: "repo",
     short: "R",
     value: "REPO",
-    description: "the repository: a folder or a file: URI (default: CAIRN_REPOSITORY)",
+    description: "the repository: a folder or an s3: URI (default: CAIRN_REPOSITORY)",
     group: REPOSITORY,
   },
   {
     long: "passphrase-file",
     value: "FILE",
     description: "file whose first line is the passphrase (default: CAIRN_PASSPHRASE, else asked on the terminal)",
+    group: REPOSITORY,
+  },
+  {
+    long: "limit-upload",
+    value: "RATE",
+    description: "write to the repository at most this fast: bytes per second, e.g. 500K, 20M",
+    group: REPOSITORY,
+  },
+  {
+    long: "limit-download",
+    value: "RATE",
+    description: "read from the repository at most this fast",
     group: REPOSITORY,
   },
 ];

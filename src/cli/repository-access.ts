@@ -3,7 +3,7 @@
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { OperatingError, messageOf } from "../base/errors.ts";
-import type { RepositoryAccess } from "../operations/operation.ts";
+import type { RepositoryAccess, StorageAccess } from "../operations/operation.ts";
 import type { Caller } from "./caller.ts";
 import { lastValue } from "./command-line.ts";
 import type { CommandLine } from "./command-line.ts";
@@ -11,6 +11,9 @@ import { sanitizeLine } from "./output/sanitize.ts";
 
 const PASSPHRASE_BYTES_MAX = 4096;
 const READABLE_BY_OTHERS = 0o044;
+/** Below this a cap is more likely a typing mistake. */
+const RATE_MIN = 1024;
+const RETRY_NOTICE_INTERVAL_MS = 10_000;
 
 /** The repository that the command line or CAIRN_REPOSITORY names; null when none is named. */
 export function optionalRepository(line: CommandLine, caller: Caller): RepositoryAccess | null {
@@ -47,9 +50,39 @@ function givenPassphrase(line: CommandLine, caller: Caller): string | null {
 function accessTo(location: string, line: CommandLine, caller: Caller): RepositoryAccess {
   return {
     location,
+    storage: {
+      environment: caller.environment,
+      signal: caller.signal,
+      uploadBytesPerSecond: rateOf(line, "limit-upload"),
+      downloadBytesPerSecond: rateOf(line, "limit-download"),
+      onRetry: retryNotices(caller),
+    },
     givenPassphrase: givenPassphrase(line, caller),
     givenRecoveryKey: caller.environment["CAIRN_RECOVERY_KEY"] || undefined,
     askPassphrase: async () => await askerOf(caller)(`Passphrase of ${sanitizeLine(location)}: `),
+  };
+}
+
+/** A rate in bytes per second, binary units; undefined when it was not given. */
+function rateOf(line: CommandLine, name: string): number | undefined {
+  const text = lastValue(line, name);
+  if (text === null) return undefined;
+  const match = /^(\d{1,9}(?:\.\d{1,3})?)([KMG]?)$/i.exec(text);
+  const rate = Number(match?.[1] ?? 0) * 1024 ** ["", "K", "M", "G"].indexOf(match?.[2]?.toUpperCase() ?? "");
+  if (rate >= RATE_MIN) return rate;
+  throw new OperatingError("usage", `--${name} must be bytes per second like 500K, 20M or 1.5G, not "${text}"`);
+}
+
+/** Tells of requests that are sent again, now and then. */
+function retryNotices(caller: Caller): StorageAccess["onRetry"] {
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  let count = 0;
+  return ({ attempt, attemptsMax, delayMs, message }) => {
+    count += 1;
+    if (performance.now() - toldAtMs < RETRY_NOTICE_INTERVAL_MS) return;
+    toldAtMs = performance.now();
+    const again = `it is sent again in ${(delayMs / 1000).toFixed(1)} s (attempt ${attempt} of ${attemptsMax} failed)`;
+    caller.notify({ severity: "info", message, detail: `${again}; ${count} retries so far.` });
   };
 }
 

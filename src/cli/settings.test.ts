@@ -35,6 +35,7 @@ async function textOf(words: string[]): Promise<string> {
 
 const repository = {
   location: "/r",
+  storage: expect.objectContaining({ environment: expect.any(Object) as object }) as object,
   givenPassphrase: null,
   askPassphrase: expect.any(Function) as () => Promise<string>,
 };
@@ -186,6 +187,7 @@ describe("cairn backup, dump and doctor", () => {
       compression: "zstd:9",
       pgDump: "bundled",
       selection: ["--schema=public"],
+      globals: "with passwords",
     });
     expect(await settingsOf(["backup", "-R", "/r"])).toEqual({
       source: undefined,
@@ -196,6 +198,7 @@ describe("cairn backup, dump and doctor", () => {
       compression: null,
       pgDump: null,
       selection: [],
+      globals: "with passwords",
     });
   });
 

@@ -1,23 +1,47 @@
 // Opens the repository that a user names.
 
 import { openRepository, type Repository } from "../repository/index.ts";
-import { openLocalStorage, type Storage } from "../storage/index.ts";
+import { openStorage, type Storage } from "../storage/index.ts";
 import type { RepositoryAccess } from "./operation.ts";
 
-/** The storage of a location: so far a folder, as a path or file: URI. */
-export function openStorageAt(location: string): Storage {
-  return openLocalStorage(location);
+/** The storage of a repository that is there or shall be made: a folder, or a URI of a storage behind a network. */
+export async function openStorageAt(access: Pick<RepositoryAccess, "location" | "storage">): Promise<Storage> {
+  const { downloadBytesPerSecond, environment = {}, uploadBytesPerSecond } = access.storage ?? {};
+  return await openStorage(access.location, {
+    environment,
+    downloadBytesPerSecond,
+    uploadBytesPerSecond,
+    retries: { onRetry: (retry) => access.storage?.onRetry(retry) },
+  });
 }
 
 /** Throws "no_repository", "wrong_key", "corrupt". The repository owns its storage. */
 export async function openRepositoryAt(access: RepositoryAccess): Promise<Repository> {
-  const storage = openStorageAt(access.location);
+  const storage = await openStorageAt(access);
   try {
     const { givenPassphrase, givenRecoveryKey: recoveryKey } = access;
-    if (givenPassphrase === null && recoveryKey !== undefined) return await openRepository(storage, { recoveryKey });
-    return await openRepository(storage, { passphrase: givenPassphrase ?? (() => access.askPassphrase()) });
+    const key =
+      givenPassphrase === null && recoveryKey !== undefined
+        ? { recoveryKey }
+        : { passphrase: givenPassphrase ?? (() => access.askPassphrase()) };
+    return await untilAborted(openRepository(storage, key), access.storage?.signal);
   } catch (error) {
     await storage[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** A storage that does not answer must not hold up the end. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal.throwIfAborted();
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    work.catch(() => undefined);
   }
 }

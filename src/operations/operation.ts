@@ -54,10 +54,34 @@ export type OperationEvent =
       readonly segmentIndex: number;
     };
 
+/** What a repository's storage takes from the caller. */
+export interface StorageAccess {
+  /** Credentials, regions, endpoints are read from it. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Ends the opening of a repository; later calls are given their operation's signal. */
+  readonly signal: AbortSignal;
+  /** Caps on bandwidth; left out: none. */
+  readonly uploadBytesPerSecond?: number | undefined;
+  readonly downloadBytesPerSecond?: number | undefined;
+  /** Told of each request that is going to be sent again. */
+  onRetry(retry: StorageRetry): void;
+}
+
+/** A request to a storage that failed and is going to be sent again. */
+export interface StorageRetry {
+  readonly message: string;
+  /** The number of the attempt that failed, from 1. */
+  readonly attempt: number;
+  readonly attemptsMax: number;
+  readonly delayMs: number;
+}
+
 /** Where a repository is and how to open it. */
 export interface RepositoryAccess {
-  /** A path or a file: URI. */
+  /** A path, or a URI that the storages know: file:, s3:, … */
   readonly location: string;
+  /** Left out: an empty environment, no caps. */
+  readonly storage?: StorageAccess | undefined;
   /** The passphrase that the environment or a file gave; null: none. One given for an unencrypted repository is an error. */
   readonly givenPassphrase: string | null;
   /** The key of the recovery kit, used when no passphrase was given. */

@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isOperatingError, OperatingError } from "../base/errors.ts";
+import { refuseUnconditionalStorage } from "../storage/index.ts";
 import type { Storage } from "../storage/index.ts";
 import {
   checkConfiguration,
@@ -65,6 +66,7 @@ export async function writeRepository(
   options: CreateOptions,
 ): Promise<Unlocked & { readonly recoveryKit: string | null }> {
   await refuseUsedStorage(storage);
+  await refuseUnconditionalStorage(storage);
   const clock = options.clock ?? systemClock;
   const made = await makeConfiguration(options, clock.now().toISOString());
   const rescue = await readFile(RESCUE_URL);

@@ -45,10 +45,15 @@ export interface ByteRange {
   readonly lengthBytes: number;
 }
 
-/** All calls throw OperatingError: "not_found", "no_space", "permission_denied", "storage_failed". */
+/**
+ * All calls throw OperatingError: "not_found", "no_space", "permission_denied", "connection_failed" (nobody answers),
+ * "stalled", "storage_failed"; a given signal's reason when it is aborted.
+ */
 export interface Storage extends AsyncDisposable {
   /** For messages: where this is, without secrets. */
   readonly description: string;
+  /** Requests that were sent again so far; left out where nothing ever is. */
+  readonly retryCount?: number;
   openWriter(name: string, options?: PutOptions): Promise<ObjectWriter>;
   /** Writes a small object whole and durably. */
   put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject>;

@@ -5,7 +5,7 @@ import type { Dirent } from "node:fs";
 import { open, readdir, stat, statfs, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { OperatingError } from "../../base/errors.ts";
+import { messageOf, OperatingError } from "../../base/errors.ts";
 import { GIB } from "../../base/units.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
@@ -20,8 +20,21 @@ const READ_BYTES_MAX = 2 * GIB;
 /** Storage in a folder, given as a path or a `file:` URI. Nothing is made before the first write. */
 export function openLocalStorage(directory: string): Storage {
   if (directory === "") throw new OperatingError("usage", "the repository's folder has no name");
-  const path = directory.startsWith("file:") ? fileURLToPath(directory) : resolve(directory);
-  return new LocalStorage(path);
+  return new LocalStorage(/^file:/i.test(directory) ? pathOfUri(directory) : resolve(directory));
+}
+
+function pathOfUri(uri: string): string {
+  try {
+    return fileURLToPath(uri);
+  } catch (error) {
+    throw new OperatingError(
+      "usage",
+      `the repository's location is no file: URI of this machine: ${messageOf(error)}`,
+      {
+        hint: 'The form is file:///path/of/the/folder; a path without "file:" does as well.',
+      },
+    );
+  }
 }
 
 class LocalStorage implements Storage {

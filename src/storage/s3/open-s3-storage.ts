@@ -1,0 +1,91 @@
+// Makes the AWS client for a location. It signs and sends; retries, checksums and uploads in parts are our own.
+// Credentials: the URI's profile, else the environment's keys, else the AWS client's chain: profile files, SSO, web
+// identity, container role, instance role.
+
+import { S3Client } from "@aws-sdk/client-s3";
+import type { StorageSurroundings } from "../drivers.ts";
+import { Retrier } from "../retrier.ts";
+import type { Storage } from "../storage.ts";
+import { parseS3Location } from "./s3-location.ts";
+import type { S3Location } from "./s3-location.ts";
+import { S3Requests } from "./s3-requests.ts";
+import { S3Storage } from "./s3-storage.ts";
+
+const CONNECTION_TIMEOUT_MS = 10_000;
+/** More than all readers and writers of one run use at once: nobody waits for a connection. */
+const CONNECTIONS_MAX = 128;
+
+/** The client writes to the console unless it is given somewhere else to write. */
+const SILENT_LOGGER = {
+  trace: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+/** Opens an s3: URI; sends nothing yet. Throws OperatingError "usage". */
+export async function openS3Storage(uri: string, surroundings: StorageSurroundings): Promise<Storage> {
+  const location = parseS3Location(uri, surroundings.environment);
+  const retrier = new Retrier(surroundings.retries);
+  const client = makeClient(location, surroundings.environment, retrier.policy.stallTimeoutMs);
+  return await Promise.resolve(new S3Storage(new S3Requests(client, location, retrier)));
+}
+
+function makeClient(
+  location: S3Location,
+  environment: StorageSurroundings["environment"],
+  stallTimeoutMs: number,
+): S3Client {
+  const { endpoint, isPathStyle, profile, region } = location;
+  const agent = { keepAlive: true, maxSockets: CONNECTIONS_MAX };
+  const client = new S3Client({
+    ...(region !== null && { region }),
+    ...(endpoint === null ? { followRegionRedirects: true } : { endpoint }),
+    ...credentialsOf(profile, environment),
+    forcePathStyle: isPathStyle,
+    maxAttempts: 1,
+    // Every request carries what lets the server check it already (checksums.ts).
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    // With it the client opens a new connection for every part.
+    expectContinueHeader: false,
+    logger: SILENT_LOGGER,
+    requestHandler: {
+      connectionTimeout: CONNECTION_TIMEOUT_MS,
+      socketTimeout: stallTimeoutMs,
+      httpAgent: agent,
+      httpsAgent: agent,
+      logger: SILENT_LOGGER,
+    },
+  });
+  signKnownDigests(client);
+  return client;
+}
+
+function credentialsOf(profile: string | null, environment: StorageSurroundings["environment"]): object {
+  const accessKeyId = environment["AWS_ACCESS_KEY_ID"] ?? "";
+  const secretAccessKey = environment["AWS_SECRET_ACCESS_KEY"] ?? "";
+  if (profile !== null) return { profile };
+  if (accessKeyId === "" || secretAccessKey === "") {
+    const named = environment["AWS_PROFILE"] ?? "";
+    return named === "" ? {} : { profile: named };
+  }
+  const sessionToken = environment["AWS_SESSION_TOKEN"] ?? "";
+  return { credentials: { accessKeyId, secretAccessKey, ...(sessionToken !== "" && { sessionToken }) } };
+}
+
+/** The signature covers the body's SHA-256; where a request carries it as its checksum, it is not computed twice. */
+function signKnownDigests(client: S3Client): void {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const request = args.request as { headers?: Record<string, string> };
+      const known = request.headers?.["x-amz-checksum-sha256"];
+      if (request.headers !== undefined && known !== undefined) {
+        request.headers["x-amz-content-sha256"] = Buffer.from(known, "base64").toString("hex");
+      }
+      return await next(args);
+    },
+    { step: "build", priority: "low", name: "signKnownDigests" },
+  );
+}

@@ -1,0 +1,71 @@
+// Sends requests to one bucket: each through the retrier, each failure as an OperatingError. Names become keys here.
+
+import type { HeadObjectOutput, S3Client } from "@aws-sdk/client-s3";
+import { GetObjectCommand, HeadObjectCommand } from "@aws-sdk/client-s3";
+import { checkObjectName } from "../names.ts";
+import type { Attempt, RequestFacts, Retrier } from "../retrier.ts";
+import type { S3Location } from "./s3-location.ts";
+import { failureStatus, s3Error } from "./s3-errors.ts";
+
+/** Answers to HEAD have no body: of these a GET tells the reason. */
+const STATUSES_WITH_REASON = [301, 400, 401, 403];
+
+/** See the head of this file. */
+export class S3Requests {
+  readonly location: S3Location;
+  readonly #client: S3Client;
+  readonly #retrier: Retrier;
+
+  constructor(client: S3Client, location: S3Location, retrier: Retrier) {
+    this.#client = client;
+    this.location = location;
+    this.#retrier = retrier;
+  }
+
+  get retryCount(): number {
+    return this.#retrier.retryCount;
+  }
+
+  /** The key of an object. Throws OperatingError "usage" for what is no object's name. */
+  keyOf(name: string): { readonly Bucket: string; readonly Key: string } {
+    checkObjectName(name);
+    return { Bucket: this.location.bucket, Key: this.location.prefix + name };
+  }
+
+  /** The name behind a key; null for keys that are not below the prefix. */
+  nameOf(key: string): string | null {
+    return key.startsWith(this.location.prefix) ? key.slice(this.location.prefix.length) : null;
+  }
+
+  /** Does a request, again where that helps. `work` sends with the attempt's signal. */
+  async run<T>(facts: RequestFacts, work: (client: S3Client, attempt: Attempt) => Promise<T>): Promise<T> {
+    return await this.#retrier.run(facts, async (attempt) => {
+      try {
+        return await work(this.#client, attempt);
+      } catch (error) {
+        throw s3Error(error, { action: facts.action, location: this.location });
+      }
+    });
+  }
+
+  /** What the storage says of an object, its checksums and metadata among it; null when it is not there. */
+  async head(name: string, signal?: AbortSignal): Promise<HeadObjectOutput | null> {
+    const key = this.keyOf(name);
+    return await this.run({ action: `could not look at "${name}"`, signal }, async (client, attempt) => {
+      const options = { abortSignal: attempt.signal };
+      try {
+        return await client.send(new HeadObjectCommand({ ...key, ChecksumMode: "ENABLED" }), options);
+      } catch (error) {
+        if (failureStatus(error) === 404) return null;
+        if (!STATUSES_WITH_REASON.includes(failureStatus(error))) throw error;
+        const found = await client.send(new GetObjectCommand({ ...key, Range: "bytes=0-0" }), options);
+        found.Body?.transformToByteArray().catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  dispose(): void {
+    this.#client.destroy();
+  }
+}

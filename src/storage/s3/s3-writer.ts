@@ -1,0 +1,273 @@
+// Streams an object of unknown length into parts. Nothing is visible under its name before the last request; what fits
+// into one part is put in one request. Memory: the part being filled, and IN_FLIGHT_BYTES_MAX on their way (part-plan.ts).
+// Whatever fails, the upload is aborted and looked for again: parts that arrive late would be kept, and billed, for ever.
+
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListPartsCommand,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
+import { isOperatingError, OperatingError } from "../../base/errors.ts";
+import { freeBuffer } from "../../base/free-buffer.ts";
+import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
+import { digestFields, digestOf, uploadAlgorithm } from "./checksums.ts";
+import type { Digest } from "./checksums.ts";
+import { IN_FLIGHT_BYTES_MAX, partSizeBytes } from "./part-plan.ts";
+import { conditionOf, confirmObject, isOurs, objectFields, putObject, refuseExisting } from "./put-object.ts";
+import type { ObjectWrite } from "./put-object.ts";
+import { s3Error } from "./s3-errors.ts";
+import type { S3Requests } from "./s3-requests.ts";
+
+/** An upload older than LEFTOVER_DEAD_AFTER_MS counts as left over by a dead writer; none of ours lives nearly so long. */
+const UPLOAD_AGE_MS_MAX = 3 * 24 * 3600 * 1000;
+const ABORTS_MAX = 3;
+
+interface Part {
+  readonly PartNumber: number;
+  readonly ETag: string | undefined;
+  readonly fields: Record<string, string>;
+}
+
+/** See the head of this file. */
+export class S3Writer implements ObjectWriter {
+  readonly #requests: S3Requests;
+  readonly #write: ObjectWrite;
+  readonly #action: string;
+  readonly #cancel = new AbortController();
+  /** Ends what is on its way when the caller's signal says so, or another part has failed. */
+  readonly #signal: AbortSignal;
+  readonly #parts: Part[] = [];
+  readonly #digests: Digest[] = [];
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #openedAtMs = performance.now();
+  #gathered: Uint8Array[] = [];
+  #gatheredBytes = 0;
+  #inFlightBytes = 0;
+  #partCount = 0;
+  #sizeBytes = 0;
+  #uploadId: string | null = null;
+  #turn: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | null = null;
+  #isOpen = true;
+
+  constructor(requests: S3Requests, write: ObjectWrite) {
+    this.#requests = requests;
+    this.#write = write;
+    const ends = write.signal === undefined ? [] : [write.signal];
+    this.#signal = AbortSignal.any([...ends, this.#cancel.signal]);
+    this.#action = `could not write "${write.name}"`;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#check();
+    const before = this.#turn;
+    const mine = (async (): Promise<void> => {
+      await before;
+      this.#check();
+      await this.#append(bytes);
+    })();
+    this.#turn = mine.catch((error: unknown) => this.#fail(error));
+    await mine;
+  }
+
+  async finish(expected?: WrittenContent): Promise<StoredObject> {
+    try {
+      await this.#turn;
+      this.#check();
+      if (expected !== undefined && expected.sizeBytes !== this.#sizeBytes) {
+        throw new OperatingError(
+          "corrupt",
+          `${this.#action}: it got ${this.#sizeBytes} bytes, not ${expected.sizeBytes}`,
+        );
+      }
+      const isInParts = this.#uploadId !== null;
+      const digests = isInParts ? await this.#finishParts() : await this.#putWhole(expected);
+      const sent = { sizeBytes: this.#sizeBytes, digests, isInParts };
+      const object = await confirmObject(this.#requests, this.#write, sent);
+      this.#isOpen = false;
+      return object;
+    } catch (error) {
+      await this.abort();
+      this.#write.signal?.throwIfAborted();
+      throw error;
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
+    await this.#turn;
+    await Promise.allSettled(this.#inFlight);
+    this.#gathered = [];
+    // An upload that cannot be aborted now is named as a left-over.
+    await this.#abortUpload().catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.abort();
+  }
+
+  #check(): void {
+    this.#write.signal?.throwIfAborted();
+    if (this.#failure !== null) throw this.#failure.error;
+    if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#write.name}" is not being written`);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#cancel.abort(error);
+  }
+
+  /** Cuts bytes into parts; a full one goes on its way when there is room for it. */
+  async #append(bytes: Uint8Array): Promise<void> {
+    this.#sizeBytes += bytes.length;
+    let rest = bytes;
+    while (rest.length > 0) {
+      const sizeBytes = partSizeBytes(this.#partCount + 1);
+      if (sizeBytes === null)
+        throw new OperatingError("value_too_large", `${this.#action}: it has too many bytes for S3`);
+      const piece = rest.subarray(0, sizeBytes - this.#gatheredBytes);
+      rest = rest.subarray(piece.length);
+      this.#gathered.push(piece);
+      this.#gatheredBytes += piece.length;
+      if (this.#gatheredBytes === sizeBytes) await this.#dispatch();
+    }
+  }
+
+  async #dispatch(): Promise<void> {
+    await this.#begin();
+    const sizeBytes = this.#gatheredBytes;
+    while (this.#inFlight.size > 0 && this.#inFlightBytes + sizeBytes > IN_FLIGHT_BYTES_MAX) {
+      await Promise.race(this.#inFlight);
+      this.#check();
+    }
+    const body = this.#takeGathered();
+    this.#partCount += 1;
+    this.#inFlightBytes += sizeBytes;
+    const sending = this.#sendPart(this.#partCount, body)
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#inFlight.delete(sending);
+        this.#inFlightBytes -= sizeBytes;
+      });
+    this.#inFlight.add(sending);
+  }
+
+  /** One buffer of its own, so that a part can be sent again and its memory freed at once. */
+  #takeGathered(): Uint8Array {
+    const body = Buffer.allocUnsafeSlow(this.#gatheredBytes);
+    let offset = 0;
+    for (const piece of this.#gathered) {
+      body.set(piece, offset);
+      offset += piece.length;
+    }
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    return body;
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#uploadId !== null) return;
+    await refuseExisting(this.#requests, this.#write);
+    const input = {
+      ...this.#requests.keyOf(this.#write.name),
+      ...objectFields(this.#requests, this.#write, this.#gatheredBytes),
+      ChecksumAlgorithm: uploadAlgorithm(this.#requests.location.checksum),
+    };
+    const facts = { action: this.#action, signal: this.#signal };
+    const { UploadId } = await this.#requests.run(facts, async (client, attempt) => {
+      return await client.send(new CreateMultipartUploadCommand(input), { abortSignal: attempt.signal });
+    });
+    if (UploadId === undefined) throw new OperatingError("storage_failed", `${this.#action}: the upload got no id`);
+    this.#uploadId = UploadId;
+  }
+
+  async #sendPart(number: number, body: Uint8Array): Promise<void> {
+    const { checksum } = this.#requests.location;
+    const digest = digestOf(checksum, body);
+    this.#digests[number - 1] = digest;
+    const fields = digestFields(checksum, digest);
+    const input = { ...this.#uploadKey(), PartNumber: number, Body: body, ...fields };
+    const facts = { action: this.#action, sizeBytes: body.length, isUpload: true, signal: this.#signal };
+    const { ETag } = await this.#requests.run(facts, async (client, attempt) => {
+      return await client.send(new UploadPartCommand(input), { abortSignal: attempt.signal });
+    });
+    this.#parts[number - 1] = { PartNumber: number, ETag, fields: checksum === "md5" ? {} : fields };
+    freeBuffer(body);
+  }
+
+  async #putWhole(expected: WrittenContent | undefined): Promise<Digest[]> {
+    const write = { ...this.#write, signal: this.#signal };
+    const body = this.#takeGathered();
+    if (expected !== undefined && Buffer.compare(digestOf("sha256", body), expected.sha256) !== 0) {
+      throw new OperatingError("corrupt", `${this.#action}: it got other bytes than were expected`);
+    }
+    const { digests } = await putObject(this.#requests, write, body);
+    return [...digests];
+  }
+
+  async #finishParts(): Promise<Digest[]> {
+    if (this.#gatheredBytes > 0) await this.#dispatch();
+    await Promise.all(this.#inFlight);
+    this.#check();
+    if (performance.now() - this.#openedAtMs > UPLOAD_AGE_MS_MAX) {
+      throw new OperatingError("stalled", `${this.#action}: the upload took more than three days`);
+    }
+    await this.#complete();
+    return this.#digests;
+  }
+
+  async #complete(): Promise<void> {
+    const input = {
+      ...this.#uploadKey(),
+      ...conditionOf(this.#requests, this.#write),
+      MultipartUpload: { Parts: this.#parts.map(({ ETag, PartNumber, fields }) => ({ PartNumber, ETag, ...fields })) },
+    };
+    const facts = { action: this.#action, sizeBytes: this.#sizeBytes, signal: this.#signal };
+    await this.#requests.run(facts, async (client, attempt) => {
+      try {
+        await client.send(new CompleteMultipartUploadCommand(input), { abortSignal: attempt.signal });
+      } catch (error) {
+        const failure = s3Error(error, { action: this.#action, location: this.#requests.location });
+        const isDoubtful = failure.code === "repository_exists" || failure.code === "not_found";
+        // An answer may have been lost: then the upload is gone because it is complete.
+        if (isDoubtful && attempt.number > 1 && (await isOurs(this.#requests, this.#write))) return;
+        throw failure.code === "not_found" ? uploadVanished(failure, this.#action) : failure;
+      }
+    });
+    this.#uploadId = null;
+  }
+
+  /** Aborts until the storage no longer knows the upload. */
+  async #abortUpload(): Promise<void> {
+    if (this.#uploadId === null) return;
+    const key = this.#uploadKey();
+    const facts = { action: `could not abort the upload of "${this.#write.name}"` };
+    for (let attempts = 1; attempts <= ABORTS_MAX; attempts += 1) {
+      try {
+        await this.#requests.run(facts, async (client, { signal }) => {
+          await client.send(new AbortMultipartUploadCommand(key), { abortSignal: signal });
+          await client.send(new ListPartsCommand({ ...key, MaxParts: 1 }), { abortSignal: signal });
+        });
+      } catch (error) {
+        if (isOperatingError(error, "not_found")) return;
+        throw error;
+      }
+    }
+  }
+
+  #uploadKey(): { readonly Bucket: string; readonly Key: string; readonly UploadId: string } {
+    return { ...this.#requests.keyOf(this.#write.name), UploadId: this.#uploadId ?? "" };
+  }
+}
+
+/** The storage forgot the upload: a lifecycle rule, or somebody aborted it. */
+function uploadVanished(failure: OperatingError, action: string): OperatingError {
+  return new OperatingError("storage_failed", `${action}: the storage no longer knows the upload`, {
+    hint: "A lifecycle rule of the bucket may abort uploads too soon, or somebody removed it. Run the command again.",
+    cause: failure,
+  });
+}
