@@ -7,7 +7,7 @@
 // Source: pg_backup_archiver.h, K_VERS_*; pg_backup.h, ArchiveFormat; compression.h.
 
 import { unsupportedArchive } from "./archive-errors.ts";
-import type { ArchiveFormat, ArchiveHeader, ArchiveVersion, CompressionAlgorithm, Section } from "./toc.ts";
+import type { ArchiveFormat, ArchiveVersion, CompressionAlgorithm, Section, Toc } from "./toc.ts";
 
 /** Minor archive version, 12 to 16. */
 export function minorOf(version: ArchiveVersion): number {
@@ -36,11 +36,22 @@ export function oldestPgRestore(version: ArchiveVersion, compression: Compressio
   return Math.max(majors[version], forCompression);
 }
 
-/** Throws unless archives like this can be written: 1.14 with none or gzip, 1.15 and 1.16 with each compression. */
-export function checkWritable(header: ArchiveHeader): void {
+/**
+ * Throws unless archives like this can be written: 1.14 with none or gzip, 1.15 and 1.16 with each compression, tar with
+ * none; large objects in groups in 1.16 only.
+ */
+export function checkWritable({ header, entries }: Toc): void {
   const { version, format, compression } = header;
-  if (format !== "custom") throw unsupportedArchive(`could not write an archive of format ${format}`);
+  if (format === "tar" && compression !== "none") {
+    throw unsupportedArchive(
+      "could not write a compressed tar archive",
+      "Compress the file as a whole, or use custom.",
+    );
+  }
   if (minorOf(version) < 14) throw unsupportedArchive(`could not write an archive of version ${version}`);
+  if (minorOf(version) < 16 && entries.some((entry) => entry.description === "BLOB METADATA")) {
+    throw unsupportedArchive(`archive version ${version} cannot hold large objects in groups`);
+  }
   if (minorOf(version) < 15 && (compression === "zstd" || compression === "lz4")) {
     throw unsupportedArchive(
       `could not write an archive of version ${version} with ${compression} compression`,

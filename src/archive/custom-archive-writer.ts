@@ -5,8 +5,7 @@
 // Source: pg_backup_custom.c, _CloseArchive, _StartData, _StartLOs, _StartLO, _CustomWriteFunc.
 
 import { assert } from "../base/assert.ts";
-import { checkWritable, minorOf } from "./archive-version.ts";
-import { unsupportedArchive } from "./archive-errors.ts";
+import { checkWritable } from "./archive-version.ts";
 import { END_OF_DATA_MARK } from "./cut-pieces.ts";
 import { encodeHeadAndToc, type EncodedToc } from "./encode-toc.ts";
 import { expectDataOffsets, type ExpectedData } from "./expected-offsets.ts";
@@ -57,10 +56,8 @@ export class CustomArchiveWriter {
     toc: Toc,
     expected: ReadonlyMap<number, ExpectedData> = new Map(),
   ): Promise<CustomArchiveWriter> {
-    checkWritable(toc.header);
-    if (minorOf(toc.header.version) < 16 && toc.entries.some((entry) => entry.description === "BLOB METADATA")) {
-      throw unsupportedArchive(`archive version ${toc.header.version} cannot hold large objects in groups`);
-    }
+    checkWritable(toc);
+    assert(toc.header.format === "custom", "the header says that the archive is of the custom format");
     assert(expected.size === 0 || sink.patch !== undefined, "what is only expected can be corrected");
     const writer = new CustomArchiveWriter(sink, toc);
     writer.#offsetsInToc = await expectDataOffsets(toc, writer.#encoded.bytes.length, expected);

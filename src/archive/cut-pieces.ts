@@ -2,6 +2,7 @@
 // the rows: backslash, dot, three newlines. A newline byte in COPY text is always a row end, in every encoding that a
 // client may use. Source: pg_dump.c, dumpTableData_copy.
 
+import { corruptData } from "./archive-errors.ts";
 import type { DataPiece } from "./contents.ts";
 import type { DecodedChunk } from "./decode-data.ts";
 import { PIECE_TARGET_BYTES } from "./limits.ts";
@@ -11,8 +12,14 @@ export const END_OF_DATA_MARK: Uint8Array = Buffer.from("\\.\n\n\n", "latin1");
 
 const NEWLINE = 0x0a;
 
-/** Passes chunks on, without the end-of-data mark if the data ends with one. */
-export async function* withoutEndMark(chunks: AsyncIterable<DecodedChunk>): AsyncGenerator<DecodedChunk, void, void> {
+/**
+ * Passes chunks on, without the end-of-data mark if the data ends with one. `isRequired`: data without it was cut off,
+ * and "corrupt" is thrown, naming `field`.
+ */
+export async function* withoutEndMark(
+  chunks: AsyncIterable<DecodedChunk>,
+  { isRequired = false, field = "data" }: { readonly isRequired?: boolean; readonly field?: string } = {},
+): AsyncGenerator<DecodedChunk, void, void> {
   const queue: DecodedChunk[] = [];
   let queueBytes = 0;
   let lastByte = NEWLINE;
@@ -29,12 +36,15 @@ export async function* withoutEndMark(chunks: AsyncIterable<DecodedChunk>): Asyn
     }
   }
   const only = queue[0];
+  if (only === undefined && isRequired) throw corruptData(field, "its end is missing");
   if (only === undefined) return;
   const tail = queue.length === 1 ? only : { bytes: Buffer.concat(queue.map((chunk) => chunk.bytes)), frame: null };
   const markStart = tail.bytes.length - END_OF_DATA_MARK.length;
   const isMarked = markStart >= 0 && tail.bytes.subarray(markStart).equals(END_OF_DATA_MARK);
   const byteBefore = markStart > 0 ? tail.bytes[markStart - 1] : lastByte;
-  if (!isMarked || byteBefore !== NEWLINE) yield tail;
+  const isWhole = isMarked && byteBefore === NEWLINE;
+  if (!isWhole && isRequired) throw corruptData(field, "its end is missing");
+  if (!isWhole) yield tail;
   else if (markStart > 0) yield { bytes: tail.bytes.subarray(0, markStart), frame: null };
 }
 

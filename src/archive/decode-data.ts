@@ -3,7 +3,7 @@
 
 import { Readable, pipeline, type Transform } from "node:stream";
 import { promisify } from "node:util";
-import { createInflate, createZstdDecompress, zstdDecompress } from "node:zlib";
+import { createGunzip, createInflate, createZstdDecompress, zstdDecompress } from "node:zlib";
 
 import { isOperatingError, messageOf } from "../base/errors.ts";
 import { corruptData } from "./archive-errors.ts";
@@ -28,10 +28,10 @@ export interface DecodedChunk {
   readonly frame: Buffer | null;
 }
 
-/** Decodes runs. Throws OperatingError "corrupt", naming `field`, for anything but whole data. */
+/** Decodes runs; "gzip-file" is a file of gzip, "gzip" a bare zlib stream. Throws OperatingError "corrupt", naming `field`, for anything but whole data. */
 export async function* decodeRuns(
   runs: AsyncIterable<Buffer>,
-  compression: CompressionAlgorithm,
+  compression: CompressionAlgorithm | "gzip-file",
   field: string,
 ): AsyncGenerator<DecodedChunk, void, void> {
   if (compression === "zstd") {
@@ -43,21 +43,26 @@ export async function* decodeRuns(
 
 function plainRuns(
   runs: AsyncIterable<Buffer>,
-  compression: "none" | "gzip" | "lz4",
+  compression: "none" | "gzip" | "gzip-file" | "lz4",
   field: string,
 ): AsyncIterable<Buffer> {
-  if (compression === "gzip") return inflateRuns(runs, field);
+  if (compression === "gzip" || compression === "gzip-file") return inflateRuns(runs, compression, field);
   return compression === "lz4" ? decodeLz4Frames(runs, field) : runs;
 }
 
 /** One zlib stream; no run at all is empty data (pg_dump 16 and later, of an empty large object). */
-async function* inflateRuns(runs: AsyncIterable<Buffer>, field: string): AsyncGenerator<Buffer, void, void> {
+async function* inflateRuns(
+  runs: AsyncIterable<Buffer>,
+  container: "gzip" | "gzip-file",
+  field: string,
+): AsyncGenerator<Buffer, void, void> {
   let sizeBytes = 0;
   let isEmpty = true;
   const iterator = runs[Symbol.asyncIterator]();
   const first = await iterator.next();
   if (first.done === true) return;
-  const inflate = createInflate({ chunkSize: STREAM_CHUNK_BYTES });
+  const options = { chunkSize: STREAM_CHUNK_BYTES };
+  const inflate = container === "gzip" ? createInflate(options) : createGunzip(options);
   async function* counted(): AsyncGenerator<Buffer, void, void> {
     for (let next = first; next.done !== true; next = await iterator.next()) {
       sizeBytes += next.value.length;

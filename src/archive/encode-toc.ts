@@ -1,9 +1,10 @@
 // Writes head and table of contents: the inverse of read-toc.ts, byte by byte where the entries have their layout.
-// Source: pg_backup_archiver.c, WriteHead, WriteToc; pg_backup_custom.c, _WriteExtraToc.
+// Source: pg_backup_archiver.c, WriteHead, WriteToc; pg_backup_{custom,tar,directory}.c, _WriteExtraToc.
 
 import { assert } from "../base/assert.ts";
 import { unsupportedArchive } from "./archive-errors.ts";
 import { COMPRESSION_ALGORITHMS, FORMAT_CODES, SECTIONS, minorOf } from "./archive-version.ts";
+import { dataFileName } from "./members.ts";
 import { ByteWriter } from "./primitives.ts";
 import type { ArchiveHeader, OptionalText, TextEncoding, Toc, TocEntry } from "./toc.ts";
 
@@ -13,13 +14,13 @@ export interface EncodedToc {
   readonly bytes: Buffer;
   /** Where the table of contents begins: the length of the head. */
   readonly tocOffset: number;
-  /** By dump id, the position in `bytes` of the data offset (state byte first) of each entry that has data. */
+  /** By dump id, the position in `bytes` of the data offset (state byte first) of each entry with data; custom only. */
   readonly offsetPositions: ReadonlyMap<number, number>;
 }
 
 /**
- * Encodes head and table of contents. `offsets`: "as-read" repeats what `layout` says; "not-set" writes each entry
- * with data as pg_dump does before the data is written.
+ * Encodes head and table of contents of a custom archive, or the toc.dat of a tar or directory archive. `offsets`:
+ * "as-read" repeats what `layout` says; "not-set" writes each entry with data as pg_dump does before the data is written.
  */
 export function encodeHeadAndToc(toc: Toc, options: { readonly offsets?: "as-read" | "not-set" } = {}): EncodedToc {
   const { header, textEncoding, entries } = toc;
@@ -31,6 +32,11 @@ export function encodeHeadAndToc(toc: Toc, options: { readonly offsets?: "as-rea
   const offsetPositions = new Map<number, number>();
   for (const entry of entries) {
     writeEntry(writer, entry, toc);
+    if (header.format !== "custom") {
+      const asWritten = asRead ? entry.layout?.fileName : undefined;
+      writer.writeString((asWritten === undefined ? dataFileName(entry, header) : asWritten) ?? "", textEncoding);
+      continue;
+    }
     if (entry.hadDumper) offsetPositions.set(entry.dumpId, writer.length);
     const layout = asRead ? entry.layout : undefined;
     writer.writeOffset(layout?.dataState ?? (entry.hadDumper ? "not-set" : "no-data"), layout?.dataOffset ?? 0);
@@ -40,10 +46,11 @@ export function encodeHeadAndToc(toc: Toc, options: { readonly offsets?: "as-rea
 
 function writeHead(writer: ByteWriter, header: ArchiveHeader, encoding: TextEncoding): void {
   const { version, format, compression, createdAt } = header;
-  if (format !== "custom") throw unsupportedArchive(`could not write an archive of format ${format}`);
   const minor = minorOf(version);
   writer.writeBytes(Buffer.from("PGDMP", "latin1"));
-  for (const byte of [1, minor, 0, header.intSizeBytes, header.offsetSizeBytes, FORMAT_CODES[format]]) {
+  // The table of contents of a directory says that it is of a tar archive.
+  const code = format === "custom" ? FORMAT_CODES.custom : FORMAT_CODES.tar;
+  for (const byte of [1, minor, 0, header.intSizeBytes, header.offsetSizeBytes, code]) {
     writer.writeByte(byte);
   }
   if (minor >= 15) writer.writeByte(COMPRESSION_ALGORITHMS.indexOf(compression));

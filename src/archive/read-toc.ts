@@ -1,5 +1,5 @@
-// Reads head and table of contents of a custom-format archive, versions 1.12 to 1.16, from any source, in windows: a
-// string that claims to be longer than the rest of the source is refused before anything is set aside for it.
+// Reads head and table of contents of an archive, versions 1.12 to 1.16, from any source, in windows: a string that
+// claims to be longer than the rest of the source is refused before anything is set aside for it.
 //
 //   head   "PGDMP", bytes: major, minor, revision, integer size, offset size, format; from 1.15 a byte, before an
 //          integer, of compression; integers: second, minute, hour, day, month, year, isdst; strings: database,
@@ -7,17 +7,20 @@
 //   toc    integer count, then the entries
 //   entry  integers: dump id, had a dumper; strings: table oid, oid, tag, description; integer section; strings:
 //          definition, drop, copy, namespace, tablespace; from 1.14 a string, table access method; from 1.16 an
-//          integer, relkind; strings: owner, "with oids"; strings: dependencies, ended by a null; offset
+//          integer, relkind; strings: owner, "with oids"; strings: dependencies, ended by a null; custom: offset,
+//          tar and directory: string, the file of the data
 //
-// Source: pg_backup_archiver.c, ReadHead, ReadToc; pg_backup_custom.c, _ReadExtraToc.
+// Source: pg_backup_archiver.c, ReadHead, ReadToc; pg_backup_{custom,tar,directory}.c, _ReadExtraToc.
 
 import { invalidArchive, unsupportedArchive } from "./archive-errors.ts";
 import { COMPRESSION_ALGORITHMS, FORMAT_CODES, SECTIONS, minorOf, versionOfMinor } from "./archive-version.ts";
 import { checkEntries } from "./check-toc.ts";
+import { isMemberName } from "./members.ts";
 import { DEPENDENCY_COUNT_MAX, DUMP_ID_MAX, OID_MAX, TOC_ENTRY_COUNT_MAX, TOC_SIZE_BYTES_MAX } from "./limits.ts";
 import { ByteReader, NotUtf8, ShortInput } from "./primitives.ts";
 import { memorySource, readFully, type RandomAccessSource } from "./random-access-source.ts";
 import type {
+  ArchiveFormat,
   ArchiveHeader,
   ArchiveTime,
   CompressionAlgorithm,
@@ -42,30 +45,37 @@ export interface ReadTocResult {
   readonly dataStartOffset: number;
 }
 
+/** How a table of contents is read. */
+export interface ReadTocOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** What the source is: a custom archive (the default), or the toc.dat of a tar or directory archive. */
+  readonly format?: ArchiveFormat;
+}
+
 /**
  * Reads and checks head and table of contents. Throws archive_invalid with offset and field, or archive_unsupported.
- * Each entry has its `layout`, with the data's offset.
+ * Each entry has its `layout`, with the data's offset or file.
  */
 export async function readToc(
   input: RandomAccessSource | Uint8Array,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: ReadTocOptions = {},
 ): Promise<ReadTocResult> {
   const source = input instanceof Uint8Array ? memorySource(input) : input;
   try {
-    return await readTocAs(source, "utf8", options.signal);
+    return await readTocAs(source, "utf8", options);
   } catch (error) {
     if (!(error instanceof NotUtf8)) throw error;
   }
-  return await readTocAs(source, "latin1", options.signal);
+  return await readTocAs(source, "latin1", options);
 }
 
 async function readTocAs(
   source: RandomAccessSource,
   textEncoding: TextEncoding,
-  signal: AbortSignal | undefined,
+  { signal, format = "custom" }: ReadTocOptions,
 ): Promise<ReadTocResult> {
   const loader = new TocLoader(source, textEncoding, signal);
-  const header = await loader.parse(parseHead);
+  const header = await loader.parse((reader) => parseHead(reader, format));
   loader.setSizes(header.intSizeBytes, header.offsetSizeBytes);
   const tocOffset = loader.offset;
   const remainingBytes = source.sizeBytes - tocOffset;
@@ -77,7 +87,8 @@ async function readTocAs(
   const entries: TocEntry[] = [];
   const minor = minorOf(header.version);
   for (let index = 0; index < count; index += 1) {
-    entries.push(await loader.parse((reader) => parseEntry(reader, minor, source.sizeBytes)));
+    const limits = { minor, format, sourceSizeBytes: source.sizeBytes };
+    entries.push(await loader.parse((reader) => parseEntry(reader, limits)));
   }
   checkEntries(entries, tocOffset);
   return { toc: { header, textEncoding, entries }, dataStartOffset: loader.offset };
@@ -146,12 +157,12 @@ class TocLoader {
   }
 }
 
-function parseHead(reader: ByteReader): ArchiveHeader {
+function parseHead(reader: ByteReader, expected: ArchiveFormat): ArchiveHeader {
   const magic = reader.readBytes(5, "magic string");
   if (magic.toString("latin1") !== "PGDMP") {
     throw unsupportedArchive(
-      "this is not an archive of pg_dump in custom format: it does not begin with PGDMP",
-      "Plain SQL goes to psql; tar and directory archives are not read yet.",
+      "this is not a table of contents of pg_dump: it does not begin with PGDMP",
+      "The file may be plain SQL, or no archive of pg_dump at all.",
     );
   }
   const [major, minor, revision] = [readByte("major version"), readByte("minor version"), readByte("revision")];
@@ -169,7 +180,9 @@ function parseHead(reader: ByteReader): ArchiveHeader {
   }
   reader.intSizeBytes = intSizeBytes;
   const format = readByte("format");
-  if (format !== FORMAT_CODES.custom) throw unsupportedFormat(format);
+  // The table of contents of a directory says that it is of a tar archive.
+  const isExpected = format === (expected === "custom" ? FORMAT_CODES.custom : FORMAT_CODES.tar);
+  if (!isExpected) throw unsupportedFormat(format, expected);
   const { compression, compressionLevel } = parseCompression(reader, minor);
   const createdAt = parseTime(reader);
   const databaseName = requiredString(reader, "database name");
@@ -177,7 +190,7 @@ function parseHead(reader: ByteReader): ArchiveHeader {
   const pgDumpVersion = requiredString(reader, "pg_dump version");
   return {
     version,
-    format: "custom",
+    format: expected,
     intSizeBytes,
     offsetSizeBytes,
     compression,
@@ -193,9 +206,9 @@ function parseHead(reader: ByteReader): ArchiveHeader {
   }
 }
 
-function unsupportedFormat(format: number): Error {
+function unsupportedFormat(format: number, expected: ArchiveFormat): Error {
   const known = Object.entries(FORMAT_CODES).find(([, code]) => code === format)?.[0];
-  return unsupportedArchive(`archive format ${known ?? format} is not supported; custom is`);
+  return unsupportedArchive(`the table of contents is of a ${known ?? format} archive, not of a ${expected} one`);
 }
 
 interface Compression {
@@ -236,7 +249,13 @@ function requiredString(reader: ByteReader, field: string, lengthBytesMax = TOC_
   return text;
 }
 
-function parseEntry(reader: ByteReader, minor: number, sourceSizeBytes: number): TocEntry {
+interface EntryLimits {
+  readonly minor: number;
+  readonly format: ArchiveFormat;
+  readonly sourceSizeBytes: number;
+}
+
+function parseEntry(reader: ByteReader, { minor, format, sourceSizeBytes }: EntryLimits): TocEntry {
   const emptyFields: OptionalText[] = [];
   const dumpId = reader.readIntBetween(1, DUMP_ID_MAX, "dump id");
   const hadDumper = reader.readIntBetween(0, 1, "data flag") === 1;
@@ -254,15 +273,28 @@ function parseEntry(reader: ByteReader, minor: number, sourceSizeBytes: number):
   const owner = optional("owner");
   const withOids = flag("with oids");
   const dependencies = parseDependencies(reader, remaining());
-  const { state: dataState, offset: dataOffset } = reader.readOffset("data offset");
-  if (hadDumper === (dataState === "no-data")) {
-    throw invalidArchive(reader.offset, "data offset", `data flag is ${hadDumper} but state is ${dataState}`);
-  }
-  const layout: EntryLayout = { emptyFields, withOids, dataState, dataOffset };
+  const place = format === "custom" ? dataOffset() : dataFile();
+  const layout: EntryLayout = { emptyFields, withOids, ...place };
   const relationKind = relationKindCode === 0 ? "" : String.fromCharCode(relationKindCode);
   const texts = { tag, description, definition, dropStatement, copyStatement, owner };
   const places = { section, namespace, tablespace, tableAccessMethod, relationKind };
   return { dumpId, hadDumper, catalogId, ...texts, ...places, dependencies, layout };
+
+  function dataOffset(): Pick<EntryLayout, "dataState" | "dataOffset"> {
+    const { state, offset } = reader.readOffset("data offset");
+    if (hadDumper !== (state === "no-data")) return { dataState: state, dataOffset: offset };
+    throw invalidArchive(reader.offset, "data offset", `data flag is ${hadDumper} but state is ${state}`);
+  }
+
+  function dataFile(): Omit<EntryLayout, "emptyFields" | "withOids"> {
+    const offset = reader.offset;
+    const fileName = requiredString(reader, "file of data", remaining()) || null;
+    if (fileName !== null && !isMemberName(fileName)) {
+      throw invalidArchive(offset, "file of data", "the name is not one that pg_dump gives");
+    }
+    if (hadDumper && fileName === null) throw invalidArchive(offset, "file of data", "the entry with data has none");
+    return { dataState: hadDumper ? "set" : "no-data", dataOffset: 0, fileName };
+  }
 
   function remaining(): number {
     return Math.max(sourceSizeBytes - reader.offset, 0);

@@ -57,6 +57,8 @@ export interface EntryLayout {
   readonly dataState: DataState;
   /** Byte offset of the entry's data block from the start of the archive; 0 unless the state is "set". */
   readonly dataOffset: number;
+  /** Tar and directory archives: the file that the table of contents names for the entry's data; null when none. */
+  readonly fileName?: string | null;
 }
 
 export interface TocEntry {

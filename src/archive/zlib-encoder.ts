@@ -4,7 +4,7 @@
 
 import { once } from "node:events";
 import { promisify } from "node:util";
-import { constants, createDeflate, zstdCompress, type Deflate } from "node:zlib";
+import { constants, createDeflate, createGzip, zstdCompress, type Deflate, type Gzip } from "node:zlib";
 
 import { Lz4FrameEncoder } from "./lz4-frames.ts";
 import type { CompressionAlgorithm } from "./toc.ts";
@@ -35,9 +35,12 @@ export async function compressFrame(bytes: Uint8Array, level = ZSTD_LEVEL_DEFAUL
   });
 }
 
-/** An encoder for an algorithm that is written here; `level` as in the archive's head, -1 for the default. */
-export function createDataEncoder(compression: CompressionAlgorithm, level: number): DataEncoder {
-  if (compression === "gzip") return new DeflateEncoder(level);
+/**
+ * An encoder for an algorithm; "gzip-file" makes a file of gzip, "gzip" a bare zlib stream. `level` as in the archive's
+ * head, -1 for the default.
+ */
+export function createDataEncoder(compression: CompressionAlgorithm | "gzip-file", level: number): DataEncoder {
+  if (compression === "gzip" || compression === "gzip-file") return new DeflateEncoder(compression, level);
   if (compression === "lz4") return lz4Encoder();
   if (compression === "none") return { encode: async (bytes) => [bytes], end: async () => [] };
   return new FrameEncoder(level > 0 ? level : ZSTD_LEVEL_DEFAULT);
@@ -68,11 +71,13 @@ class FrameEncoder implements DataEncoder {
 }
 
 class DeflateEncoder implements DataEncoder {
+  readonly #container: "gzip" | "gzip-file";
   readonly #level: number;
-  #deflate: Deflate | null = null;
+  #deflate: Deflate | Gzip | null = null;
   #output: Uint8Array[] = [];
 
-  constructor(level: number) {
+  constructor(container: "gzip" | "gzip-file", level: number) {
+    this.#container = container;
     this.#level = level >= -1 && level <= 9 ? level : -1;
   }
 
@@ -93,9 +98,10 @@ class DeflateEncoder implements DataEncoder {
     return this.#take();
   }
 
-  #open(): Deflate {
+  #open(): Deflate | Gzip {
     if (this.#deflate === null) {
-      this.#deflate = createDeflate({ level: this.#level, chunkSize: OUTPUT_CHUNK_BYTES });
+      const options = { level: this.#level, chunkSize: OUTPUT_CHUNK_BYTES };
+      this.#deflate = this.#container === "gzip" ? createDeflate(options) : createGzip(options);
       this.#deflate.on("data", (chunk: Buffer) => this.#output.push(chunk));
     }
     return this.#deflate;

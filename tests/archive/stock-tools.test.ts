@@ -5,6 +5,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   createReadStream,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -33,7 +34,9 @@ import {
 } from "../../src/archive/index.ts";
 import { clientTools, quoteIdentifier, runTool, server, type Major, type TestDatabase } from "../support/servers.ts";
 import { cleanEnvironment } from "../support/server-user.ts";
-import { copyArchive, largeObjectsOf, rowsOf } from "./fixtures.ts";
+import { MemberArchiveReader } from "../../src/archive/member-archive-reader.ts";
+import { TarMembers } from "../../src/archive/tar-members.ts";
+import { copyArchive, copyDirectory, copyTar, filesOf, largeObjectsOf, memoryMembers, rowsOf } from "./fixtures.ts";
 
 const MAJORS: readonly Major[] = [15, 17, 18];
 const TORTURE_FOLDER = new URL("../data/torture/", import.meta.url);
@@ -56,6 +59,21 @@ function fileSource(path: string): RandomAccessSource {
 async function printed(major: Major, file: string): Promise<string> {
   const { pgRestore } = await clientTools(major);
   return await runTool(pgRestore, ["-f", "-", "--restrict-key=x", file]);
+}
+
+/** pg_restore names the files of tar and directory archives in comments. */
+function withoutFiles(text: string): string {
+  return text.replaceAll(/^-- File: .*\n/gm, "");
+}
+
+async function openMembers(path: string, format: "directory" | "tar"): Promise<MemberArchiveReader> {
+  if (format === "directory") return await MemberArchiveReader.open(memoryMembers(filesOf(path)), format);
+  return await MemberArchiveReader.open(await TarMembers.open(fileSource(path)), format);
+}
+
+function writeFolder(path: string, files: ReadonlyMap<string, Uint8Array>): void {
+  mkdirSync(path);
+  for (const [name, bytes] of files) writeFileSync(join(path, name), bytes);
 }
 
 function hashOf(text: string): string {
@@ -182,6 +200,36 @@ describe.each(MAJORS)("an archive of torture.sql by pg_dump %i", (major) => {
     }
     expect(await largeObjectsOf(compressed)).toEqual(await largeObjectsOf(reader));
   });
+
+  test.each(["directory", "tar"] as const)("%s archives of pg_dump list and read the same", async (format) => {
+    const flag = format === "tar" ? "-Ft" : "-Fd";
+    const path = await dump(database, `torture-${major}.${format}`, [flag]);
+    const other = await openMembers(path, format);
+    const { pgRestore } = await clientTools(18);
+    const list = await runTool(pgRestore, ["--list", path]);
+    const timeZoneName = /Archive created at \S+ \S+ (.*)/.exec(list)?.[1] ?? "";
+    expect(formatTocList(other.toc, { timeZoneName })).toBe(list);
+    for (const entry of reader.toc.entries.filter(({ hadDumper }) => hadDumper)) {
+      if (entry.description === "BLOBS") continue;
+      const same = other.toc.entries.find(({ dumpId }) => dumpId === entry.dumpId);
+      expect(same && (await rowsOf(other, same))).toBe(await rowsOf(reader, entry));
+    }
+    expect(await largeObjectsOf(other)).toEqual(await largeObjectsOf(reader));
+  });
+
+  test.each([...compressions, "tar"] as const)(
+    "copied as directory (%s) prints the same with stock pg_restore",
+    async (form) => {
+      const isNew = form === "lz4" || form === "zstd";
+      const version: ArchiveVersion = isNew ? "1.16" : reader.toc.header.version;
+      const readers = MAJORS.filter((tool) => tool >= oldestPgRestore(version, form === "tar" ? "none" : form));
+      const copy = join(folder, `copy-${major}-${form}`);
+      if (form === "tar") writeFileSync(copy, await copyTar(reader, version));
+      else writeFolder(copy, await copyDirectory(reader, { version, compression: form }));
+      for (const tool of readers)
+        expect(hashOf(withoutFiles(await printed(tool, copy))), `${tool}`).toBe(await original(tool));
+    },
+  );
 
   test("written by pg_dump to a pipe reads the same", async () => {
     const options = { env: cleanEnvironment(), encoding: "buffer", maxBuffer: 1 << 28 } as const;
