@@ -79,6 +79,7 @@ describe("openLocalStorage()", () => {
     if (process.getuid?.() === 0) return;
     await chmod(join(folder, "a/b"), 0o500);
     await expect(storage.put("z", Buffer.from("1"))).rejects.toMatchObject({ code: "permission_denied" });
+    await chmod(join(folder, "a/b"), 0o700);
   });
 });
 
