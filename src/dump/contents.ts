@@ -9,6 +9,7 @@ import { connectAuthenticated, formatVersion } from "../postgres/index.ts";
 import { runBundledPgDump } from "./bundled/index.ts";
 import type { AvailablePgDump } from "./choose-pg-dump.ts";
 import { runInstalledPgDump } from "./installed/host.ts";
+import { ContentsWatch } from "./contents-watch.ts";
 import { ARCHIVE_SIZE_BYTES_MAX, type PgDumpRun } from "./pg-dump-run.ts";
 import { Relay } from "./relay.ts";
 
@@ -45,7 +46,8 @@ export interface Contents {
 export async function fetchContents(options: ContentsOptions): Promise<Contents> {
   const relay = await openRelay(options);
   try {
-    const run = await runPgDump(options, relay);
+    using watch = new ContentsWatch(relay);
+    const run = await runPgDump({ ...options, signal: AbortSignal.any([options.signal, watch.stalled]) }, relay);
     if (run.exitCode !== 0) throw pgDumpFailure(run, options.pgDump);
     const source = memorySource(run.archive);
     const known = await readToc(source, { signal: options.signal });

@@ -38,7 +38,8 @@ export class HolderWatch {
 
   #tick(): void {
     if (this.#askedAtMs !== null) {
-      if (performance.now() - this.#askedAtMs >= HOLDER_ANSWER_TIMEOUT_MS) this.#onLost(stalled());
+      if (performance.now() - this.#askedAtMs >= HOLDER_ANSWER_TIMEOUT_MS)
+        this.#onLost(holderStalled(HOLDER_ANSWER_TIMEOUT_MS));
       return;
     }
     if (this.#isPaused) return;
@@ -52,6 +53,7 @@ export class HolderWatch {
   }
 }
 
-function stalled(): OperatingError {
-  return new OperatingError("stalled", `it gave no answer for ${formatDuration(HOLDER_ANSWER_TIMEOUT_MS)}`);
+/** The error of a holder that was silent for so long. */
+export function holderStalled(silenceMs: number): OperatingError {
+  return new OperatingError("stalled", `it gave no answer for ${formatDuration(silenceMs)}`);
 }

@@ -4,15 +4,17 @@
 import type { Toc, TocEntry } from "../archive/index.ts";
 import { assert } from "../base/assert.ts";
 import { OperatingError } from "../base/errors.ts";
+import { formatDuration } from "../base/units.ts";
 import type { ConnectionSettings, ServerVersion, Session } from "../postgres/index.ts";
 import { openSession } from "../postgres/index.ts";
 import { changedRelations, readRelationStates, type RelationState } from "./catalog-facts.ts";
 import type { AvailablePgDump } from "./choose-pg-dump.ts";
 import { fetchContents, type Contents } from "./contents.ts";
 import type { LargeObjectBucket } from "./data-sink.ts";
-import { HolderWatch } from "./holder-watch.ts";
+import { HolderWatch, holderStalled } from "./holder-watch.ts";
 import { planTable, type TablePlan } from "./segment-plan.ts";
 import { readSnapshotFacts, takeSnapshot, type SnapshotFacts } from "./snapshot-facts.ts";
+import { abortsAfter, READ_STALL_MS, StallWatch } from "./stall-watch.ts";
 import { planLargeObjects } from "./task-list.ts";
 
 /** New snapshots taken when tables were rewritten between snapshot and lock. */
@@ -46,6 +48,7 @@ export class Dump implements AsyncDisposable {
   readonly holderLost: AbortSignal;
   readonly holder: Session;
   readonly #watch: HolderWatch;
+  readonly #onLost: (error: unknown) => void;
   #isPrepared = false;
   #holderIsBusy = false;
 
@@ -64,10 +67,11 @@ export class Dump implements AsyncDisposable {
     this.holder = contents.holder;
     this.holderLost = lost.signal;
     const ask = (): Promise<unknown> => this.holder.query("SELECT 1");
-    this.#watch = new HolderWatch(ask, (error) => {
+    this.#onLost = (error) => {
       lost.abort(holderLostError(error));
       this.holder.destroy();
-    });
+    };
+    this.#watch = new HolderWatch(ask, this.#onLost);
   }
 
   /** Statements that put another session into the holder's snapshot with pg_dump's settings, then ours. */
@@ -79,16 +83,27 @@ export class Dump implements AsyncDisposable {
     return this.#holderIsBusy;
   }
 
-  /** Lets the holder read with the readers' settings, so that it gives the same text; one call at a time. */
+  /**
+   * Lets the holder read with the readers' settings, so that it gives the same text; one call at a time. It is lost when
+   * it sends nothing for READ_STALL_MS.
+   */
   async useHolder(read: (holder: Session) => Promise<void>): Promise<void> {
     assert(!this.#holderIsBusy, "the holder does one thing at a time");
     this.#holderIsBusy = true;
+    const { socket } = this.holder.connection;
+    const stallWatch = new StallWatch({
+      limitMs: READ_STALL_MS,
+      isWaiting: () => !socket.isPaused(), // paused: it is the sink that is awaited
+      progress: () => socket.bytesRead,
+      onStall: () => this.#onLost(holderStalled(READ_STALL_MS)),
+    });
     try {
       await this.#watch.pause(); // a session answers one thing at a time
       if (!this.#isPrepared) for (const statement of READER_SETTINGS) await this.holder.query(statement);
       this.#isPrepared = true;
       await read(this.holder);
     } finally {
+      stallWatch.end();
       this.#holderIsBusy = false;
       this.#watch.resume();
     }
@@ -144,13 +159,13 @@ interface Examined {
 async function examine(contents: Contents, options: OpenDumpOptions): Promise<Examined> {
   const entries = contents.toc.entries.filter((entry) => contents.copyStatements.has(entry.dumpId));
   const oids = entries.map((entry) => entry.catalogId.oid);
-  const { signal } = options;
+  const signal = AbortSignal.any([options.signal, abortsAfter(READ_STALL_MS, catalogStalled())]);
   const inSnapshot = await readRelationStates(contents.holder, oids, { countsBlocks: true, signal });
   // On the holder's server, and in its encoding, so that no name is converted.
   await using second = await openSession(contents.holder.settings, { signal, applicationName: "cairn" });
   const now = await readRelationStates(second, oids, { countsBlocks: false, signal });
   const changed = changedRelations(inSnapshot, now);
-  const snapshot = await readSnapshotFacts(contents.holder, second);
+  const snapshot = await readSnapshotFacts(contents.holder, second, signal);
   const tables = changed.length > 0 ? [] : entries.map((entry) => plan(entry, contents, inSnapshot, options));
   return { changed, tables, snapshot };
 }
@@ -175,6 +190,17 @@ function unstable(names: string): OperatingError {
       "Something truncates or rewrites these tables all the time: back up when it rests, or leave their rows out " +
       "with --exclude-table-data.",
   });
+}
+
+function catalogStalled(): OperatingError {
+  return new OperatingError(
+    "stalled",
+    `the catalog of the source could not be read in ${formatDuration(READ_STALL_MS)}`,
+    {
+      hint: "Look at the server's log, and at the network in between.",
+      retryable: true,
+    },
+  );
 }
 
 function holderLostError(cause: unknown): OperatingError {

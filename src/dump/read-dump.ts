@@ -57,9 +57,9 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
   });
   await running.catch(async (error: unknown) => {
     if (!isTooLarge(error)) throw explainRecoveryConflict(error, dump.snapshot.isStandby);
-    if (dump.holderIsBusy) throw await nameLargeRow(null, error);
+    if (dump.holderIsBusy) throw await nameLargeRow(null, error, signal);
     await dump.useHolder(async (holder) => {
-      throw await nameLargeRow(holder, error);
+      throw await nameLargeRow(holder, error, signal);
     });
   });
 }

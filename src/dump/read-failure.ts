@@ -57,14 +57,21 @@ export function isTooLarge(error: unknown): error is ReadFailure & { readonly ta
   return error.sqlState === "XX000" && error.message.includes("invalid memory alloc request size");
 }
 
-/** "value_too_large" with the row's place; `holder` is a session in the same snapshot, null when it is busy. */
+/** Naming the row is a courtesy: it may not keep a failed run from ending. */
+const SEARCH_TIMEOUT_MS = 10 * 60_000;
+
+/**
+ * "value_too_large" with the row's place; `holder` is a session in the same snapshot, null when it is busy. Throws the
+ * signal's reason.
+ */
 export async function nameLargeRow(
   holder: Session | null,
   failure: ReadFailure & { readonly task: TableTask },
+  signal: AbortSignal,
 ): Promise<OperatingError> {
   const { table, segmentIndex } = failure.task;
   const { namespace, name } = table.relation;
-  const row = holder === null ? null : await findLargestRow(holder, table, segmentIndex).catch(() => null);
+  const row = holder === null ? null : await findLargestRow(holder, { table, segmentIndex, signal });
   const where = row === null ? "" : ` at ctid ${row.ctid}`;
   return new OperatingError(
     "value_too_large",
@@ -91,19 +98,38 @@ SELECT pg_catalog.string_agg(pg_catalog.format(CASE WHEN t.typname = 'bytea' THE
   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
  WHERE a.attrelid = OID AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attlen = -1`;
 
-async function findLargestRow(
-  holder: Session,
-  table: TablePlan,
-  segmentIndex: number,
-): Promise<{ readonly ctid: string; readonly sizeBytes: number } | null> {
+interface Search {
+  readonly table: TablePlan;
+  readonly segmentIndex: number;
+  readonly signal: AbortSignal;
+}
+
+interface FoundRow {
+  readonly ctid: string;
+  readonly sizeBytes: number;
+}
+
+/** Null when the server cannot say which it is, or not in time: the failure is reported without it. */
+async function findLargestRow(holder: Session, search: Search): Promise<FoundRow | null> {
+  const signal = AbortSignal.any([search.signal, AbortSignal.timeout(SEARCH_TIMEOUT_MS)]);
+  try {
+    return await askForLargestRow(holder, { ...search, signal });
+  } catch {
+    search.signal.throwIfAborted();
+    return null;
+  }
+}
+
+async function askForLargestRow(holder: Session, { table, segmentIndex, signal }: Search): Promise<FoundRow | null> {
   holder.textEncoding = "latin1"; // names go back as they came, whatever the encoding
-  const sizes = await holder.query(SIZE_EXPRESSION_QUERY.replace("OID", String(table.relation.oid)));
+  const sizes = await holder.query(SIZE_EXPRESSION_QUERY.replace("OID", String(table.relation.oid)), { signal });
   const expression = sizes.rows[0]?.[0];
   if (expression === null || expression === undefined || table.quotedName === null) return null;
   const { firstBlock, blockCount } = table.segments[segmentIndex]!;
   const upper = blockCount === null ? "" : ` AND ctid < '(${firstBlock + blockCount},0)'`;
   const { rows } = await holder.query(
     `SELECT ctid, ${expression} FROM ONLY ${table.quotedName} WHERE ctid >= '(${firstBlock},0)'${upper} ORDER BY 2 DESC LIMIT 1`,
+    { signal },
   );
   const row = rows[0];
   return row === undefined ? null : { ctid: row[0]!, sizeBytes: Number(row[1]) };

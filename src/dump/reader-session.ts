@@ -55,6 +55,7 @@ export class ReaderSession {
       message: (type, payload) => this.#onMessage(type, payload),
     });
     this.#stallWatch = new StallWatch({
+      limitMs: READ_STALL_MS,
       isWaiting: () => this.#waiting.length > 0 && !this.#paused,
       progress: () => connection.socket.bytesRead,
       onStall: () => events.lost(stalledError()),

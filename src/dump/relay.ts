@@ -73,6 +73,7 @@ export class Relay {
   readonly #copyStatements: string[] = [];
   readonly #tracker = new MessageTracker();
   #exchange: Exchange | null = null;
+  #exchangeCount = 0;
   #failure: Error | null = null;
   #released = false;
 
@@ -93,6 +94,16 @@ export class Relay {
     return this.#connection;
   }
 
+  /** True while the server is to answer. */
+  get isExchanging(): boolean {
+    return this.#exchange !== null;
+  }
+
+  /** Messages of pg_dump so far. */
+  get exchangeCount(): number {
+    return this.#exchangeCount;
+  }
+
   get record(): RelayRecord {
     return { settings: this.#settings, copyStatements: this.#copyStatements };
   }
@@ -104,6 +115,7 @@ export class Relay {
   async exchange(message: Uint8Array, onBytes: (bytes: Uint8Array) => void): Promise<void> {
     assert(this.#exchange === null, "one relay exchange at a time");
     if (this.#failure !== null) throw this.#failure;
+    this.#exchangeCount += 1;
     const local = this.#answerLocally(message);
     if (local !== null) {
       onBytes(local);

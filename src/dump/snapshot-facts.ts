@@ -38,12 +38,12 @@ SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_repl
 const IDENTITY_QUERY = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
 
 /** Exports the holder's snapshot and gathers the facts; `second` is an ordinary session of the same database. */
-export async function readSnapshotFacts(holder: Session, second: Session): Promise<SnapshotFacts> {
-  const { rows } = await holder.query(HOLDER_QUERY);
+export async function readSnapshotFacts(holder: Session, second: Session, signal: AbortSignal): Promise<SnapshotFacts> {
+  const { rows } = await holder.query(HOLDER_QUERY, { signal });
   const row = rows[0];
   assert(row !== undefined && row[0] !== null, "a snapshot can be exported");
   const exportedName = row[0]!;
-  await checkSameServer(second, exportedName);
+  await checkSameServer(second, exportedName, signal);
   return {
     exportedName,
     xmin: BigInt(row[1]!),
@@ -52,8 +52,10 @@ export async function readSnapshotFacts(holder: Session, second: Session): Promi
     takenAt: new Date(Number(row[4])).toISOString(),
     databaseOid: Number(row[5]),
     serverEncoding: row[6]!,
-    lsn: await valueOrNull(second, LSN_QUERY),
-    systemIdentifier: await valueOrNull(second, IDENTITY_QUERY).then((text) => (text === null ? null : BigInt(text))),
+    lsn: await valueOrNull(second, LSN_QUERY, signal),
+    systemIdentifier: await valueOrNull(second, IDENTITY_QUERY, signal).then((text) =>
+      text === null ? null : BigInt(text),
+    ),
   };
 }
 
@@ -69,10 +71,11 @@ export function snapshotRefused(cause: unknown): OperatingError {
 }
 
 /** What the second session tells must be of the holder's server, not of another one behind the same address. */
-async function checkSameServer(second: Session, exportedName: string): Promise<void> {
+async function checkSameServer(second: Session, exportedName: string, signal: AbortSignal): Promise<void> {
   try {
-    await second.query(`${takeSnapshot(exportedName).join("; ")}; ROLLBACK`);
+    await second.query(`${takeSnapshot(exportedName).join("; ")}; ROLLBACK`, { signal });
   } catch (error) {
+    signal.throwIfAborted();
     throw isOperatingError(error, "connection_lost") ? error : snapshotRefused(error);
   }
 }
@@ -83,9 +86,9 @@ export function takeSnapshot(exportedName: string): [begin: string, take: string
 }
 
 /** Null when the role may not ask, as on some managed servers. */
-async function valueOrNull(session: Session, sql: string): Promise<string | null> {
+async function valueOrNull(session: Session, sql: string, signal: AbortSignal): Promise<string | null> {
   try {
-    const { rows } = await session.query(sql);
+    const { rows } = await session.query(sql, { signal });
     return rows[0]?.[0] ?? null;
   } catch (error) {
     const isRefused = isOperatingError(error, "insufficient_privilege") || isOperatingError(error, "query_failed");

@@ -12,7 +12,7 @@ afterEach(() => {
 test("silence is a stall only while something is awaited, and only when it lasts", async () => {
   let [isWaiting, bytes] = [false, 0];
   const onStall = vi.fn<() => void>();
-  const watch = new StallWatch({ isWaiting: () => isWaiting, progress: () => bytes, onStall });
+  const watch = new StallWatch({ limitMs: READ_STALL_MS, isWaiting: () => isWaiting, progress: () => bytes, onStall });
   await vi.advanceTimersByTimeAsync(2 * READ_STALL_MS);
   isWaiting = true;
   await vi.advanceTimersByTimeAsync(0.9 * READ_STALL_MS);

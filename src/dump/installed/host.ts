@@ -87,7 +87,7 @@ function runProgram(options: InstalledRunOptions, folder: string): Promise<PgDum
       env: programEnvironment(options, folder),
       stdio: ["ignore", "pipe", "pipe"],
       signal: options.signal,
-      killSignal: "SIGTERM",
+      killSignal: "SIGKILL", // also one that stands still; it has nothing to clear away
     });
     const archive: Buffer[] = [];
     let archiveSizeBytes = 0;
