@@ -31,6 +31,8 @@ export interface ResolveOptions {
   readonly homeDirectory: string;
   /** The operating system's name of the user, for the default role. */
   readonly userName: string;
+  /** Values by libpq's names that go before all else, e.g. another database of the same server. */
+  readonly overrides?: Readonly<Partial<Record<ParameterName, string | undefined>>> | undefined;
   /** Values by libpq's names for what neither string, service nor environment gives. */
   readonly fallback?: Readonly<Partial<Record<ParameterName, string>>> | undefined;
 }
@@ -71,7 +73,7 @@ export async function resolveConnection(options: ResolveOptions): Promise<Connec
   };
 }
 
-type Origin = "the connection string" | "the service file" | "the environment" | "the caller's defaults";
+type Origin = "the caller" | "the connection string" | "the service file" | "the environment" | "the caller's defaults";
 
 async function collect(
   options: ResolveOptions,
@@ -86,6 +88,7 @@ async function collect(
     }
   };
   const fromEnvironment = parametersOfEnvironment(options.environment);
+  add("the caller", Object.entries(options.overrides ?? {}) as [ParameterName, string | undefined][]);
   add("the connection string", parseConnectionString(options.source ?? ""));
   const service = values.get("service") ?? fromEnvironment.get("service");
   if (service !== undefined && service !== "") {

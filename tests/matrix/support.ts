@@ -62,20 +62,20 @@ export class TestRepository implements AsyncDisposable {
   readonly events: OperationEvent[] = [];
   readonly #path: string;
 
-  private constructor(folder: string, path: string) {
+  private constructor(folder: string, path: string, isEncrypted: boolean) {
     this.folder = folder;
     this.#path = path;
     this.access = {
       location: join(folder, "repository"),
-      givenPassphrase: "correct horse battery staple",
+      givenPassphrase: isEncrypted ? "correct horse battery staple" : null,
       askPassphrase: () => Promise.reject(new Error("nobody is there")),
     };
   }
 
-  static async create(): Promise<TestRepository> {
+  static async create({ isEncrypted = true } = {}): Promise<TestRepository> {
     const folder = await mkdtemp(join(tmpdir(), "cairn-matrix-"));
-    const self = new TestRepository(folder, await toolsPath());
-    await runInit(self.context(), { repository: self.access, isEncrypted: true });
+    const self = new TestRepository(folder, await toolsPath(), isEncrypted);
+    await runInit(self.context(), { repository: self.access, isEncrypted });
     return self;
   }
 

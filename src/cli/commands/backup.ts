@@ -13,6 +13,7 @@ import {
   sourceArgument,
 } from "../common-flags.ts";
 import { EXIT_DONE } from "../exit-status.ts";
+import { globalsChoiceOf, globalsFlags } from "../globals-flags.ts";
 import { renderBackup } from "../output/backup.ts";
 import { repositoryOf } from "../repository-access.ts";
 import { selectionFlagSpecs, selectionOf } from "../selection-flags.ts";
@@ -24,6 +25,7 @@ const ownFlags: readonly FlagSpec[] = [
   jobsFlag,
   { ...compressFlag, description: "none or zstd[:LEVEL] (default: zstd:3)" },
   pgDumpFlag,
+  ...globalsFlags,
   ...repositoryFlags,
   ...outputFlags,
 ];
@@ -50,6 +52,7 @@ export const backup: Verb<BackupSettings, BackupReceipt> = {
     compression: lastValue(line, "compress"),
     pgDump: lastValue(line, "pg-dump"),
     selection: selectionOf(line, ownFlags),
+    globals: globalsChoiceOf(line),
   }),
   run: async (context, settings) => (await import("../../operations/backup/index.ts")).runBackup(context, settings),
   render: renderBackup,

@@ -14,11 +14,12 @@ import type { Verb } from "../verb.ts";
 export const show: Verb<ShowSettings, ShowResult> = {
   name: "show",
   description:
-    "Shows what is in a restore point: its tables with rows and sizes, its table of contents, or its definitions.",
+    "Shows what is in a restore point: its tables with rows and sizes, its table of contents, or its definitions, or the roles that it needs.",
   arguments: [referenceArgument],
   flags: [
     { long: "list", description: "the table of contents, as pg_restore --list prints it (for restore --use-list)" },
     { long: "schema", description: "the definitions, as SQL" },
+    { long: "globals", description: "the roles and tablespaces that it needs, as SQL; shows password hashes" },
     { long: "table", short: "t", value: "TABLE", description: "with --schema: of this table only; may be repeated" },
     ...repositoryFlags,
     ...outputFlags,
@@ -37,10 +38,12 @@ export const show: Verb<ShowSettings, ShowResult> = {
 
 function readSettings(line: CommandLine, caller: Caller): ShowSettings {
   refuseBoth(line, "list", "schema");
+  refuseBoth(line, "list", "globals");
+  refuseBoth(line, "schema", "globals");
   const tables = allValues(line, "table");
   if (tables.length > 0 && !hasFlag(line, "schema")) {
     throw new OperatingError("usage", "option -t/--table needs --schema");
   }
-  const what = hasFlag(line, "list") ? "list" : hasFlag(line, "schema") ? "schema" : "summary";
+  const what = (["list", "schema", "globals"] as const).find((name) => hasFlag(line, name)) ?? "summary";
   return { repository: repositoryOf(line, caller), reference: referenceOf(line), what, tables };
 }

@@ -2,6 +2,7 @@
 
 import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { BackupReceipt } from "../../operations/backup/types.ts";
+import { globalsLine } from "./globals.ts";
 import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText } from "./text.ts";
 
 /** The receipt of a restore point. */
@@ -27,6 +28,7 @@ export function renderBackup(receipt: BackupReceipt): string {
       ["stored", `${formatSize(receipt.sealedBytes)} sealed`],
       ["  of it new", formatSize(receipt.newBytes)],
       ["  taken over", `${formatSize(receipt.reusedBytes)} from earlier restore points`],
+      ["globals", receipt.globals === null ? null : globalsLine(receipt.globals)],
     ]),
     ...listLines("Warnings", receipt.warnings),
   ]);

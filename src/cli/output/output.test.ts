@@ -89,6 +89,7 @@ data           2.9 MiB of plain text
 stored         977 KiB sealed
   of it new    1000 B
   taken over   976 KiB from earlier restore points
+globals        2 roles without passwords: they may not be read, 1 membership, 1 tablespace
 
 Warnings:
   - careful

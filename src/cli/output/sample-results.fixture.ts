@@ -46,6 +46,7 @@ export const backupReceipt: BackupReceipt = {
   sealedBytes: 1_000_000,
   newBytes: 1000,
   reusedBytes: 999_000,
+  globals: { roleCount: 2, membershipCount: 1, tablespaceCount: 1, passwords: "not readable" },
   warnings: [`table ${HOSTILE} is odd`],
 };
 

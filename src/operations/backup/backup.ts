@@ -28,6 +28,8 @@ import { ProgressReporter } from "../progress-reporter.ts";
 import { openSourceDump } from "../source/open-source.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
 import { CAIRN_VERSION } from "../version.ts";
+import { globalsFacts, globalsJson } from "../globals-facts.ts";
+import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
 import type { BackupReceipt, BackupSettings } from "./types.ts";
@@ -38,15 +40,26 @@ const LINEAGE_NAME_LENGTH_MAX = 200;
 
 /** Backs up one database. Whatever fails, earlier restore points stay as they are and nothing half done is shown. */
 export async function runBackup(context: OperationContext, settings: BackupSettings): Promise<BackupReceipt> {
-  const startedAt = new Date();
-  const compression = parseCompression(settings.compression);
+  parseCompression(settings.compression);
   beginPhase(context, "connect", "opening the repository and connecting to the source");
   await using repository = await openRepositoryAt(settings.repository);
+  return await backUpDatabase(context, repository, settings);
+}
+
+/** The same into a repository that is open; `settings.repository` does not matter then. */
+export async function backUpDatabase(
+  context: OperationContext,
+  repository: Repository,
+  settings: BackupSettings,
+): Promise<BackupReceipt> {
+  const startedAt = new Date();
+  const compression = parseCompression(settings.compression);
   const source = await settleSource(context, settings);
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
   await using dump = await openSourceDump(context, source);
+  const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
   const lineage = makeLineage(lineageName, source, dump);
   const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
   for (const message of lineageWarnings) warn(context, { message });
@@ -63,6 +76,7 @@ export async function runBackup(context: OperationContext, settings: BackupSetti
     ...source.warnings,
     ...runWarnings,
     ...lineageWarnings,
+    ...carried.warnings,
     ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages]),
   ];
   const sink = await store(context, {
@@ -74,9 +88,9 @@ export async function runBackup(context: OperationContext, settings: BackupSetti
   });
   beginPhase(context, "commit", "confirming what was stored and writing the manifest");
   const summary = await run.commit(
-    await commitInput({ settings, source, dump, sink, lineage, compression, startedAt, warnings }),
+    await commitInput({ settings, source, dump, sink, lineage, compression, startedAt, warnings, carried }),
   );
-  return makeReceipt({ summary, source, dump, repository, startedAt, warnings });
+  return makeReceipt({ summary, source, dump, repository, startedAt, warnings, carried });
 }
 
 interface Storing {
@@ -122,6 +136,7 @@ interface CommitFacts {
   readonly compression: ChunkCompression;
   readonly startedAt: Date;
   readonly warnings: readonly string[];
+  readonly carried: CarriedGlobals;
 }
 
 async function commitInput(facts: CommitFacts): Promise<CommitInput> {
@@ -156,6 +171,7 @@ async function commitInput(facts: CommitFacts): Promise<CommitInput> {
     relations: sink.relations.toSorted((a, b) => a.dumpId - b.dumpId),
     largeObjects,
     toc: dump.headAndToc,
+    ...(facts.carried.globals === null ? {} : { globals: globalsJson(facts.carried.globals) }),
   };
 }
 
@@ -211,9 +227,11 @@ interface ReceiptFacts {
   readonly repository: Repository;
   readonly startedAt: Date;
   readonly warnings: readonly string[];
+  readonly carried: CarriedGlobals;
 }
 
-function makeReceipt({ summary, source, dump, repository, startedAt, warnings }: ReceiptFacts): BackupReceipt {
+function makeReceipt(facts: ReceiptFacts): BackupReceipt {
+  const { summary, source, dump, repository, startedAt, warnings, carried } = facts;
   const { totals } = summary;
   return {
     id: summary.id,
@@ -236,6 +254,7 @@ function makeReceipt({ summary, source, dump, repository, startedAt, warnings }:
     sealedBytes: totals.sealedBytes,
     newBytes: totals.newBytes,
     reusedBytes: totals.reusedBytes,
+    globals: carried.globals === null ? null : globalsFacts(carried.globals),
     warnings,
   };
 }

@@ -1,9 +1,12 @@
 // What backup is given and gives.
 
+import type { GlobalsFacts } from "../globals-facts.ts";
 import type { RepositoryAccess } from "../operation.ts";
 
 export interface BackupSettings {
   readonly source: string | undefined;
+  /** The database, whichever the source names; left out: the source's. */
+  readonly database?: string | undefined;
   readonly repository: RepositoryAccess;
   /** Null: database@host. */
   readonly lineage: string | null;
@@ -13,7 +16,12 @@ export interface BackupSettings {
   readonly compression: string | null;
   readonly pgDump: string | null;
   readonly selection: readonly string[];
+  /** What comes along of the server's roles and tablespaces; left out: "with passwords". */
+  readonly globals?: GlobalsChoice | undefined;
 }
+
+/** Roles and tablespaces that a database needs: with the roles' passwords, without them, or none of it. */
+export type GlobalsChoice = "with passwords" | "without passwords" | "none";
 
 export interface BackupReceipt {
   readonly id: string;
@@ -37,5 +45,7 @@ export interface BackupReceipt {
   readonly sealedBytes: number;
   readonly newBytes: number;
   readonly reusedBytes: number;
+  /** Roles and tablespaces that came along; null: none. */
+  readonly globals: GlobalsFacts | null;
   readonly warnings: readonly string[];
 }

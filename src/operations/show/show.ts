@@ -1,13 +1,19 @@
 // `cairn show`: what is in a restore point: sizes and rows, the table of contents, the definitions.
 
+import { randomBytes } from "node:crypto";
 import { formatTocList } from "../../archive/index.ts";
+import { OperatingError } from "../../base/errors.ts";
+import { globalsText } from "../../globals/index.ts";
 import type { Repository, RestorePoint } from "../../repository/index.ts";
 import { planRestore, planScratch, type RestorePlan } from "../../restore/index.ts";
+import { globalsOf } from "../globals-facts.ts";
 import { describeRestorePoint } from "../list/index.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import { RestorePointContents } from "../restore-point-contents.ts";
 import type { ShowResult, ShowSettings } from "./types.ts";
+
+const RESTRICT_KEY_BYTES = 32;
 
 /** Shows one restore point. Throws "restore_point_not_found", "ambiguous_reference", "usage". */
 export async function runShow(context: OperationContext, settings: ShowSettings): Promise<ShowResult> {
@@ -15,6 +21,7 @@ export async function runShow(context: OperationContext, settings: ShowSettings)
   const id = await repository.resolve(settings.reference, context.signal);
   const restorePoint = await repository.openRestorePoint(id, context.signal);
   if (settings.what === "summary") return await summarize(context, repository, restorePoint);
+  if (settings.what === "globals") return { what: "globals", text: globalsTextOf(restorePoint) };
   const { toc } = await RestorePointContents.open(restorePoint);
   if (settings.what === "list")
     return { what: "list", text: formatTocList(toc, { timeZoneName: localTimeZoneName() }) };
@@ -35,6 +42,22 @@ function definitions(plan: RestorePlan): string {
     .filter((sql) => sql !== "")
     .map((sql) => `${sql}\n`)
     .join("\n");
+}
+
+function globalsTextOf({ manifest }: RestorePoint): string {
+  const globals = globalsOf(manifest);
+  if (globals?.textEncoding === "latin1") {
+    throw new OperatingError("value_too_large", "names of roles are no UTF-8 text", {
+      detail: `They were read in the encoding ${globals.clientEncoding}.`,
+      hint: "cairn restore --cluster makes them as they were.",
+    });
+  }
+  if (globals !== null) {
+    return globalsText(globals, { restrictKey: randomBytes(RESTRICT_KEY_BYTES).toString("hex") });
+  }
+  throw new OperatingError("not_found", `restore point ${manifest.id} carries no roles and tablespaces`, {
+    hint: "Its backup was told --no-globals, or could not read them; pg_dumpall --globals-only asks the source.",
+  });
 }
 
 async function summarize(

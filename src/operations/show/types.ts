@@ -7,7 +7,7 @@ export interface ShowSettings {
   readonly repository: RepositoryAccess;
   /** ID, prefix, latest, LINEAGE@latest, LINEAGE@TIME. */
   readonly reference: string;
-  readonly what: "summary" | "list" | "schema";
+  readonly what: "summary" | "list" | "schema" | "globals";
   /** For "schema": only these tables. */
   readonly tables: readonly string[];
 }
@@ -30,4 +30,6 @@ export type ShowResult =
   /** Text as pg_restore --list prints it. */
   | { readonly what: "list"; readonly text: string }
   /** SQL of the definitions. */
-  | { readonly what: "schema"; readonly text: string };
+  | { readonly what: "schema"; readonly text: string }
+  /** Roles, memberships and tablespaces as `pg_dumpall --globals-only` writes them; holds password hashes. */
+  | { readonly what: "globals"; readonly text: string };

@@ -26,6 +26,8 @@ import { passPreflight } from "./preflight.ts";
 
 export interface SourceRequest {
   readonly source: string | undefined;
+  /** The database, whichever the source names; left out: the source's. */
+  readonly database?: string | undefined;
   readonly pgDump: string | null;
   readonly selection: readonly string[];
 }
@@ -48,7 +50,9 @@ export interface SettledSource {
 export async function settleSource(context: OperationContext, request: SourceRequest): Promise<SettledSource> {
   const flags = await expandFilterFiles(parseSelectionFlags(request.selection));
   const { environment, homeDirectory, userName, signal } = context;
-  const settings = await resolveConnection({ source: request.source, environment, homeDirectory, userName });
+  const overrides = { dbname: request.database };
+  const caller = { environment, homeDirectory, userName };
+  const settings = await resolveConnection({ source: request.source, overrides, ...caller });
   const warnings: string[] = [];
   for (const message of settings.warnings) warnings.push(warn(context, { message }));
   await using session = await openSession(settings, { signal, applicationName: "cairn" });
