@@ -43,6 +43,12 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import("./commands/dump.ts")).dump,
   },
   {
+    name: "import",
+    summary: "Make a restore point of an archive that pg_dump wrote.",
+    group: BACK_UP,
+    load: async () => (await import("./commands/import.ts")).importVerb,
+  },
+  {
     name: "list",
     summary: "List the restore points of a repository, newest first.",
     group: LOOK,

@@ -36,8 +36,12 @@ export class RestorePointContents implements ArchiveContents {
     this.toc = toc;
   }
 
-  /** Reads the table of contents. Throws "archive_invalid", which only a defect of ours can cause. */
+  /**
+   * Reads the table of contents. Throws "archive_unsupported" for a script that import has quarantined, and
+   * "archive_invalid", which only a defect of ours can cause.
+   */
   static async open(restorePoint: RestorePoint): Promise<RestorePointContents> {
+    if (isQuarantined(restorePoint)) throw quarantined(restorePoint);
     const { toc } = await readToc(memorySource(restorePoint.toc));
     return new RestorePointContents(restorePoint, toc);
   }
@@ -131,6 +135,18 @@ export class RestorePointContents implements ArchiveContents {
       };
     }
   }
+}
+
+/** True for a script of plain SQL, which is kept and never executed. */
+export function isQuarantined({ manifest }: Pick<RestorePoint, "manifest">): boolean {
+  return manifest.options["quarantined"] !== undefined;
+}
+
+function quarantined({ id }: RestorePoint): OperatingError {
+  return new OperatingError("archive_unsupported", `restore point ${id} is a script of plain SQL, in quarantine`, {
+    detail: "Such a script may hold commands of psql that run programs on this machine; Cairn never executes one.",
+    hint: "Write it into a file with export --format plain, read it, and feed it to psql yourself, as a role without privileges.",
+  });
 }
 
 /** `found`: what there is of it. */

@@ -1,0 +1,4 @@
+// `cairn import`.
+
+export { runImport } from "./import.ts";
+export type { ImportReceipt, ImportSettings } from "./types.ts";
