@@ -121,6 +121,7 @@ export class ReaderSession {
 
   /** Closes, and has the server end what still runs: it would notice a closed connection only when it next sends something. */
   async cancelAndClose(): Promise<void> {
+    // A cancel that fails is not told: what ended the reader is.
     if (this.#waiting.length > 0 && !this.#closed) await cancelRequest(this.#connection).catch(() => {});
     this.close();
   }

@@ -137,7 +137,8 @@ export class Relay {
 
   /** Has the server end what it still does for pg_dump, if anything. */
   async cancel(): Promise<void> {
-    if (this.#exchange !== null) await cancelRequest(this.#connection).catch(() => {});
+    if (this.#exchange === null) return;
+    await cancelRequest(this.#connection).catch(() => {}); // what went wrong before is told; this is only tidying up
   }
 
   /** Ends the session with the server. */

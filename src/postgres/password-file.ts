@@ -1,7 +1,8 @@
 // The password file (~/.pgpass). Source: PostgreSQL manual, "The Password File"; libpq's passwordFromFile.
 // One line: host:port:database:user:password, "*" matches anything, "\" escapes ":" and "\".
 
-import { open } from "node:fs/promises";
+import { open, type FileHandle } from "node:fs/promises";
+import { isMissing, messageOf } from "../base/errors.ts";
 import { Secret } from "./secret.ts";
 
 const FILE_SIZE_BYTES_MAX = 1024 * 1024;
@@ -21,11 +22,16 @@ export interface PasswordLookup {
   readonly warning: string | null;
 }
 
-/** Looks up a password; a missing file is no error, an unsafe one is ignored with a warning. */
+/** Looks up a password; a missing file is no error, an unsafe or unreadable one is ignored with a warning. */
 export async function lookUpPassword(file: string, query: PasswordQuery): Promise<PasswordLookup> {
   const none = { password: null, warning: null };
-  const handle = await open(file, "r").catch(() => null);
-  if (handle === null) return none;
+  let handle: FileHandle;
+  try {
+    handle = await open(file, "r");
+  } catch (error) {
+    if (isMissing(error)) return none;
+    return { ...none, warning: `Password file "${file}" could not be read and was ignored: ${messageOf(error)}.` };
+  }
   try {
     const status = await handle.stat();
     if (!status.isFile()) return { ...none, warning: `Password file "${file}" is not a plain file and was ignored.` };

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
@@ -36,6 +36,23 @@ test("resolveConnection() takes string over service over environment over defaul
     PGPORT: "1",
   });
   expect(settings).toMatchObject({ host: "service-host", port: 6001, user: "string-user", database: "env-db" });
+});
+
+test("resolveConnection() says that a password or service file cannot be read; a missing one is no error", async () => {
+  const folder = join(home, "unreadable");
+  await mkdir(join(folder, ".pg_service.conf"), { recursive: true }); // a folder can be opened, not read
+  await symlink(".pgpass", join(folder, ".pgpass")); // a loop can be neither
+  const options = { environment: {}, homeDirectory: folder, userName: "someone" };
+  const { password, warnings } = await resolveConnection({ ...options, source: "host=h" });
+  expect(password).toBeNull();
+  expect(warnings).toEqual([expect.stringMatching(/^Password file ".*" could not be read and was ignored: ELOOP/)]);
+  await expect(resolveConnection({ ...options, source: "service=one" })).rejects.toMatchObject({
+    code: "usage",
+    message: expect.stringMatching(/^service file ".*" could not be read: EISDIR/) as string,
+  });
+  const missing = { ...options, homeDirectory: join(home, "none") };
+  expect((await resolveConnection({ ...missing, source: "host=h" })).warnings).toEqual([]);
+  await expect(resolveConnection({ ...missing, source: "service=one" })).rejects.toThrow(/service "one" not found/);
 });
 
 test("resolveConnection() has libpq's defaults", async () => {

@@ -122,6 +122,7 @@ async function settlePlace(
 // libpq has one folder built in (Debian: /var/run/postgresql, others: /tmp); we take the one where a socket is.
 async function findSocketFolder(port: number): Promise<string> {
   if (process.platform === "win32") return "localhost";
+  // A folder that may not be entered holds no socket for us.
   const exists = async (path: string): Promise<boolean> => (await stat(path).catch(() => null)) !== null;
   for (const folder of SOCKET_FOLDERS) if (await exists(join(folder, `.s.PGSQL.${port}`))) return folder;
   return (await exists(SOCKET_FOLDERS[0] as string)) ? (SOCKET_FOLDERS[0] as string) : "/tmp";

@@ -3,7 +3,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { OperatingError } from "../base/errors.ts";
+import { isMissing, messageOf, OperatingError } from "../base/errors.ts";
 import { isParameterName } from "./connection-parameters.ts";
 import type { ParameterValues } from "./connection-parameters.ts";
 
@@ -24,18 +24,26 @@ export async function loadService(service: string, places: ServicePlaces): Promi
   const userFile = places.explicitFile ?? join(places.homeDirectory, ".pg_service.conf");
   const folders = places.systemFolder === undefined ? SYSTEM_FOLDERS : [places.systemFolder];
   for (const file of [userFile, ...folders.map((folder) => join(folder, "pg_service.conf"))]) {
-    const text = await readFile(file, "utf8").catch(() => null);
-    if (text === null && file === places.explicitFile) {
-      throw new OperatingError("usage", `service file "${file}" could not be read`, {
-        hint: "Check PGSERVICEFILE and the file's permissions.",
-      });
-    }
+    const text = await readIfThere(file, file === places.explicitFile);
     const values = text === null ? null : findService(text, service, file);
     if (values !== null) return values;
   }
   throw new OperatingError("usage", `definition of service "${service}" not found`, {
     hint: `It was looked for in ${userFile} and in pg_service.conf of ${folders.join(", ")}.`,
   });
+}
+
+/** Null for a file that is not there, unless it must be. */
+async function readIfThere(file: string, mustBeThere: boolean): Promise<string | null> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (isMissing(error) && !mustBeThere) return null;
+    throw new OperatingError("usage", `service file "${file}" could not be read: ${messageOf(error)}`, {
+      hint: `Check ${mustBeThere ? "PGSERVICEFILE and " : ""}the file's permissions.`,
+      cause: error,
+    });
+  }
 }
 
 /** The parameters of a service in a file's text, or null when it is not there. Throws "usage" for a bad line. */

@@ -115,7 +115,7 @@ export class Session implements AsyncDisposable {
     const control = {
       pause: () => void socket.pause(),
       resume: () => void socket.resume(),
-      cancel: () => void this.cancel().catch(() => {}),
+      cancel: () => void this.cancel().catch(() => {}), // it then ends by itself, or close() cuts it off
     };
     const stream = new CopyOutStream(control, options.signal);
     this.#start(stream, encodeQuery(this.#encode(sql)), options.signal, () => stream.discard());
@@ -143,7 +143,7 @@ export class Session implements AsyncDisposable {
     this.#isClosing = true;
     if (this.#end !== null) return;
     if (this.#operation !== null) {
-      await this.cancel().catch(() => {});
+      await this.cancel().catch(() => {}); // the connection is cut all the same
       this.destroy();
       return;
     }
@@ -291,7 +291,7 @@ function cancellable(operation: Operation, signal: AbortSignal, session: Session
       session.destroy();
       return;
     }
-    underWay = session.cancel().catch(() => {});
+    underWay = session.cancel().catch(() => {}); // tried again; the last time the session is cut off
     void underWay.then(() => {
       if (!isEnded) timer = setTimeout(cancel, CANCEL_REPEAT_MS);
     });

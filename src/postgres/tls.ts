@@ -120,6 +120,7 @@ async function checkKeyPermissions(settings: ConnectionSettings, file: string): 
   }
 }
 
+// As libpq: what cannot be looked at counts as not there; the modes that must verify then refuse to connect.
 async function isFile(file: string): Promise<boolean> {
   return (await stat(file).catch(() => null))?.isFile() ?? false;
 }

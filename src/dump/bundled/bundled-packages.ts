@@ -51,7 +51,7 @@ function candidateFolders(major: BundledMajor): URL[] {
 export async function bundledPgDumpVersions(): Promise<{ major: BundledMajor; version: string }[]> {
   const found: { major: BundledMajor; version: string }[] = [];
   for (const { major } of PACKAGES) {
-    const url = await bundledPackageUrl(major).catch(() => null);
+    const url = await bundledPackageUrl(major).catch(() => null); // it throws only when there is none
     if (url !== null) found.push({ major, version: versionIn(await readFile(new URL(PROGRAM_FILE, url)), major) });
   }
   return found;

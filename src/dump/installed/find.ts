@@ -40,9 +40,10 @@ export async function findInstalledPgDumps(
   folders.push(...PLAIN_FOLDERS);
   const paths = new Set<string>();
   for (const folder of folders) {
-    const path = await realpath(join(folder, "pg_dump")).catch(() => null);
+    const path = await realpath(join(folder, "pg_dump")).catch(() => null); // not there, or not for us
     if (path !== null && (await isProgram(path))) paths.add(path);
   }
+  // One that does not run (a missing library) is as good as none: what is used instead is named, with what to install.
   const found = await Promise.all([...paths].map((path) => probe(path).catch(() => null)));
   return found.filter((program) => program !== null).toSorted((a, b) => b.version.number - a.version.number);
 }
@@ -61,7 +62,7 @@ export async function inspectPgDump(path: string): Promise<InstalledPgDump> {
 }
 
 async function versionFolders(place: (typeof VERSIONED_FOLDERS)[number]): Promise<string[]> {
-  const names = await readdir(place.folder).catch(() => []);
+  const names = await readdir(place.folder).catch(() => []); // not there, or not for us
   return names.filter((name) => place.pattern.test(name)).map((name) => join(place.folder, name, place.inside));
 }
 

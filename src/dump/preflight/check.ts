@@ -55,7 +55,7 @@ export async function inTransaction<T>(
     await session.query("COMMIT");
     return result;
   } catch (error) {
-    if (session.isConnected) await session.query("ROLLBACK").catch(() => {});
+    if (session.isConnected) await session.query("ROLLBACK").catch(() => {}); // what failed first is thrown
     throw error;
   } finally {
     session.textEncoding = textEncoding;

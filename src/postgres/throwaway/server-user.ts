@@ -17,7 +17,7 @@ export interface ServerUser {
 /** Whom the server runs as: null for ourselves, and another one when we are root. */
 export async function chooseServerUser(): Promise<ServerUser | null> {
   if (process.getuid?.() !== 0) return null;
-  const users = await readFile("/etc/passwd", "utf8").catch(() => "");
+  const users = await readFile("/etc/passwd", "utf8").catch(() => ""); // without it there is nobody to choose from
   for (const name of CANDIDATES) {
     const line = users.split("\n").find((candidate) => candidate.startsWith(`${name}:`));
     const [, , uid, gid] = line?.split(":") ?? [];
