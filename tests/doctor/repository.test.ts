@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 
 import { runInit } from "../../src/operations/init/index.ts";
-import type { OperationContext, RepositoryAccess } from "../../src/operations/operation.ts";
+import type { OperationContext, OperationEvent, RepositoryAccess } from "../../src/operations/operation.ts";
+import { runSqlNow } from "../dump/trial-database.ts";
 import { server } from "../support/servers.ts";
 import { codesOf, doctor, found, plainRole } from "./support.ts";
 
@@ -31,6 +32,26 @@ test("doctor opens the repository, and says what is wrong with it", async () => 
   expect(JSON.stringify(wrong)).not.toContain("wrong one");
   const missing = await doctor(source, { repository: access("right one", "not-there") });
   expect(codesOf(missing, "blocking")).toEqual(["repository"]);
+});
+
+test("doctor does not take a lost connection for a size that may not be asked", async () => {
+  const pg = await server(18);
+  await using database = await pg.createDatabase();
+  const folder = await mkdtemp(join(tmpdir(), "cairn-doctor-"));
+  await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+  const repository: RepositoryAccess = {
+    location: folder,
+    givenPassphrase: null,
+    askPassphrase: () => Promise.reject(new Error("nobody is asked")),
+  };
+  const onEvent = (event: OperationEvent): void => {
+    if (event.type !== "phase" || !event.message.includes("looking at repository")) return;
+    runSqlNow(
+      database,
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cairn'",
+    );
+  };
+  await expect(doctor(database.uri, { repository }, onEvent)).rejects.toMatchObject({ code: "connection_lost" });
 });
 
 test("doctor reads names that are no UTF-8 in an SQL_ASCII database", async () => {

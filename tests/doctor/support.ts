@@ -2,6 +2,7 @@
 
 import { runDoctor } from "../../src/operations/doctor/index.ts";
 import type { DoctorReport, DoctorSettings, Finding } from "../../src/operations/doctor/index.ts";
+import type { OperationEvent } from "../../src/operations/operation.ts";
 import { openSession, resolveConnection } from "../../src/postgres/index.ts";
 import type { Session } from "../../src/postgres/index.ts";
 import type { TestServer } from "../support/servers.ts";
@@ -15,13 +16,17 @@ export const HOSTILE = {
 } as const;
 
 /** Looks at a source. */
-export function doctor(source: string, settings: Partial<DoctorSettings> = {}): Promise<DoctorReport> {
+export function doctor(
+  source: string,
+  settings: Partial<DoctorSettings> = {},
+  onEvent: (event: OperationEvent) => void = () => {},
+): Promise<DoctorReport> {
   const context = {
     signal: new AbortController().signal,
     environment: { PATH: "/usr/bin:/bin" },
     homeDirectory: "/nonexistent",
     userName: "postgres",
-    onEvent: () => {},
+    onEvent,
   };
   return runDoctor(context, { source, selection: [], pgDump: null, repository: null, ...settings });
 }

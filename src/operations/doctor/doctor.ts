@@ -86,8 +86,9 @@ async function sizeOf(
   try {
     const { value } = await session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())");
     return { databaseName, sizeBytes: value === null ? null : Number(value) };
-  } catch {
-    return { databaseName, sizeBytes: null };
+  } catch (error) {
+    if (!session.isConnected) throw error;
+    return { databaseName, sizeBytes: null }; // the role may not ask; the space is then not judged
   }
 }
 
