@@ -50,9 +50,25 @@ async function restoreOrDrop(
     });
   } catch (error) {
     // Ours, and of no use: it was made a moment ago under a name that was free.
-    if (maintenance.isConnected) await maintenance.query(scratch.dropStatement).catch(() => {});
-    throw error;
+    const isDropped = await maintenance.query(scratch.dropStatement).then(
+      () => true,
+      () => false,
+    );
+    throw isDropped ? error : withDatabaseLeft(error, scratch);
   }
+}
+
+/** What broke the restore off, and what it left behind, which nobody would look for under that name. */
+function withDatabaseLeft(error: unknown, scratch: ScratchPlan): unknown {
+  if (!(error instanceof OperatingError)) return error;
+  const left = `The database "${scratch.incompleteName}" could not be dropped and stays behind: ${scratch.dropStatement}`;
+  return new OperatingError(error.code, error.message, {
+    detail: error.detail === undefined ? left : `${error.detail} ${left}`,
+    hint: error.hint,
+    retryable: error.retryable,
+    sqlState: error.sqlState,
+    cause: error,
+  });
 }
 
 /** A database that is whole is not dropped because somebody looks into it at this moment. */

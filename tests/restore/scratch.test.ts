@@ -2,7 +2,16 @@
 
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { checkTarget, planRestore, planScratch, runScratch, type ScratchRequest } from "../../src/restore/index.ts";
+import { OperatingError } from "../../src/base/errors.ts";
+import type { Session } from "../../src/postgres/index.ts";
+import {
+  checkTarget,
+  planRestore,
+  planScratch,
+  runScratch,
+  type ConnectTarget,
+  type ScratchRequest,
+} from "../../src/restore/index.ts";
 import {
   connector,
   dumpArchive,
@@ -108,6 +117,33 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
       });
       await expect(running).rejects.toThrow(/is whole, but it could not be renamed/);
       expect(await pg.psql(plan.incompleteName, "SELECT count(*) FROM torture.zero_columns")).toBe("3");
+    } finally {
+      await pg.dropDatabase(plan.incompleteName);
+    }
+  });
+
+  test("runScratch() names the database that stays behind when it can neither be filled nor dropped", async () => {
+    const connect = await connector(pg, "postgres");
+    const plan = planScratch(
+      archive.contents.toc,
+      { databaseName: "scratch_left", tables: ["torture.zero_columns"] },
+      version,
+    );
+    const maintenance: Session[] = [];
+    const breaking: ConnectTarget = async (database, signal) => {
+      if (database === plan.incompleteName) {
+        maintenance[0]!.destroy();
+        throw new OperatingError("connection_failed", "the server is gone", { detail: "Quite." });
+      }
+      const session = await connect(database, signal);
+      maintenance.push(session);
+      return session;
+    };
+    try {
+      await expect(runScratch(archive.contents, plan, { connect: breaking })).rejects.toMatchObject({
+        code: "connection_failed",
+        detail: expect.stringMatching(/^Quite\. The database "scratch_left_incomplete" .*DROP DATABASE/) as string,
+      });
     } finally {
       await pg.dropDatabase(plan.incompleteName);
     }
