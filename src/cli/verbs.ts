@@ -67,6 +67,12 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import("./commands/verify.ts")).verify,
   },
   {
+    name: "drill",
+    summary: "Restore it whole into a throwaway server, and compare everything by content.",
+    group: LOOK,
+    load: async () => (await import("./commands/drill.ts")).drill,
+  },
+  {
     name: "restore",
     summary: "Restore all of a restore point, or one table of it beside the original.",
     group: GET_BACK,

@@ -36,7 +36,7 @@ export { openSession, Session } from "./session.ts";
 export type { QueryOptions, SessionOptions } from "./session.ts";
 export { DirectReadSocket } from "./direct-read-socket.ts";
 export type { DirectReader } from "./direct-read-socket.ts";
-export { findServerBinaries } from "./throwaway/server-binaries.ts";
+export { findAllServerBinaries, findServerBinaries } from "./throwaway/server-binaries.ts";
 export type { ServerBinaries } from "./throwaway/server-binaries.ts";
 export { startThrowawayServer } from "./throwaway/throwaway-server.ts";
 export type { StopMode, ThrowawayOptions, ThrowawayServer } from "./throwaway/throwaway-server.ts";

@@ -7,7 +7,19 @@ export type { EntryError, EntryFailure, RestoreEvent, RestoreResult, TableRows }
 export { runRestore, type RunOptions } from "./run.ts";
 export { selectEntries, type Selection, type Wanted } from "./selection.ts";
 export type { ConnectTarget } from "./session.ts";
+export { readSessionDefaults } from "./session-settings.ts";
 export { planScratch, type ScratchPlan, type ScratchRequest } from "./scratch.ts";
 export type { LeftOut } from "./scratch-closure.ts";
 export { runScratch, type ScratchResult } from "./run-scratch.ts";
 export { checkTarget, type TargetCheck, type TargetExpectation, type TargetFinding } from "./target.ts";
+export {
+  compareContents,
+  compareTocs,
+  entryName,
+  type ContentComparison,
+  type Difference,
+  type Excused,
+  type NotCompared,
+  type TableComparison,
+} from "./compare/index.ts";
+export { databaseNameOf, serverNeeds, withDatabaseName, type ServerNeeds } from "./server-needs.ts";

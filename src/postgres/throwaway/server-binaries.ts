@@ -23,21 +23,31 @@ export interface ServerBinaries {
 
 /** The server programs of a major version, or null. `searchPath` is the PATH to look through. */
 export async function findServerBinaries(major: number, searchPath = ""): Promise<ServerBinaries | null> {
-  const found = (await findInPackages(major)) ?? null;
-  if (found !== null) return found;
+  return (await findAllServerBinaries(major, searchPath))[0] ?? null;
+}
+
+/** All server programs of a major version that are found; they may differ in the extensions that came with them. */
+export async function findAllServerBinaries(major: number, searchPath = ""): Promise<ServerBinaries[]> {
+  const inPackages = await findInPackages(major);
   const folders = [
     ...searchPath.split(delimiter).filter((folder) => isAbsolute(folder)),
     `/usr/lib/postgresql/${major}/bin`,
     `/usr/pgsql-${major}/bin`,
     `/opt/homebrew/opt/postgresql@${major}/bin`,
+    `/opt/homebrew/opt/postgresql/bin`,
     `/usr/local/opt/postgresql@${major}/bin`,
+    `/Library/PostgreSQL/${major}/bin`,
+    `/Applications/Postgres.app/Contents/Versions/${major}/bin`,
+    `/usr/libexec/postgresql${major}`,
     `/usr/local/pgsql/bin`,
+    `/usr/bin`,
   ];
-  for (const folder of folders) {
+  const found = inPackages === null ? [] : [inPackages];
+  for (const folder of new Set(folders)) {
     const binaries = await inspectBinaries(folder);
-    if (binaries?.version.major === major) return binaries;
+    if (binaries?.version.major === major) found.push(binaries);
   }
-  return null;
+  return found;
 }
 
 /** What a folder of server programs is, or null when it is none. */

@@ -1,0 +1,41 @@
+// What the steps of a drill share, and what they find.
+
+import type { Repository } from "../../repository/index.ts";
+import type { ContentComparison, Difference, Excused, NotCompared, RestoreResult } from "../../restore/index.ts";
+import type { OperationContext } from "../operation.ts";
+import type { DrilledContents } from "./drilled-contents.ts";
+import type { PhaseTimer } from "./phase-timer.ts";
+import type { DrillPlace } from "./place.ts";
+import type { DrillReport, DrillSettings } from "./types.ts";
+
+/** One drill at work. */
+export interface Drilling {
+  readonly context: OperationContext;
+  readonly settings: DrillSettings;
+  readonly repository: Repository;
+  readonly contents: DrilledContents;
+  readonly place: DrillPlace;
+  readonly timer: PhaseTimer;
+  readonly jobs: number;
+  readonly warnings: string[];
+}
+
+/** What came of the tables of contents. */
+export interface EntriesCompared {
+  /** Null: not compared. */
+  readonly comparedCount: number | null;
+  readonly differences: readonly Difference[];
+  readonly excused: readonly Excused[];
+  readonly notCompared: readonly NotCompared[];
+  readonly pgDump: DrillReport["pgDump"];
+}
+
+/** What came out of the steps of a drill. */
+export interface DrillFacts {
+  readonly startedAt: Date;
+  readonly restored: RestoreResult;
+  readonly restoreDurationMs: number;
+  readonly content: ContentComparison;
+  readonly entries: EntriesCompared;
+  readonly assertions: DrillReport["assertions"];
+}

@@ -1,0 +1,215 @@
+// What a drill must find: each defect planted between restore and comparison, by name, and nothing besides.
+
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { openThrowaway } from "../../src/operations/drill/throwaway-place.ts";
+import { server, type TestDatabase, type TestServer } from "../support/servers.ts";
+import { TestRepository } from "../matrix/support.ts";
+import { drill, findingsOf } from "./support.ts";
+
+/** Names and values that a page must not obey. */
+const HOSTILE = `"<script>alert('x')</script>&"`;
+
+const schema = `
+  CREATE TABLE orders (id int PRIMARY KEY, word text CHECK (word IN ('one', 'two', 'three')), price numeric(10, 2));
+  INSERT INTO orders SELECT i, (ARRAY['one', 'two', 'three'])[1 + i % 3], i * 1.5 FROM generate_series(1, 20000) AS i;
+  CREATE TABLE items (id int PRIMARY KEY, "order" int REFERENCES orders, note varchar(40) CHECK (note IN ('a', 'b')));
+  INSERT INTO items SELECT i, i, CASE i % 2 WHEN 0 THEN 'a' ELSE 'b' END FROM generate_series(1, 500) AS i;
+  CREATE INDEX items_order ON items ("order");
+  CREATE TABLE ${HOSTILE} (a text);
+  INSERT INTO ${HOSTILE} VALUES (E'tab\\tline\\n\\\\.'), (NULL), (repeat('long ', 200000));
+  CREATE SEQUENCE tickets;
+  SELECT setval('tickets', 41);
+  GRANT SELECT ON orders TO drill_reader;
+  CREATE TYPE colour AS ENUM ('red', 'green', 'blue');
+  CREATE TABLE painted (id int, c colour, note text) PARTITION BY HASH (c);
+  CREATE TABLE painted_0 PARTITION OF painted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+  CREATE TABLE painted_1 (note text, c colour, id int);
+  ALTER TABLE painted ATTACH PARTITION painted_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+  INSERT INTO painted SELECT i, (ARRAY['red', 'green', 'blue'])[1 + i % 3]::colour, 'n' || i FROM generate_series(1, 99) AS i;
+  SELECT lo_from_bytea(70001, 'the large object'), lo_from_bytea(70002, decode(repeat('ab', 3000000), 'hex'));`;
+
+let pg: TestServer;
+let source: TestDatabase;
+let repository: TestRepository;
+let folder = "";
+let id = "";
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "cairn-drill-"));
+  pg = await server(18);
+  repository = await TestRepository.create();
+  const exists = "SELECT count(*) FROM pg_roles WHERE rolname = 'drill_reader'";
+  if ((await pg.psql("postgres", exists)) === "0") await pg.psql("postgres", "CREATE ROLE drill_reader");
+  source = await pg.createDatabase();
+  await source.psql(schema);
+  ({ id } = await repository.backup(source.uri, { lineage: "defects" }));
+});
+afterAll(async () => {
+  await source[Symbol.asyncDispose]();
+  await repository[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const onServer = (): string => pg.uri("postgres");
+const databases = (): Promise<string> =>
+  pg.psql("postgres", "SELECT string_agg(datname, ',') FROM pg_database WHERE datname LIKE 'cairn_drill%'");
+
+test("drill in a throwaway server finds every planted defect by name, and marks the restore point", async () => {
+  const report = await drill(repository, id, {
+    evidence: folder,
+    assertions: ["SELECT count(*) = 20000 FROM orders", "SELECT count(*) > 600 FROM items"],
+    plant: `
+      DELETE FROM items WHERE id = 77;
+      UPDATE orders SET price = price + 0.01 WHERE id = 12345;
+      SELECT setval('tickets', 40);
+      DROP INDEX items_order;
+      REVOKE SELECT ON orders FROM drill_reader;
+      SELECT lo_put(70002, 2999999, '\\x00');`,
+  });
+  expect(report.outcome).toBe("failed");
+  expect(findingsOf(report).toSorted()).toEqual([
+    "assertion: SELECT count(*) > 600 FROM items is not true: it is false",
+    "entry: ACL public.TABLE orders is missing",
+    "entry: INDEX public.items_order is missing",
+    "index: INDEX public.items_order is missing",
+    "large object: large object 70002 has other contents in its 3000000 bytes",
+    "rows: table public.items has 499 rows, not 500",
+    "rows: table public.orders has other contents: the sums of its 20000 rows are not the same",
+    "sequence: sequence public.tickets stands at 40, true, not at 41, true (last_value, is_called)",
+  ]);
+  expect(report.differences.find(({ name }) => name === "ACL public.TABLE orders")).toMatchObject({
+    expected: expect.stringContaining("GRANT SELECT ON TABLE public.orders TO drill_reader"),
+    found: null,
+  });
+  const [listed] = (await repository.list("defects")).restorePoints;
+  expect(listed).toMatchObject({ id, drillOutcome: "failed" });
+  await expectEvidence(report.evidence);
+});
+
+async function expectEvidence(evidence: { readonly json: string; readonly html: string } | null): Promise<void> {
+  expect(evidence).not.toBeNull();
+  const page = await readFile(evidence!.html, "utf8");
+  expect(page).not.toMatch(/<script|src=|href=|url\(|@import/);
+  expect(page).toContain("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;");
+  expect(page).toContain("NOT equal");
+  expect(page).toContain("GRANT SELECT ON TABLE public.orders TO drill_reader");
+  const document = JSON.parse(await readFile(evidence!.json, "utf8")) as { outcome: string; tables: unknown[] };
+  expect(document.outcome).toBe("failed");
+  expect(document.tables.length).toBe(4);
+  for (const file of [evidence!.json, evidence!.html]) expect((await stat(file)).mode & 0o777).toBe(0o600);
+}
+
+test("drill --on a server passes, drops its database, and tells equal expressions from different ones", async () => {
+  const report = await drill(repository, id, { on: onServer(), assertions: ["SELECT true"] });
+  expect(findingsOf(report)).toEqual([]);
+  expect(report.outcome).toBe("passed");
+  // The server words varchar IN (…) otherwise when it reads it again.
+  expect(report.excused.map(({ name }) => name)).toEqual(["TABLE public.items"]);
+  expect(report.tables.find(({ name }) => name.startsWith("partitioned table"))).toMatchObject({ storedRows: 99 });
+  expect(await databases()).toBe("");
+
+  const planted = await drill(repository, id, {
+    on: onServer(),
+    plant: `
+      ALTER TABLE items DROP CONSTRAINT items_note_check, ADD CONSTRAINT items_note_check CHECK (note IN ('a', 'b', 'c'));
+      ALTER TABLE items ALTER CONSTRAINT items_order_fkey DEFERRABLE;
+      UPDATE painted SET note = 'n2' WHERE id = 1;
+      SELECT lo_unlink(70001), lo_create(70009);
+      ALTER TABLE ${HOSTILE} OWNER TO drill_reader;
+      CREATE TABLE surplus ();`,
+  });
+  expect(findingsOf(planted).toSorted()).toEqual([
+    "entry: BLOB METADATA 70001..70002 is missing",
+    "entry: BLOB METADATA 70002..70009 is not in the archive",
+    "entry: BLOBS 70001..70002 is missing",
+    "entry: BLOBS 70002..70009 is not in the archive",
+    "entry: FK CONSTRAINT public.items items_order_fkey has another definition",
+    expect.stringMatching(/^entry: TABLE DATA public\.<script>.* has another owner$/),
+    "entry: TABLE DATA public.surplus is not in the archive",
+    expect.stringMatching(/^entry: TABLE public\.<script>.* has another owner$/),
+    "entry: TABLE public.items has another definition",
+    "entry: TABLE public.surplus is not in the archive",
+    "large object: large object 70001 is missing",
+    "large object: large object 70009 is not in the archive",
+    "rows: partitioned table public.painted has other contents: the sums of its 99 rows are not the same",
+  ]);
+  expect(await databases()).toBe("");
+});
+
+test("drill says what it could not compare, and is not passed then", async () => {
+  const withoutPgDump = await drill(repository, id, { on: onServer(), path: "" });
+  expect(findingsOf(withoutPgDump)).toEqual([]);
+  expect(withoutPgDump.outcome).toBe("partial");
+  expect(withoutPgDump.compared.entries).toBeNull();
+  expect(withoutPgDump.notCompared).toEqual([
+    {
+      name: "table of contents",
+      reason: expect.stringMatching(/^pg_dump 18\.\d+ \(.*\), which wrote the archive, is not/),
+    },
+  ]);
+  const [listed] = (await repository.list("defects")).restorePoints;
+  expect(listed).toMatchObject({ drillOutcome: "partial" });
+
+  // Found without any pg_dump.
+  const planted = await drill(repository, id, {
+    on: onServer(),
+    path: "",
+    plant:
+      "ALTER TABLE items DROP CONSTRAINT items_order_fkey; DROP TABLE items; ALTER SEQUENCE tickets RENAME TO renamed;",
+  });
+  expect(findingsOf(planted)).toEqual([
+    expect.stringMatching(
+      /^rows: table public\.items could not be read from the restored database: relation .* does not exist$/,
+    ),
+    "sequence: sequence public.tickets is missing",
+    "constraint: CONSTRAINT public.items items_pkey is missing",
+    "constraint: FK CONSTRAINT public.items items_order_fkey is missing",
+    "index: INDEX public.items_order is missing",
+  ]);
+});
+
+test("drill that is cancelled leaves no database", async () => {
+  const controller = new AbortController();
+  const stop = new Error("stop");
+  const context = { on: onServer(), signal: controller.signal };
+  const drilling = drill(repository, id, { ...context, plant: "SELECT 1" });
+  const watch = setInterval(() => {
+    void databases().then((names) => names !== "" && controller.abort(stop));
+  }, 30);
+  await expect(drilling).rejects.toThrow("stop");
+  clearInterval(watch);
+  expect(await databases()).toBe("");
+});
+
+test("drill without server programs of the major names --on and the packages; one that does not start says why", async () => {
+  const context = { ...repository.context(), environment: { PATH: "" } };
+  const toc = { header: {}, textEncoding: "utf8", entries: [] } as unknown as Parameters<
+    typeof openThrowaway
+  >[1]["toc"];
+  const request = { toc, restorePointId: id, sourceMajor: 99, rawBytes: 0 };
+  await expect(openThrowaway(context, request)).rejects.toMatchObject({
+    code: "preflight_failed",
+    message: "no server programs of PostgreSQL 99 were found for the drill",
+    hint: expect.stringMatching(/apt-get install postgresql-99 .*--on SERVER/),
+  });
+  const extension = {
+    description: "EXTENSION",
+    tag: "nowhere_to_be_found",
+    owner: "",
+    definition: "",
+    tablespace: null,
+  };
+  const needing = { ...toc, entries: [extension] } as unknown as typeof toc;
+  const before = await readdir(tmpdir());
+  await expect(openThrowaway(context, { ...request, toc: needing, sourceMajor: 18 })).rejects.toMatchObject({
+    message: "PostgreSQL 18 is here without extensions that are needed: nowhere_to_be_found",
+    hint: expect.stringContaining("--on SERVER"),
+  });
+  const left = (await readdir(tmpdir())).filter((name) => name.startsWith("cairn-pg-") && !before.includes(name));
+  expect(left).toEqual([]);
+});
