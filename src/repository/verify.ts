@@ -11,10 +11,11 @@ import type { ChunkReference } from "./lists.ts";
 import type { LargeObjectSet, PackRecord, RelationRecord } from "./manifest.ts";
 import { writeVerifyMark } from "./marks.ts";
 import type { Damage, VerifyMark } from "./marks.ts";
+import { MOVES_MAX, readMoved } from "./moved.ts";
 import { isDamage } from "./restore-point.ts";
 import type { RestorePoint } from "./restore-point.ts";
-import { corrupt, HEADER_BYTES, TAG_BYTES } from "./sealing.ts";
-import { openContents, readTrailer, TRAILER_BYTES } from "./sealed-object.ts";
+import { corrupt } from "./sealing.ts";
+import { readContents } from "./sealed-object.ts";
 
 const CHUNK_GROUPS_AHEAD = 3;
 const PACKS_AHEAD = 4;
@@ -35,7 +36,7 @@ export interface VerifyProgress {
 export interface VerifyOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: VerifyProgress) => void;
-  /** False leaves no mark, for storages that may only be read. Default true. */
+  /** False leaves no mark. Default true. */
   readonly isMarked?: boolean;
 }
 
@@ -43,6 +44,8 @@ export interface VerifyOptions {
 export interface VerifyResult extends VerifyMark {
   readonly isWhole: boolean;
   readonly sealedBytes: number;
+  /** False when no mark was left: the storage may only be read, or none was wanted. */
+  readonly isMarked: boolean;
 }
 
 /** Verifies an opened restore point (its manifest was authenticated when it was opened). */
@@ -55,8 +58,19 @@ export async function verifyRestorePoint(
   const { damage, ...counts } = await verifier.run();
   const at = context.clock.now().toISOString();
   const mark: VerifyMark = { restorePointId: restorePoint.id, at, damage, ...counts };
-  if (options.isMarked !== false) await writeVerifyMark(context, mark);
-  return { ...mark, isWhole: damage.length === 0, sealedBytes: verifier.sealedBytes };
+  const isMarked = options.isMarked !== false && (await markWhereAllowed(context, mark));
+  return { ...mark, isWhole: damage.length === 0, sealedBytes: verifier.sealedBytes, isMarked };
+}
+
+/** Rights to read are enough to verify. */
+async function markWhereAllowed(context: RepositoryContext, mark: VerifyMark): Promise<boolean> {
+  try {
+    await writeVerifyMark(context, mark);
+    return true;
+  } catch (error) {
+    if (isOperatingError(error, "permission_denied")) return false;
+    throw error;
+  }
 }
 
 class Verifier {
@@ -200,23 +214,21 @@ class Verifier {
     }
   }
 
-  /** Size, header, contents and trailer of a pack. */
-  async #checkPack([pack, sizeBytes]: PackRecord): Promise<void> {
-    const { storage } = this.#context;
+  /** Size, header, contents and trailer of a pack, or of those that its items moved to. */
+  async #checkPack([pack, sizeBytes]: PackRecord, moves = 0): Promise<void> {
+    const { keyring, storage } = this.#context;
     const { signal } = this.#options;
     const name = packObjectName(pack);
     try {
       const found = await storage.head(name, signal);
-      if (found === null) throw corrupt(name, "it is missing");
+      if (found === null) {
+        const moved = moves < MOVES_MAX ? await readMoved(this.#context, pack, signal) : null;
+        if (moved === null) throw corrupt(name, "it is missing");
+        for (const target of moved.packs) await this.#checkPack(target, moves + 1);
+        return;
+      }
       if (found.sizeBytes !== sizeBytes) throw corrupt(name, `it has ${found.sizeBytes} bytes, not ${sizeBytes}`);
-      if (sizeBytes < HEADER_BYTES + TAG_BYTES + TRAILER_BYTES) throw corrupt(name, "it is too short");
-      const cipher = await this.#restorePoint.chunks.packCipher(pack, signal);
-      const ending = { offset: sizeBytes - TRAILER_BYTES, lengthBytes: TRAILER_BYTES };
-      const { lengthBytes } = readTrailer(name, await storage.read(name, ending, signal));
-      const tailBytes = lengthBytes + TRAILER_BYTES;
-      if (tailBytes > sizeBytes - HEADER_BYTES) throw corrupt(name, "its contents are longer than itself");
-      const tail = await storage.read(name, { offset: sizeBytes - tailBytes, lengthBytes: tailBytes }, signal);
-      openContents(cipher, name, { tail, sizeBytes });
+      await readContents(storage, keyring, { name, sizeBytes }, signal);
     } catch (error) {
       if (!isDamage(error)) throw error;
       this.#add({ pack, itemNumber: null, relation: null, reason: messageOf(error) });

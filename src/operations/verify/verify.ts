@@ -1,7 +1,7 @@
 // `cairn verify`: reads back and authenticates every byte that a restore point refers to.
 
 import type { Damage } from "../../repository/index.ts";
-import { beginPhase } from "../events.ts";
+import { beginPhase, warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import type { VerifyReport, VerifySettings } from "./types.ts";
@@ -34,6 +34,12 @@ export async function runVerify(context: OperationContext, settings: VerifySetti
       context.onEvent({ type: "progress", progress });
     },
   });
+  if (!result.isMarked) {
+    warn(context, {
+      message: "the result could not be noted in the repository, which may only be read",
+      hint: "Verify with the right to write, so that the next backup stores anew what was found damaged.",
+    });
+  }
   return {
     restorePointId: id,
     isIntact: result.isWhole,

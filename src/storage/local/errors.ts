@@ -30,3 +30,11 @@ export function fileError(error: unknown, action: string): OperatingError {
   const code = CODES[systemCode(error)] ?? "storage_failed";
   return new OperatingError(code, `${action}: ${messageOf(error)}`, { hint: HINTS[code], cause: error });
 }
+
+/** The same for a writer: a folder that vanished, or a file where a folder should be, is not "not found" to it. */
+export function writeError(error: unknown, name: string): OperatingError {
+  const failure = fileError(error, `could not write "${name}"`);
+  const isCondition = error instanceof OperatingError;
+  if (isCondition || (failure.code !== "not_found" && failure.code !== "repository_exists")) return failure;
+  return new OperatingError("storage_failed", failure.message, { cause: error });
+}

@@ -2,7 +2,7 @@
 // 0700. A file system computes no checksum: sizes are confirmed, the bytes' word is the file system's until `verify`.
 
 import type { Dirent } from "node:fs";
-import { open, readdir, stat, statfs, unlink } from "node:fs/promises";
+import { open, readdir, stat, statfs, unlink, type FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, OperatingError } from "../../base/errors.ts";
@@ -10,8 +10,9 @@ import { GIB } from "../../base/units.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
 import { DurableFolders } from "./durable-folders.ts";
-import { fileError, systemCode } from "./errors.ts";
+import { fileError, systemCode, writeError } from "./errors.ts";
 import { openLocalWriter } from "./local-writer.ts";
+import { ReadHandles } from "./read-handles.ts";
 import { isTemporaryName, isWriterDead } from "./temporary-names.ts";
 
 /** Nothing that is read whole or by range is larger. */
@@ -41,6 +42,7 @@ class LocalStorage implements Storage {
   readonly description: string;
   readonly #root: string;
   readonly #folders = new DurableFolders();
+  readonly #handles = new ReadHandles();
 
   constructor(root: string) {
     this.#root = root;
@@ -72,21 +74,14 @@ class LocalStorage implements Storage {
     const path = this.#pathOf(name);
     signal?.throwIfAborted();
     try {
-      const handle = await open(path, "r");
-      try {
-        const { offset, lengthBytes } = range ?? { offset: 0, lengthBytes: (await handle.stat()).size };
-        checkRange(name, offset, lengthBytes);
-        const bytes = Buffer.allocUnsafeSlow(lengthBytes);
-        let filled = 0;
-        while (filled < lengthBytes) {
-          const { bytesRead } = await handle.read(bytes, filled, lengthBytes - filled, offset + filled);
-          if (bytesRead === 0) throw tooShort(name, offset + filled, offset + lengthBytes);
-          filled += bytesRead;
-        }
-        return bytes;
-      } finally {
-        await handle.close();
+      if (range !== undefined) {
+        checkRange(name, range.offset, range.lengthBytes);
+        return await this.#handles.use(path, async (handle) => await readRange(handle, name, range));
       }
+      await using handle = await open(path, "r");
+      const { size: lengthBytes } = await handle.stat();
+      checkRange(name, 0, lengthBytes);
+      return await readRange(handle, name, { offset: 0, lengthBytes });
     } catch (error) {
       throw fileError(error, `could not read "${name}"`);
     }
@@ -119,7 +114,7 @@ class LocalStorage implements Storage {
   async *leftovers(signal?: AbortSignal): AsyncIterable<Leftover> {
     for await (const { name, fileName } of this.#walk("", "", signal)) {
       if (!isTemporaryName(fileName)) continue;
-      const status = await stat(join(this.#root, name)).catch(() => null);
+      const status = await stat(join(this.#root, name)).catch(() => null); // gone since it was listed
       if (status !== null) yield { name, sizeBytes: status.size, isDead: isWriterDead(fileName) };
     }
   }
@@ -146,7 +141,7 @@ class LocalStorage implements Storage {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Holds nothing open.
+    await this.#handles[Symbol.asyncDispose]();
   }
 
   #pathOf(name: string): string {
@@ -193,6 +188,17 @@ class LocalStorage implements Storage {
   }
 }
 
+async function readRange(handle: FileHandle, name: string, { offset, lengthBytes }: ByteRange): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(lengthBytes);
+  let filled = 0;
+  while (filled < lengthBytes) {
+    const { bytesRead } = await handle.read(bytes, filled, lengthBytes - filled, offset + filled);
+    if (bytesRead === 0) throw tooShort(name, offset + filled, offset + lengthBytes);
+    filled += bytesRead;
+  }
+  return bytes;
+}
+
 function checkRange(name: string, offset: number, lengthBytes: number): void {
   const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
   if (isRange && lengthBytes <= READ_BYTES_MAX) return;
@@ -204,11 +210,4 @@ function checkRange(name: string, offset: number, lengthBytes: number): void {
 
 function tooShort(name: string, sizeBytes: number, wantedBytes: number): OperatingError {
   return new OperatingError("corrupt", `could not read "${name}": it ends at ${sizeBytes}, before byte ${wantedBytes}`);
-}
-
-/** A folder that vanished or a file where a folder should be is not "not found" for a writer. */
-function writeError(error: unknown, name: string): OperatingError {
-  const failure = fileError(error, `could not write "${name}"`);
-  if (failure.code !== "not_found" && failure.code !== "repository_exists") return failure;
-  return new OperatingError("storage_failed", failure.message, { cause: error });
 }

@@ -9,7 +9,7 @@ import { OperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { syncFolder } from "./durable-folders.ts";
-import { fileError, systemCode } from "./errors.ts";
+import { systemCode, writeError } from "./errors.ts";
 import { temporaryName } from "./temporary-names.ts";
 
 const WRITE_QUEUE_BYTES_MAX = 8 * MIB;
@@ -83,7 +83,8 @@ export class LocalWriter implements ObjectWriter {
       return { name: this.#settings.name, sizeBytes: size };
     } catch (error) {
       await this.abort();
-      throw fileError(error, `could not write "${this.#settings.name}"`);
+      this.#settings.signal?.throwIfAborted();
+      throw writeError(error, this.#settings.name);
     }
   }
 
@@ -103,7 +104,7 @@ export class LocalWriter implements ObjectWriter {
 
   #check(): void {
     this.#settings.signal?.throwIfAborted();
-    if (this.#failure !== null) throw fileError(this.#failure, `could not write "${this.#settings.name}"`);
+    if (this.#failure !== null) throw writeError(this.#failure, this.#settings.name);
     if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#settings.name}" is not being written`);
   }
 

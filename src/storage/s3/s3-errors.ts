@@ -105,7 +105,7 @@ export function s3Error(error: unknown, place: FailurePlace): OperatingError {
   if (error instanceof OperatingError) return error;
   const { action, location } = place;
   const { hint, retryable = false, says, code } = meaningOf(error, location);
-  const detail = says === undefined ? undefined : wordsOf(error);
+  const detail = says === undefined ? undefined : `The reason given: ${wordsOf(error).replace(/\.$/, "")}.`;
   return new OperatingError(code, `${action}: ${says ?? wordsOf(error)}`, { detail, hint, retryable, cause: error });
 }
 
@@ -199,7 +199,11 @@ function meaningOfText(error: unknown): Meaning {
 /** The server's words, short, on one line. */
 function wordsOf(error: unknown): string {
   const status = failureStatus(error);
-  const text = messageOf(error).slice(0, TEXT_LENGTH_MAX);
+  // OpenSSL's errors begin with a thread's number and end with a place in its sources.
+  const text = messageOf(error)
+    .replace(/[0-9A-F]{8,}:error:/, "")
+    .replace(/:[^: ]*\.c:\d+:\s*$/, "")
+    .slice(0, TEXT_LENGTH_MAX);
   const name = failureName(error);
   const words =
     text === "" || text === "UnknownError" || text === name ? name : name === "" ? text : `${name}: ${text}`;
