@@ -4,16 +4,10 @@ import { OperatingError } from "../../base/errors.ts";
 import type { RestoreReport, RestoreSettings } from "../../operations/restore/types.ts";
 import type { RestoreOptions } from "../../restore/options.ts";
 import type { Caller } from "../caller.ts";
+import { archiveFileOf, referenceOrFileArgument } from "../archive-file.ts";
 import { hasFlag, lastValue } from "../command-line.ts";
 import type { CommandLine } from "../command-line.ts";
-import {
-  outputFlags,
-  referenceArgument,
-  referenceOf,
-  refuseBoth,
-  repositoryFlags,
-  requiredValue,
-} from "../common-flags.ts";
+import { outputFlags, referenceOf, refuseBoth, repositoryFlags, requiredValue } from "../common-flags.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE } from "../exit-status.ts";
 import { renderRestore } from "../output/restore.ts";
 import { repositoryOf } from "../repository-access.ts";
@@ -23,10 +17,10 @@ import type { Verb } from "../verb.ts";
 export const restore: Verb<RestoreSettings, RestoreReport> = {
   name: "restore",
   description:
-    "Restores a restore point into the database TARGET, which must be empty; or, with -t or -n, only these tables or " +
+    "Restores a restore point, or an archive of pg_dump, into the database TARGET, which must be empty; or, with -t or -n, only these tables or " +
     "schemas into a new scratch database on TARGET's server: there you can look at them and copy what you need, and nothing " +
     "that exists is touched. Exit status 1 when an entry failed; every failure is listed.",
-  arguments: [referenceArgument],
+  arguments: [referenceOrFileArgument],
   flags: [
     { long: "to", value: "TARGET", description: "the database to restore into, or beside: URI or key=value string" },
     {
@@ -48,6 +42,7 @@ export const restore: Verb<RestoreSettings, RestoreReport> = {
     "cairn restore latest --repo /backups --to postgresql://host/postgres -t orders",
     "cairn restore latest --repo /backups --to postgresql://host/shop_again --jobs 4",
     "cairn restore latest --repo /backups --to postgresql://host/postgres --create",
+    "cairn restore ./shop.tar --to postgresql://host/shop_again --jobs 4",
     "cairn restore shop@host@2026-11-22T10:00Z --repo /backups --to postgresql://host/shop -t orders -a --in-place",
   ],
   readSettings,
@@ -61,9 +56,11 @@ async function readSettings(line: CommandLine, caller: Caller): Promise<RestoreS
   const target = requiredValue(line, "to", "Name the target: --to postgresql://host/database");
   const options = await restoreOptionsOf(line);
   const mode = modeOf(line, options);
+  const file = archiveFileOf(line);
   return {
-    repository: repositoryOf(line, caller),
+    repository: file === null ? repositoryOf(line, caller) : null,
     reference: referenceOf(line),
+    ...(file === null ? {} : { file }),
     target,
     options,
     mode,

@@ -12,12 +12,16 @@ export function renderRestore(report: RestoreReport): string {
   return joinLines([
     ...fieldLines([
       ["restore point", report.restorePointId],
+      ["file", report.file ?? null],
       ["database", report.isScratch ? `${report.database} (scratch: drop it when you are done)` : report.database],
       ["entries", `${formatCount(report.entriesDone)} done, ${formatCount(failed.length)} failed`],
       ["rows", formatCount(report.rowCount)],
       ["large objects", formatCount(report.largeObjectCount)],
       ["data", `${formatSize(report.rawBytes)} of plain text`],
-      ["read", `${formatSize(report.bytesRead)} from the repository in ${countOf(report.requestCount, "request")}`],
+      [
+        "read",
+        `${formatSize(report.bytesRead)} from the ${report.file === undefined ? "repository" : "file"} in ${countOf(report.requestCount, "request")}`,
+      ],
       ["took", formatDuration(report.durationMs)],
     ]),
     ...tableRowLines(tables),
@@ -29,10 +33,11 @@ export function renderRestore(report: RestoreReport): string {
   ]);
 }
 
-function verdict({ restorePointId, entriesFailed, isComplete, database }: RestoreReport): string {
+function verdict({ restorePointId, file, entriesFailed, isComplete, database }: RestoreReport): string {
+  const origin = restorePointId ?? file;
   if (entriesFailed.length > 0) {
-    return `NOT COMPLETE: ${countOf(entriesFailed.length, "entry", "entries")} of ${restorePointId} failed; all else is in "${database}".`;
+    return `NOT COMPLETE: ${countOf(entriesFailed.length, "entry", "entries")} of ${origin} failed; all else is in "${database}".`;
   }
-  if (!isComplete) return `NOT COMPLETE: not everything of ${restorePointId} is in "${database}".`;
-  return `Everything asked for of ${restorePointId} is in "${database}".`;
+  if (!isComplete) return `NOT COMPLETE: not everything of ${origin} is in "${database}".`;
+  return `Everything asked for of ${origin} is in "${database}".`;
 }

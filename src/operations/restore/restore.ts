@@ -1,5 +1,5 @@
-// `cairn restore`: a restore point, or a part of it, into a database: the target itself, or a new scratch database on
-// its server. Done means that every statement succeeded and the rows loaded are the manifest's.
+// `cairn restore`: a restore point or an archive file, or a part of it, into a database: the target itself, or a new
+// scratch database on its server. Done means that every statement succeeded and the rows loaded are the manifest's.
 
 import { OperatingError } from "../../base/errors.ts";
 import { openSession, resolveConnection, type ConnectionSettings } from "../../postgres/index.ts";
@@ -13,9 +13,8 @@ import {
   type RestoreResult,
 } from "../../restore/index.ts";
 import { beginPhase, warn } from "../events.ts";
-import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
-import { RestorePointContents } from "../restore-point-contents.ts";
+import { openOrigin, type RestoreOrigin } from "./open-origin.ts";
 import { RestoreReporter } from "./restore-reporter.ts";
 import type { RestoreReport, RestoreSettings } from "./types.ts";
 
@@ -28,29 +27,30 @@ interface Outcome {
 interface Restoring {
   readonly settings: RestoreSettings;
   readonly target: ConnectionSettings;
-  readonly contents: RestorePointContents;
+  readonly origin: RestoreOrigin;
   readonly connect: ConnectTarget;
 }
 
 /** Restores. Failed entries are in the report; thrown is what ended the restore as a whole. */
 export async function runRestore(context: OperationContext, settings: RestoreSettings): Promise<RestoreReport> {
   const startedAtMs = performance.now();
-  beginPhase(context, "open", "opening the restore point and connecting to the target");
+  const subject = settings.file === undefined ? "restore point" : "archive";
+  beginPhase(context, "open", `opening the ${subject} and connecting to the target`);
   const { environment, homeDirectory, userName } = context;
   const target = await resolveConnection({ source: settings.target, environment, homeDirectory, userName });
-  await using repository = await openRepositoryAt(settings.repository);
-  const id = await repository.resolve(settings.reference, context.signal);
-  const contents = await RestorePointContents.open(await repository.openRestorePoint(id, context.signal));
+  await using origin = await openOrigin(context, settings);
   const connect = connector(target);
-  const restoring: Restoring = { settings, target, contents, connect };
+  const restoring: Restoring = { settings, target, origin, connect };
   const reporter = new RestoreReporter(context);
   const { result, database, leftOut } = await (settings.mode.kind === "scratch"
     ? restoreIntoScratch(context, restoring, reporter)
     : restoreInPlace(context, restoring, reporter));
   for (const message of result.warnings) warn(context, { message });
-  const { bytesRead, requests: requestCount } = repository.transfer;
+  await origin.checkUnchanged();
+  const { bytesRead, requests: requestCount } = origin.transfer();
   return {
-    restorePointId: id,
+    restorePointId: origin.restorePointId,
+    ...(origin.file === null ? {} : { file: origin.file }),
     database,
     isScratch: settings.mode.kind === "scratch",
     entriesDone: result.entriesDone,
@@ -92,9 +92,10 @@ async function restoreInPlace(
   restoring: Restoring,
   reporter: RestoreReporter,
 ): Promise<Outcome> {
-  const { settings, target, contents, connect } = restoring;
+  const { settings, target, connect } = restoring;
+  const { contents, sizes } = restoring.origin;
   await using session = await connect(null, context.signal);
-  const planTarget = { version: session.serverVersion.number, sizes: contents.sizes };
+  const planTarget = { version: session.serverVersion.number, ...(sizes === null ? {} : { sizes }) };
   const plan = planRestore(contents.toc, settings.options, planTarget);
   const { findings } = await checkTarget(session, plan, {
     allowsNonEmpty: settings.allowsNonEmptyTarget,
@@ -117,7 +118,8 @@ async function restoreIntoScratch(
   restoring: Restoring,
   reporter: RestoreReporter,
 ): Promise<Outcome> {
-  const { settings, contents, connect } = restoring;
+  const { settings, origin, connect } = restoring;
+  const { contents, sizes } = origin;
   const { tables, schemas, jobs } = settings.options;
   if ((tables ?? []).length === 0 && (schemas ?? []).length === 0) {
     throw new OperatingError("usage", "a scratch database needs at least one table or schema", {
@@ -127,7 +129,7 @@ async function restoreIntoScratch(
   await using session = await connect(null, context.signal);
   const version = session.serverVersion.number;
   await session.close();
-  const databaseName = scratchName(settings, contents);
+  const databaseName = scratchName(settings, origin);
   const scratch = planScratch(
     contents.toc,
     {
@@ -136,7 +138,7 @@ async function restoreIntoScratch(
       ...(schemas === undefined ? {} : { schemas }),
       ...(jobs === undefined ? {} : { jobs }),
     },
-    { version, sizes: contents.sizes },
+    { version, ...(sizes === null ? {} : { sizes }) },
   );
   reporter.expect(scratch.plan);
   const outcome = await runScratch(contents, scratch, {
@@ -149,13 +151,13 @@ async function restoreIntoScratch(
   return { result: outcome.restore, database: outcome.database, leftOut };
 }
 
-/** The name asked for, or one made of the first table or schema and the restore point's time. */
-function scratchName(settings: RestoreSettings, contents: RestorePointContents): string {
+/** The name asked for, or one made of the first table or schema and the restore point's time or the file's name. */
+function scratchName(settings: RestoreSettings, origin: RestoreOrigin): string {
   if (settings.mode.kind === "scratch" && settings.mode.name !== null) return settings.mode.name;
   const subject = settings.options.tables?.[0] ?? settings.options.schemas?.[0] ?? "";
   const word = subject
     .toLowerCase()
     .replaceAll(/[^a-z0-9_]+/g, "_")
     .slice(0, 24);
-  return `scratch_${word}_${contents.restorePoint.id.slice(0, 15).toLowerCase()}`;
+  return `scratch_${word}_${origin.word}`;
 }

@@ -4,8 +4,11 @@ import type { RestoreOptions } from "../../restore/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
 
 export interface RestoreSettings {
-  readonly repository: RepositoryAccess;
+  /** Null where a file is restored. */
+  readonly repository: RepositoryAccess | null;
   readonly reference: string;
+  /** An archive of pg_dump, in place of a restore point. */
+  readonly file?: string | undefined;
   /** URI or DSN of the target database. */
   readonly target: string;
   readonly options: RestoreOptions;
@@ -19,7 +22,10 @@ export interface RestoreSettings {
 }
 
 export interface RestoreReport {
-  readonly restorePointId: string;
+  /** Null where a file was restored. */
+  readonly restorePointId: string | null;
+  /** The archive that was restored in place of a restore point. */
+  readonly file?: string | undefined;
   /** The database that now holds the data. */
   readonly database: string;
   readonly isScratch: boolean;
@@ -38,7 +44,7 @@ export interface RestoreReport {
   readonly rawBytes: number;
   readonly largeObjectCount: number;
   readonly durationMs: number;
-  /** Bytes and requests that the storage served. */
+  /** Bytes and requests that the storage served, or the file system. */
   readonly bytesRead: number;
   readonly requestCount: number;
   /** True when everything asked for was restored. */

@@ -1,0 +1,70 @@
+// Opens what is to be restored: a restore point of a repository, or an archive file as it lies on disk.
+
+import { basename } from "node:path";
+
+import type { ArchiveContents } from "../../archive/index.ts";
+import { assert } from "../../base/assert.ts";
+import { openRestorableSource } from "../archive-source/index.ts";
+import { openRepositoryAt } from "../open-repository.ts";
+import type { OperationContext } from "../operation.ts";
+import { RestorePointContents } from "../restore-point-contents.ts";
+import type { RestoreSettings } from "./types.ts";
+
+/** Contents to be restored, and where they are from; dispose of it. */
+export interface RestoreOrigin extends AsyncDisposable {
+  readonly contents: ArchiveContents;
+  /** Raw bytes by dump id; null where that is not known. */
+  readonly sizes: ReadonlyMap<number, number> | null;
+  /** Null for a file. */
+  readonly restorePointId: string | null;
+  /** Absolute; null for a restore point. */
+  readonly file: string | null;
+  /** A short word for names that are made up. */
+  readonly word: string;
+  /** What was read so far. */
+  transfer(): { readonly bytesRead: number; readonly requests: number };
+  /** Throws when a file was written to meanwhile. */
+  checkUnchanged(): Promise<void>;
+}
+
+/** Throws what opening a repository, a restore point or an archive throws. */
+export async function openOrigin(context: OperationContext, settings: RestoreSettings): Promise<RestoreOrigin> {
+  if (settings.file !== undefined) return await openFile(settings.file, context.signal);
+  assert(settings.repository !== null, "what is no file is in a repository");
+  const repository = await openRepositoryAt(settings.repository);
+  try {
+    const id = await repository.resolve(settings.reference, context.signal);
+    const contents = await RestorePointContents.open(await repository.openRestorePoint(id, context.signal));
+    return {
+      contents,
+      sizes: contents.sizes,
+      restorePointId: id,
+      file: null,
+      word: id.slice(0, 15).toLowerCase(),
+      transfer: () => repository.transfer,
+      checkUnchanged: async () => {},
+      [Symbol.asyncDispose]: () => repository[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await repository[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function openFile(file: string, signal: AbortSignal): Promise<RestoreOrigin> {
+  const source = await openRestorableSource(file, signal);
+  const { path, contents, transfer } = source;
+  return {
+    contents,
+    sizes: null,
+    restorePointId: null,
+    file: path,
+    word: basename(path)
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9_]+/g, "_")
+      .slice(0, 15),
+    transfer: () => transfer,
+    checkUnchanged: () => source.checkUnchanged(),
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
+}
