@@ -1,4 +1,5 @@
 // `cairn show`.
 
 export { runShow } from "./show.ts";
-export type { ShowResult, ShowSettings } from "./types.ts";
+export { runShowFile } from "./show-file.ts";
+export type { ShowFileSettings, ShowResult, ShowSettings } from "./types.ts";

@@ -35,7 +35,7 @@ export async function runShow(context: OperationContext, settings: ShowSettings)
 }
 
 /** The statements of a plan as SQL text, those of data left out. */
-function definitions(plan: RestorePlan): string {
+export function definitions(plan: RestorePlan): string {
   const tasks = [...plan.serial, ...plan.parallel].filter((task) => task.isWanted && task.load === null);
   const statements = tasks.flatMap((task) => task.statements.map(({ sql }) => sql.trim()));
   return statements
@@ -81,7 +81,7 @@ async function summarize(
 }
 
 /** As strftime's %Z prints it beside the archive's time. */
-function localTimeZoneName(): string {
+export function localTimeZoneName(): string {
   const parts = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts(new Date());
   return parts.find(({ type }) => type === "timeZoneName")?.value ?? "UTC";
 }

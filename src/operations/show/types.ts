@@ -12,6 +12,11 @@ export interface ShowSettings {
   readonly tables: readonly string[];
 }
 
+/** An archive of pg_dump in place of a restore point. */
+export interface ShowFileSettings extends Pick<ShowSettings, "what" | "tables"> {
+  readonly file: string;
+}
+
 export type ShowResult =
   | {
       readonly what: "summary";
