@@ -20,6 +20,7 @@ export type { PlannedTask } from "./task-list.ts";
 export {
   checkEntries,
   entryOidsOf,
+  patternToRegexes,
   poolerConsole,
   runPreflight,
   type EntryOids,

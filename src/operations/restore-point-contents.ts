@@ -37,10 +37,12 @@ export class RestorePointContents implements ArchiveContents {
   }
 
   /**
-   * Reads the table of contents. Throws "archive_unsupported" for a script that import has quarantined, and
+   * Reads the table of contents. Throws "usage" for a whole server's restore point, which has none of its own,
+   * "archive_unsupported" for a script that import has quarantined, and
    * "archive_invalid", which only a defect of ours can cause.
    */
   static async open(restorePoint: RestorePoint): Promise<RestorePointContents> {
+    if (restorePoint.manifest.cluster !== undefined) throw wholeServer(restorePoint);
     if (isQuarantined(restorePoint)) throw quarantined(restorePoint);
     const { toc } = await readToc(memorySource(restorePoint.toc));
     return new RestorePointContents(restorePoint, toc);
@@ -153,5 +155,11 @@ function quarantined({ id }: RestorePoint): OperatingError {
 function missing(entry: TocEntry, found = "no data"): OperatingError {
   return new OperatingError("corrupt", `the restore point has ${found} for ${entry.description} "${entry.tag}"`, {
     hint: "Verify the restore point, and restore from another one meanwhile.",
+  });
+}
+
+function wholeServer({ id }: RestorePoint): OperatingError {
+  return new OperatingError("usage", `restore point ${id} is of a whole server, and has no contents of its own`, {
+    hint: `Restore it with --cluster; "cairn show ${id}" lists the restore points of its databases.`,
   });
 }

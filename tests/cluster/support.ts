@@ -5,6 +5,8 @@ import { dirname, join } from "node:path";
 
 import { openSession, resolveConnection } from "../../src/postgres/index.ts";
 import { readGlobals, type Globals } from "../../src/globals/index.ts";
+import type { ClusterBackupSettings } from "../../src/operations/backup-cluster/index.ts";
+import type { TestRepository } from "../matrix/support.ts";
 import { quoteIdentifier, quoteLiteral, runAsServerUser, runTool, type TestServer } from "../support/servers.ts";
 
 /** Names that must come through quoting, comments and lists unharmed. */
@@ -126,4 +128,25 @@ export async function ownGlobals(uri: string, options: { readonly withPasswords?
   });
   await using session = await openSession(settings);
   return await readGlobals(session, { withPasswords: options.withPasswords ?? true });
+}
+
+/** Settings of a cluster backup. */
+export function clusterSettings(
+  repository: TestRepository,
+  source: string,
+  settings: Partial<ClusterBackupSettings> = {},
+): ClusterBackupSettings {
+  return {
+    source,
+    repository: repository.access,
+    lineage: null,
+    jobs: 2,
+    tags: {},
+    compression: null,
+    pgDump: null,
+    selection: [],
+    excludedDatabases: [],
+    withRolePasswords: true,
+    ...settings,
+  };
 }

@@ -1,7 +1,10 @@
-// cairn backup: takes a restore point.
+// cairn backup: takes a restore point of a database, or of every database of a server.
 
 import type { BackupReceipt, BackupSettings } from "../../operations/backup/types.ts";
+import type { ClusterBackupSettings, ClusterReceipt } from "../../operations/backup-cluster/types.ts";
+import type { Caller } from "../caller.ts";
 import { lastValue } from "../command-line.ts";
+import type { CommandLine } from "../command-line.ts";
 import {
   compressFlag,
   jobsFlag,
@@ -12,8 +15,9 @@ import {
   repositoryFlags,
   sourceArgument,
 } from "../common-flags.ts";
-import { EXIT_DONE } from "../exit-status.ts";
-import { globalsChoiceOf, globalsFlags } from "../globals-flags.ts";
+import { EXIT_DONE, EXIT_INCOMPLETE } from "../exit-status.ts";
+import { clusterFlags, clusterOptionsOf, globalsChoiceOf, globalsFlags } from "../globals-flags.ts";
+import { renderClusterBackup } from "../output/backup-cluster.ts";
 import { renderBackup } from "../output/backup.ts";
 import { repositoryOf } from "../repository-access.ts";
 import { selectionFlagSpecs, selectionOf } from "../selection-flags.ts";
@@ -25,12 +29,16 @@ const ownFlags: readonly FlagSpec[] = [
   jobsFlag,
   { ...compressFlag, description: "none or zstd[:LEVEL] (default: zstd:3)" },
   pgDumpFlag,
+  ...clusterFlags,
   ...globalsFlags,
   ...repositoryFlags,
   ...outputFlags,
 ];
 
-export const backup: Verb<BackupSettings, BackupReceipt> = {
+type Settings = BackupSettings | ClusterBackupSettings;
+type Receipt = BackupReceipt | ClusterReceipt;
+
+export const backup: Verb<Settings, Receipt> = {
   name: "backup",
   description:
     "Takes a restore point of one database: a consistent snapshot, stored encrypted, of which only what changed since " +
@@ -41,9 +49,22 @@ export const backup: Verb<BackupSettings, BackupReceipt> = {
   examples: [
     "cairn backup postgresql://host/shop --repo /backups",
     "cairn backup shop --repo /backups --tag release=4.2 --jobs 4",
+    "cairn backup postgresql://host --cluster --repo /backups --exclude-database 'scratch_*'",
     "cairn backup shop --repo /backups --lineage shop-without-log --exclude-table-data 'log.*'",
   ],
-  readSettings: (line, caller) => ({
+  readSettings,
+  run: async (context, settings) => {
+    if ("excludedDatabases" in settings) {
+      return await (await import("../../operations/backup-cluster/index.ts")).runClusterBackup(context, settings);
+    }
+    return await (await import("../../operations/backup/index.ts")).runBackup(context, settings);
+  },
+  render: (receipt) => ("databases" in receipt ? renderClusterBackup(receipt) : renderBackup(receipt)),
+  exitStatus: (receipt) => ("databases" in receipt && !receipt.isComplete ? EXIT_INCOMPLETE : EXIT_DONE),
+};
+
+function readSettings(line: CommandLine, caller: Caller): Settings {
+  const settings = {
     source: line.arguments[0],
     repository: repositoryOf(line, caller),
     lineage: lastValue(line, "lineage"),
@@ -52,9 +73,7 @@ export const backup: Verb<BackupSettings, BackupReceipt> = {
     compression: lastValue(line, "compress"),
     pgDump: lastValue(line, "pg-dump"),
     selection: selectionOf(line, ownFlags),
-    globals: globalsChoiceOf(line),
-  }),
-  run: async (context, settings) => (await import("../../operations/backup/index.ts")).runBackup(context, settings),
-  render: renderBackup,
-  exitStatus: () => EXIT_DONE,
-};
+  };
+  const cluster = clusterOptionsOf(line, settings.selection);
+  return cluster === null ? { ...settings, globals: globalsChoiceOf(line) } : { ...settings, ...cluster };
+}

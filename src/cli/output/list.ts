@@ -3,7 +3,7 @@
 import { formatCount, formatSize } from "../../base/units.ts";
 import type { ListResult, ListedRestorePoint } from "../../operations/list/types.ts";
 import type { Column } from "./text.ts";
-import { formatTime, joinLines, listLines, tableLines } from "./text.ts";
+import { countOf, formatTime, joinLines, listLines, tableLines } from "./text.ts";
 
 const COLUMNS: readonly Column[] = [
   { heading: "restore point" },
@@ -56,8 +56,14 @@ export function stateOf(point: ListedRestorePoint): string {
   if (point.drillOutcome !== null && point.drilledAt !== null) {
     words.push(`${DRILL_WORDS[point.drillOutcome]} ${formatTime(point.drilledAt)}`);
   }
+  if (point.cluster !== null) words.unshift(clusterWords(point.cluster));
   if (point.warningCount > 0) words.push(`${point.warningCount} warning${point.warningCount === 1 ? "" : "s"}`);
   return words.join(", ");
+}
+
+function clusterWords({ databaseCount, failedDatabases }: NonNullable<ListedRestorePoint["cluster"]>): string {
+  const databases = countOf(databaseCount, "database");
+  return failedDatabases.length === 0 ? databases : `INCOMPLETE: ${failedDatabases.length} of ${databases} missing`;
 }
 
 /** Tags as they were given. */

@@ -126,6 +126,7 @@ export const listedPoint: ListedRestorePoint = {
   isDamaged: true,
   drilledAt: null,
   drillOutcome: null,
+  cluster: null,
 };
 
 export const listResult: ListResult = { restorePoints: [listedPoint], leftovers: [`packs/00/${HOSTILE}`] };
@@ -138,6 +139,8 @@ export const showResult: ShowResult = {
   warnings: [HOSTILE],
   tables: [{ name: HOSTILE, rowCount: 1, rawBytes: 2, sealedBytes: 3 }],
   largeObjectCount: 4,
+  globals: null,
+  cluster: null,
 };
 
 export const restoreReport: RestoreReport = {

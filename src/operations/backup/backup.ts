@@ -11,7 +11,7 @@ import {
   type ChunkCompression,
   type Dump,
 } from "../../dump/index.ts";
-import { formatVersion, usesUnixSocket, type ConnectionSettings } from "../../postgres/index.ts";
+import { formatVersion } from "../../postgres/index.ts";
 import {
   chunkIdPrefix,
   type CommitInput,
@@ -25,6 +25,7 @@ import { beginPhase, warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import { ProgressReporter } from "../progress-reporter.ts";
+import { hostNameOf } from "../source/host-name.ts";
 import { openSourceDump } from "../source/open-source.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
 import { CAIRN_VERSION } from "../version.ts";
@@ -35,7 +36,6 @@ import { RepositorySink } from "./repository-sink.ts";
 import type { BackupReceipt, BackupSettings } from "./types.ts";
 
 const CHUNK_SIZE_BYTES = 2 * 1024 * 1024;
-const PORT_DEFAULT = 5432;
 const LINEAGE_NAME_LENGTH_MAX = 200;
 
 /** Backs up one database. Whatever fails, earlier restore points stay as they are and nothing half done is shown. */
@@ -153,7 +153,7 @@ async function commitInput(facts: CommitFacts): Promise<CommitInput> {
       serverVersion: source.serverVersionText,
       serverVersionNum: source.server.number,
       hostRole: snapshot.isStandby ? "standby" : "primary",
-      host: hostName(source.settings),
+      host: hostNameOf(source.settings),
     },
     snapshot: { xmin: `${snapshot.xmin}`, xmax: `${snapshot.xmax}`, lsn: snapshot.lsn, timeline: null },
     tool: {
@@ -186,7 +186,7 @@ function checkWhole(dump: Dump, sink: RepositorySink, largeObjects: readonly Lar
 }
 
 function nameLineage(settings: BackupSettings, source: SettledSource): string {
-  const name = settings.lineage ?? `${source.settings.database}@${hostName(source.settings)}`;
+  const name = settings.lineage ?? `${source.settings.database}@${hostNameOf(source.settings)}`;
   if (name === "" || name.length > LINEAGE_NAME_LENGTH_MAX || /\p{Cc}/u.test(name)) {
     throw new OperatingError("usage", "a lineage's name has 1 to 200 characters, none of them a control character", {
       hint: "Give it a name with --lineage.",
@@ -202,11 +202,6 @@ function makeLineage(name: string, source: SettledSource, dump: Dump): Lineage {
     databaseOid: dump.snapshot.databaseOid,
     databaseName: source.settings.database,
   };
-}
-
-function hostName(settings: ConnectionSettings): string {
-  const host = usesUnixSocket(settings) ? "local" : settings.host;
-  return settings.port === PORT_DEFAULT ? host : `${host}:${settings.port}`;
 }
 
 function parseCompression(text: string | null): ChunkCompression {

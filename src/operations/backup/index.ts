@@ -1,4 +1,4 @@
 // `cairn backup`.
 
-export { runBackup } from "./backup.ts";
+export { backUpDatabase, runBackup } from "./backup.ts";
 export type { BackupReceipt, BackupSettings } from "./types.ts";

@@ -43,7 +43,8 @@ export async function describeRestorePoint(
 ): Promise<ListedRestorePoint> {
   const last = (await repository.verifies(summary.id, signal)).at(-1);
   const lastDrill = (await repository.drills(summary.id, signal)).at(-1);
-  const { totals } = summary;
+  const { cluster } = summary;
+  const sums = sumsOf(summary);
   return {
     id: summary.id,
     lineage: summary.lineage.name,
@@ -51,15 +52,37 @@ export async function describeRestorePoint(
     serverVersion: summary.source.serverVersion,
     snapshotTakenAt: summary.snapshotAt,
     durationMs: new Date(summary.finishedAt).getTime() - new Date(summary.startedAt).getTime(),
-    rowCount: totals.rows,
-    rawBytes: totals.rawBytes,
-    sealedBytes: totals.sealedBytes,
-    newBytes: totals.newBytes,
+    ...sums,
     tags: summary.tags,
     warningCount: summary.warnings.length,
     verifiedAt: last === undefined ? null : last.at,
     isDamaged: last !== undefined && last.damage.length > 0,
     drilledAt: lastDrill?.at ?? null,
     drillOutcome: lastDrill?.outcome ?? null,
+    cluster:
+      cluster === undefined
+        ? null
+        : {
+            databaseCount: cluster.members.length,
+            failedDatabases: cluster.members.flatMap((member) => {
+              return member.restorePointId === null ? member.databaseName : [];
+            }),
+          },
+  };
+}
+
+/** Of a cluster restore point: of those that it names together. */
+function sumsOf({
+  totals,
+  cluster,
+}: RestorePointSummary): Pick<ListedRestorePoint, "rowCount" | "rawBytes" | "sealedBytes" | "newBytes"> {
+  const { rows: rowCount, rawBytes, sealedBytes, newBytes } = totals;
+  if (cluster === undefined) return { rowCount, rawBytes, sealedBytes, newBytes };
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  return {
+    rowCount: sum(cluster.members.map((member) => member.rowCount)),
+    rawBytes: sum(cluster.members.map((member) => member.rawBytes)),
+    sealedBytes: sum(cluster.members.map((member) => member.sealedBytes)),
+    newBytes: sum(cluster.members.map((member) => member.newBytes)),
   };
 }

@@ -6,7 +6,7 @@ import { OperatingError } from "../../base/errors.ts";
 import { globalsText } from "../../globals/index.ts";
 import type { Repository, RestorePoint } from "../../repository/index.ts";
 import { planRestore, planScratch, type RestorePlan } from "../../restore/index.ts";
-import { globalsOf } from "../globals-facts.ts";
+import { globalsFacts, globalsOf } from "../globals-facts.ts";
 import { describeRestorePoint } from "../list/index.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
@@ -66,6 +66,7 @@ async function summarize(
   restorePoint: RestorePoint,
 ): Promise<ShowResult> {
   const { manifest } = restorePoint;
+  const globals = globalsOf(manifest);
   const selection = manifest.options["selection"];
   return {
     what: "summary",
@@ -77,6 +78,8 @@ async function summarize(
       return { name: `${namespace}.${name}`, rowCount, rawBytes, sealedBytes };
     }),
     largeObjectCount: manifest.totals.largeObjects,
+    globals: globals === null ? null : globalsFacts(globals),
+    cluster: manifest.cluster ?? null,
   };
 }
 

@@ -1,5 +1,7 @@
 // What show is given and gives.
 
+import type { ClusterFacts } from "../../repository/index.ts";
+import type { GlobalsFacts } from "../globals-facts.ts";
 import type { RepositoryAccess } from "../operation.ts";
 import type { ListedRestorePoint } from "../list/types.ts";
 
@@ -31,6 +33,9 @@ export type ShowResult =
         readonly sealedBytes: number;
       }[];
       readonly largeObjectCount: number;
+      readonly globals: GlobalsFacts | null;
+      /** Of a cluster restore point: what it names; null: it is one database's. */
+      readonly cluster: ClusterFacts | null;
     }
   /** Text as pg_restore --list prints it. */
   | { readonly what: "list"; readonly text: string }

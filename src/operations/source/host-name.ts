@@ -1,0 +1,11 @@
+// The host in names of lineages and in receipts.
+
+import { usesUnixSocket, type ConnectionSettings } from "../../postgres/index.ts";
+
+const PORT_DEFAULT = 5432;
+
+/** `local` for a unix socket; the port only where it is not the usual one. */
+export function hostNameOf(settings: ConnectionSettings): string {
+  const host = usesUnixSocket(settings) ? "local" : settings.host;
+  return settings.port === PORT_DEFAULT ? host : `${host}:${settings.port}`;
+}

@@ -1,0 +1,85 @@
+// `cairn backup --cluster` on a server with hostile names, a database that cannot be backed up, and some that are not to be.
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { runClusterBackup, type ClusterReceipt } from "../../src/operations/backup-cluster/index.ts";
+import { runShow } from "../../src/operations/show/index.ts";
+import { TestRepository } from "../matrix/support.ts";
+import { ownServer, quoteIdentifier, type OwnServer } from "../support/servers.ts";
+import { clusterSettings } from "./support.ts";
+
+const HOSTILE = `hostile "base"\n'x' 🙂`;
+
+let pg: OwnServer;
+let repository: TestRepository;
+
+beforeAll(async () => {
+  [pg, repository] = await Promise.all([ownServer(18), TestRepository.create()]);
+  for (const name of [HOSTILE, "closed", "scratch_1", "scratch.2", "Kept"]) await pg.createDatabase(name);
+  await pg.psql(
+    HOSTILE,
+    "CREATE TABLE t AS SELECT 1 AS id; CREATE ROLE app PASSWORD 'secret'; ALTER TABLE t OWNER TO app",
+  );
+  await pg.psql("postgres", "ALTER DATABASE closed ALLOW_CONNECTIONS false");
+});
+
+afterAll(async () => {
+  await repository?.[Symbol.asyncDispose]();
+  await pg?.[Symbol.asyncDispose]();
+});
+
+/** The source names no database, as a server's does. */
+function backUp(excludedDatabases: readonly string[]): Promise<ClusterReceipt> {
+  const source = `postgresql://postgres@127.0.0.1:${pg.port}`;
+  return runClusterBackup(repository.context(), clusterSettings(repository, source, { excludedDatabases }));
+}
+
+test("backup --cluster takes every database but template0, closed and excluded ones, each in its own lineage", async () => {
+  const receipt = await backUp(["scratch_*", '"scratch.2"', "nowhere?"]);
+  expect(receipt).toMatchObject({ isComplete: true, rowCount: 1, globals: { roleCount: 2, passwords: "carried" } });
+  expect(receipt.databases.map(({ databaseName }) => databaseName)).toEqual(["template1", "Kept", HOSTILE, "postgres"]);
+  expect(receipt.databases.map((one) => one.receipt?.lineage)).toEqual(
+    ["template1", "Kept", `hostile "base"\\x0a'x' 🙂`, "postgres"].map((name) => `${name}@127.0.0.1:${pg.port}`),
+  );
+  expect(receipt.leftOut.toSorted()).toEqual([
+    "closed: it refuses connections",
+    "scratch.2: --exclude-database names it",
+    "scratch_1: --exclude-database names it",
+    "template0: every server has it as it was made",
+  ]);
+  expect(receipt.warnings).toEqual(['--exclude-database "nowhere?" matches no database']);
+
+  const listed = (await repository.list(`cluster:127.0.0.1:${pg.port}`)).restorePoints;
+  expect(listed).toMatchObject([{ id: receipt.id, rowCount: 1, cluster: { databaseCount: 4, failedDatabases: [] } }]);
+  const settings = { repository: repository.access, reference: receipt.id, tables: [] };
+  const shown = await runShow(repository.context(), { ...settings, what: "summary" });
+  expect(shown).toMatchObject({
+    cluster: { members: receipt.databases.map((one) => ({ restorePointId: one.receipt?.id })) },
+  });
+  const globals = await runShow(repository.context(), { ...settings, what: "globals" });
+  expect(globals).toMatchObject({ text: expect.stringContaining("PASSWORD 'SCRAM-SHA-256$") as string });
+  await expect(runShow(repository.context(), { ...settings, what: "list" })).rejects.toMatchObject({ code: "usage" });
+  await expect(repository.export(receipt.id, "x.dump")).rejects.toThrow("of a whole server");
+  expect(JSON.stringify([receipt, repository.events, listed, shown])).not.toContain("SCRAM");
+});
+
+test("backup --cluster goes on after a database that fails, and is not complete", async () => {
+  await pg.psql(HOSTILE, "CREATE TABLE forbidden (id int); ALTER TABLE forbidden ENABLE ROW LEVEL SECURITY");
+  await pg.psql("Kept", "CREATE TABLE kept AS SELECT generate_series(1, 10) AS id");
+  await pg.psql("postgres", "CREATE ROLE weak LOGIN; GRANT pg_read_all_data TO weak");
+  const settings = clusterSettings(repository, pg.uri("postgres", { user: "weak" }), { lineage: "prod" });
+  const receipt = await runClusterBackup(repository.context(), settings);
+  expect(receipt).toMatchObject({ isComplete: false, rowCount: 10, lineage: "prod" });
+  const failed = receipt.databases.filter((one) => one.receipt === null);
+  expect(failed).toMatchObject([{ databaseName: HOSTILE, error: { code: "preflight_failed" } }]);
+  expect(receipt.databases.find(({ databaseName }) => databaseName === "Kept")?.receipt?.lineage).toBe("Kept@prod");
+  const [listed] = (await repository.list("prod")).restorePoints;
+  expect(listed?.cluster).toEqual({ databaseCount: 6, failedDatabases: [HOSTILE] });
+});
+
+test('backup --cluster of a server without "postgres" begins in template1; of none at all it says so', async () => {
+  await pg.psql("template1", "DROP DATABASE postgres");
+  const receipt = await backUp(["scratch*", `"${quoteIdentifier(HOSTILE).slice(1, -1)}"`]);
+  expect(receipt.databases.map(({ databaseName }) => databaseName)).toEqual(["template1", "Kept"]);
+  await expect(backUp(["*"])).rejects.toThrow("no database of the server is to be backed up");
+});
