@@ -4,11 +4,9 @@
 import { assert } from "../base/assert.ts";
 import { OperatingError } from "../base/errors.ts";
 import { MIB } from "../base/units.ts";
+import { CopyOperation } from "./copy-operation.ts";
 import type { Message } from "./message-reader.ts";
-import { BACKEND, encodeHeader, encodeMessage, FRONTEND, readCString } from "./messages.ts";
-import type { Operation } from "./operation.ts";
-import { rowCountOf } from "./query-result.ts";
-import type { ServerError } from "./server-error.ts";
+import { BACKEND, encodeHeader, encodeMessage, FRONTEND } from "./messages.ts";
 
 /** Longest CopyData payload sent: the server holds a whole message in memory. */
 export const COPY_IN_MESSAGE_BYTES_MAX = 16 * MIB;
@@ -22,17 +20,16 @@ export interface CopyInControl {
 }
 
 /** The open end of a COPY. One of finish(), fail() and disposal ends it. */
-export class CopyInWriter implements Operation, AsyncDisposable {
+export class CopyInWriter extends CopyOperation implements AsyncDisposable {
   readonly #control: CopyInControl;
   readonly #signal: AbortSignal | undefined;
   readonly #opened = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #waiting = new Set<(error: unknown) => void>();
   #state: "starting" | "open" | "closing" | "ended" = "starting";
-  #error: OperatingError | null = null;
-  #rowCount: number | null = null;
 
   constructor(control: CopyInControl, signal: AbortSignal | undefined) {
+    super();
     this.#control = control;
     this.#signal = signal;
   }
@@ -71,8 +68,8 @@ export class CopyInWriter implements Operation, AsyncDisposable {
       this.#control.send([encodeMessage(FRONTEND.copyDone)]);
       await this.#ended.promise;
     }
-    if (this.#error !== null || this.#signal?.aborted) throw this.#failure();
-    return { rowCount: this.#rowCount };
+    if (this.error !== null || this.#signal?.aborted) throw this.#failure();
+    return { rowCount: this.rowCount };
   }
 
   /** Abandons the COPY: the server undoes it. The reason stands in the server's log. */
@@ -99,43 +96,22 @@ export class CopyInWriter implements Operation, AsyncDisposable {
     return this.#state === "open";
   }
 
-  receive({ type, payload }: Message): void {
-    switch (type) {
-      case BACKEND.copyInResponse:
-        if (this.#state !== "starting") {
-          this.sendFail("only one COPY per string of statements is possible");
-          return;
-        }
-        this.#state = "open";
-        this.#opened.resolve();
-        return;
-      case BACKEND.commandComplete:
-        this.#rowCount = rowCountOf(Buffer.from(readCString(payload, 0).bytes).toString("latin1"));
-        return;
-      case BACKEND.rowDescription:
-      case BACKEND.dataRow:
-      case BACKEND.emptyQueryResponse:
-      case BACKEND.copyOutResponse:
-      case BACKEND.copyData:
-      case BACKEND.copyDone:
-        return;
-      default:
-        throw new OperatingError(
-          "connection_lost",
-          `unexpected message of type 0x${type.toString(16)} from the server`,
-        );
+  protected receiveCopy({ type }: Message): boolean {
+    if (type !== BACKEND.copyInResponse) return type === BACKEND.copyOutResponse || type === BACKEND.copyData;
+    if (this.#state === "starting") {
+      this.#state = "open";
+      this.#opened.resolve();
+    } else {
+      this.sendFail("only one COPY per string of statements is possible");
     }
-  }
-
-  receiveError(error: ServerError): void {
-    this.#error ??= error;
+    return true;
   }
 
   finishOperation(): void {
     const wasOpened = this.#state !== "starting";
     this.#state = "ended";
     if (!wasOpened) {
-      this.#error ??= new OperatingError("query_failed", "the statement given to copyIn() takes no data");
+      this.error ??= new OperatingError("query_failed", "the statement given to copyIn() takes no data");
       this.#opened.reject(this.#failure());
     }
     this.#ended.resolve();
@@ -143,13 +119,8 @@ export class CopyInWriter implements Operation, AsyncDisposable {
     this.#waiting.clear();
   }
 
-  lose(error: OperatingError): void {
-    this.#error ??= error;
-    this.finishOperation();
-  }
-
   #failure(): unknown {
     if (this.#signal?.aborted) return this.#signal.reason;
-    return this.#error ?? new OperatingError("query_failed", "the COPY has already ended");
+    return this.error ?? new OperatingError("query_failed", "the COPY has already ended");
   }
 }

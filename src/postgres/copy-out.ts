@@ -4,11 +4,9 @@
 
 import { OperatingError } from "../base/errors.ts";
 import { MIB } from "../base/units.ts";
+import { CopyOperation } from "./copy-operation.ts";
 import type { Message } from "./message-reader.ts";
-import { BACKEND, readCString } from "./messages.ts";
-import type { Operation } from "./operation.ts";
-import { rowCountOf } from "./query-result.ts";
-import type { ServerError } from "./server-error.ts";
+import { BACKEND } from "./messages.ts";
 
 /** Bytes that wait for the consumer before reading stops; one read from the socket may come on top. */
 export const COPY_OUT_QUEUE_BYTES_MAX = MIB;
@@ -22,7 +20,7 @@ export interface CopyOutControl {
 }
 
 /** The bytes of a COPY. Leaving the loop early cancels the COPY and waits until the session is free again. */
-export class CopyOutStream implements AsyncIterableIterator<Uint8Array>, Operation {
+export class CopyOutStream extends CopyOperation implements AsyncIterableIterator<Uint8Array> {
   readonly #control: CopyOutControl;
   readonly #signal: AbortSignal | undefined;
   #pieces: Uint8Array[] = [];
@@ -32,18 +30,12 @@ export class CopyOutStream implements AsyncIterableIterator<Uint8Array>, Operati
   #isDiscarding = false;
   #isEnded = false;
   #wasOut = false;
-  #error: OperatingError | null = null;
-  #rowCount: number | null = null;
   #wake: (() => void) | null = null;
 
   constructor(control: CopyOutControl, signal: AbortSignal | undefined) {
+    super();
     this.#control = control;
     this.#signal = signal;
-  }
-
-  /** Rows as the server counted them; null before the end. */
-  get rowCount(): number | null {
-    return this.#rowCount;
   }
 
   [Symbol.asyncIterator](): this {
@@ -64,7 +56,7 @@ export class CopyOutStream implements AsyncIterableIterator<Uint8Array>, Operati
       this.#unpause();
       await this.#wait();
     }
-    if (this.#error !== null) throw this.#error;
+    if (this.error !== null) throw this.error;
     return { done: true, value: undefined };
   }
 
@@ -76,33 +68,11 @@ export class CopyOutStream implements AsyncIterableIterator<Uint8Array>, Operati
     return { done: true, value: undefined };
   }
 
-  receive({ type, payload }: Message): void {
-    switch (type) {
-      case BACKEND.copyData:
-        if (!this.#isDiscarding) this.#pieces.push(payload);
-        return;
-      case BACKEND.copyOutResponse:
-        this.#wasOut = true;
-        return;
-      case BACKEND.copyDone:
-        return;
-      case BACKEND.commandComplete:
-        this.#rowCount = rowCountOf(Buffer.from(readCString(payload, 0).bytes).toString("latin1"));
-        return;
-      case BACKEND.rowDescription:
-      case BACKEND.dataRow:
-      case BACKEND.emptyQueryResponse:
-        return;
-      default:
-        throw new OperatingError(
-          "connection_lost",
-          `unexpected message of type 0x${type.toString(16)} from the server`,
-        );
-    }
-  }
-
-  receiveError(error: ServerError): void {
-    this.#error ??= error;
+  protected receiveCopy({ type, payload }: Message): boolean {
+    if (type === BACKEND.copyOutResponse) this.#wasOut = true;
+    else if (type !== BACKEND.copyData) return false;
+    else if (!this.#isDiscarding) this.#pieces.push(payload);
+    return true;
   }
 
   endRead(): void {
@@ -119,15 +89,11 @@ export class CopyOutStream implements AsyncIterableIterator<Uint8Array>, Operati
   finishOperation(): void {
     this.endRead();
     if (!this.#wasOut) {
-      this.#error ??= new OperatingError("query_failed", "the statement given to copyOut() copied nothing out");
+      this.error ??= new OperatingError("query_failed", "the statement given to copyOut() copied nothing out");
     }
-    this.#end();
-  }
-
-  lose(error: OperatingError): void {
-    this.endRead();
-    this.#error ??= error;
-    this.#end();
+    this.#isEnded = true;
+    this.#unpause();
+    this.#wake?.();
   }
 
   /** Drops what is queued and still to come, so that the session can go on to the end. */
@@ -136,12 +102,6 @@ export class CopyOutStream implements AsyncIterableIterator<Uint8Array>, Operati
     this.#queue = [];
     this.#queuedBytes = 0;
     this.#unpause();
-  }
-
-  #end(): void {
-    this.#isEnded = true;
-    this.#unpause();
-    this.#wake?.();
   }
 
   async #drain(): Promise<void> {

@@ -38,5 +38,7 @@ export { DirectReadSocket } from "./direct-read-socket.ts";
 export type { DirectReader } from "./direct-read-socket.ts";
 export { findAllServerBinaries, findServerBinaries } from "./throwaway/server-binaries.ts";
 export type { ServerBinaries } from "./throwaway/server-binaries.ts";
+export type { StopMode } from "./throwaway/server-child.ts";
+export type { ThrowawayOptions } from "./throwaway/server-site.ts";
 export { startThrowawayServer } from "./throwaway/throwaway-server.ts";
-export type { StopMode, ThrowawayOptions, ThrowawayServer } from "./throwaway/throwaway-server.ts";
+export type { ThrowawayServer } from "./throwaway/throwaway-server.ts";

@@ -1,7 +1,7 @@
 // One exchange on a session, from a message of ours to ReadyForQuery. The session feeds it messages and tells it of the
 // end; what it collects is the business of its subclasses (query, COPY out, COPY in, function call).
 
-import type { OperatingError } from "../base/errors.ts";
+import { OperatingError } from "../base/errors.ts";
 import type { Message } from "./message-reader.ts";
 import type { ServerError } from "./server-error.ts";
 
@@ -17,4 +17,9 @@ export interface Operation {
   lose(error: OperatingError): void;
   /** Called after all messages of one read from the socket. */
   endRead?(): void;
+}
+
+/** The error of a message that has no place in an exchange: the two sides are no longer in step. */
+export function unexpectedMessage(type: number): OperatingError {
+  return new OperatingError("connection_lost", `unexpected message of type 0x${type.toString(16)} from the server`);
 }

@@ -4,7 +4,7 @@ import { OperatingError } from "../base/errors.ts";
 import { MIB } from "../base/units.ts";
 import type { Message } from "./message-reader.ts";
 import { BACKEND, encodeMessage, FRONTEND, readCString, readInt32 } from "./messages.ts";
-import type { Operation } from "./operation.ts";
+import { unexpectedMessage, type Operation } from "./operation.ts";
 import type { Column, StatementResult } from "./query-result.ts";
 import { malformedMessage, parseDataRow, parseRowDescription, QueryResult, rowCountOf } from "./query-result.ts";
 import type { ServerError, TextEncoding } from "./server-error.ts";
@@ -83,10 +83,7 @@ export class QueryOperation extends PromisedOperation<QueryResult> {
       case BACKEND.copyDone:
         return;
       default:
-        throw new OperatingError(
-          "connection_lost",
-          `unexpected message of type 0x${type.toString(16)} from the server`,
-        );
+        throw unexpectedMessage(type);
     }
   }
 
@@ -120,7 +117,7 @@ export class FunctionCallOperation extends PromisedOperation<Uint8Array | null> 
 
   receive({ type, payload }: Message): void {
     if (type !== BACKEND.functionCallResponse) {
-      throw new OperatingError("connection_lost", `unexpected message of type 0x${type.toString(16)} from the server`);
+      throw unexpectedMessage(type);
     }
     const length = readInt32(payload, 0);
     if (length > payload.length - 4) throw malformedMessage("FunctionCallResponse");
