@@ -10,7 +10,9 @@ import { mapAhead, RecentResults } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { packObjectName } from "./identifiers.ts";
 import type { ChunkReference } from "./lists.ts";
-import { HEADER_BYTES, ObjectCipher } from "./sealing.ts";
+import { MovedPacks } from "./moved.ts";
+import type { PackItemPlace } from "./moved.ts";
+import { HEADER_BYTES, ObjectCipher, TAG_BYTES } from "./sealing.ts";
 import type { Encoding } from "./sealing.ts";
 import { decode } from "./sealed-object.ts";
 
@@ -30,9 +32,11 @@ export interface UnsealedChunk {
 export class ChunkReader {
   readonly #context: RepositoryContext;
   readonly #ciphers = new RecentResults<string, ObjectCipher>(PACK_CIPHERS_MAX);
+  readonly #moved: MovedPacks;
 
   constructor(context: RepositoryContext) {
     this.#context = context;
+    this.#moved = new MovedPacks(context);
   }
 
   /** The cipher of a pack, from its header. */
@@ -48,14 +52,18 @@ export class ChunkReader {
 
   /** The stored form of a chunk, authentic. Throws OperatingError "corrupt" or "not_found". */
   async read(reference: ChunkReference, signal?: AbortSignal): Promise<UnsealedChunk> {
-    const { lengthBytes, offset, pack } = reference;
     return await namingChunk(reference, async () => {
-      const cipher = await this.packCipher(pack, signal);
-      const sealed = await this.#context.storage.read(packObjectName(pack), { offset, lengthBytes }, signal);
-      const chunk = unseal(cipher, reference, sealed);
+      const { cipher, place, sealed } = await this.#readSealed(reference, reference.lengthBytes, signal);
+      const chunk = unseal(cipher, reference, { sealed, itemNumber: place.itemNumber });
       if (chunk.bytes.buffer !== sealed.buffer) freeBuffer(sealed);
       return chunk;
     });
+  }
+
+  /** A list page, authentic. Throws OperatingError "corrupt" or "not_found". */
+  async readPage(page: PackItemPlace, rawLengthBytes: number): Promise<Uint8Array> {
+    const { cipher, place, sealed } = await this.#readSealed(page, rawLengthBytes + TAG_BYTES);
+    return cipher.unseal(place.itemNumber, { kind: "page", encoding: "none", rawLengthBytes, id: null }, sealed);
   }
 
   /** Many chunks in their order, neighbours fetched together, a few requests ahead. */
@@ -88,6 +96,19 @@ export class ChunkReader {
     return raw;
   }
 
+  /** The sealed bytes of an item, from where it lies now. */
+  async #readSealed(
+    item: PackItemPlace,
+    lengthBytes: number,
+    signal?: AbortSignal,
+  ): Promise<{ cipher: ObjectCipher; place: PackItemPlace; sealed: Uint8Array }> {
+    return await this.#moved.following(item, async (place) => {
+      const cipher = await this.packCipher(place.pack, signal);
+      const range = { offset: place.offset, lengthBytes };
+      return { cipher, place, sealed: await this.#context.storage.read(packObjectName(place.pack), range, signal) };
+    });
+  }
+
   async *#readMany(
     references: Iterable<ChunkReference> | AsyncIterable<ChunkReference>,
     signal: AbortSignal | undefined,
@@ -99,6 +120,16 @@ export class ChunkReader {
   }
 
   async #readGroup(group: readonly ChunkReference[], signal: AbortSignal | undefined): Promise<UnsealedChunk[]> {
+    try {
+      return await this.#readNeighbours(group, signal);
+    } catch (error) {
+      // The pack was repacked, perhaps: one by one, each from where it went.
+      if (!isOperatingError(error, "not_found")) throw error;
+      return await Promise.all(group.map(async (reference) => await this.read(reference, signal)));
+    }
+  }
+
+  async #readNeighbours(group: readonly ChunkReference[], signal: AbortSignal | undefined): Promise<UnsealedChunk[]> {
     const first = group[0]!;
     const last = group.at(-1)!;
     const range = { offset: first.offset, lengthBytes: last.offset + last.lengthBytes - first.offset };
@@ -110,7 +141,8 @@ export class ChunkReader {
       group.map(async (reference) => {
         const start = reference.offset - range.offset;
         return await namingChunk(reference, async () => {
-          return unseal(cipher, reference, sealed.subarray(start, start + reference.lengthBytes));
+          const part = sealed.subarray(start, start + reference.lengthBytes);
+          return unseal(cipher, reference, { sealed: part, itemNumber: reference.itemNumber });
         });
       }),
     );
@@ -119,9 +151,13 @@ export class ChunkReader {
   }
 }
 
-function unseal(cipher: ObjectCipher, reference: ChunkReference, sealed: Uint8Array): UnsealedChunk {
-  const { encoding, itemNumber } = reference;
-  return { reference, encoding, bytes: cipher.unseal(itemNumber, reference, sealed) };
+/** `item.itemNumber`: its number in the pack that it was read from. */
+function unseal(
+  cipher: ObjectCipher,
+  reference: ChunkReference,
+  item: { readonly sealed: Uint8Array; readonly itemNumber: number },
+): UnsealedChunk {
+  return { reference, encoding: reference.encoding, bytes: cipher.unseal(item.itemNumber, reference, item.sealed) };
 }
 
 /** Says in the error which chunk it was. */

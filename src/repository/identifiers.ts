@@ -8,6 +8,7 @@ import type { Random } from "./environment.ts";
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const ID_PATTERN = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z-[0-9a-hjkmnp-tv-z]{8}$/;
 const PACK_NAME_PATTERN = /^\d{8}T\d{6}Z-[0-9a-hjkmnp-tv-z]{8}-\d{1,9}$/;
+const MOVED_ENDING = ".moved";
 const LINEAGE_KEY_PATTERN = /^[0-9a-f]{32}$/;
 
 export const CONFIGURATION_NAME = "cairn.json";
@@ -60,6 +61,21 @@ export function makeId(time: Date, random: Random, newest: string | null = null)
 export function packObjectName(packName: string): string {
   const folder = createHash("sha256").update(packName).digest("hex").slice(0, 2);
   return `${PACKS_PREFIX}${folder}/${packName}`;
+}
+
+/** The object that says where the items of a pack went when it was repacked. */
+export function movedObjectName(packName: string): string {
+  return `${packObjectName(packName)}${MOVED_ENDING}`;
+}
+
+/** The pack that an object under packs/ is, or of which it says where its items went; null for anything else. */
+export function packOfObject(objectName: string): { readonly pack: string; readonly isMoved: boolean } | null {
+  const fileName = objectName.slice(objectName.lastIndexOf("/") + 1);
+  const isMoved = fileName.endsWith(MOVED_ENDING);
+  const pack = isMoved ? fileName.slice(0, -MOVED_ENDING.length) : fileName;
+  if (!isPackName(pack)) return null;
+  const expected = isMoved ? movedObjectName(pack) : packObjectName(pack);
+  return objectName === expected ? { pack, isMoved } : null;
 }
 
 /** The run that wrote a pack. */

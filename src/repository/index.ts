@@ -35,6 +35,7 @@ export type {
   Totals,
 } from "./manifest.ts";
 export type { Damage, DamageRegister, VerifyMark } from "./marks.ts";
+export type { PruneDecision, PruneOptions, PruneResult, WaitingList } from "./prune/types.ts";
 export { createRepository, openRepository } from "./repository.ts";
 export type { LineagePlan, ListOptions, Repository, StartRunOptions } from "./repository.ts";
 export type { RestorePoint } from "./restore-point.ts";

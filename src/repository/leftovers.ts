@@ -3,12 +3,9 @@
 
 import type { Leftover } from "../storage/index.ts";
 import type { RepositoryContext } from "./context.ts";
-import { mapAhead } from "./context.ts";
-import { isPackName, packObjectName, PACKS_PREFIX, runOfPack } from "./identifiers.ts";
-import { isDamage } from "./restore-point.ts";
+import { packObjectName, runOfPack } from "./identifiers.ts";
+import { surveyRepository, unneededPacks } from "./prune/survey.ts";
 import type { RunObserver, SeenRun } from "./run-record.ts";
-
-const MANIFESTS_AHEAD = 4;
 
 /** A pack that no restore point refers to and no run that may be alive is writing. */
 export interface OrphanPack {
@@ -27,37 +24,20 @@ export interface Leftovers {
   readonly unreadable: readonly string[];
 }
 
-/** Names all left-overs. `packsOf` gives the packs of a manifest. */
+/** Names all left-overs. */
 export async function findLeftovers(
   context: RepositoryContext,
   observer: RunObserver,
-  manifests: { readonly names: readonly string[]; packsOf(name: string): Promise<readonly string[]> },
   signal?: AbortSignal,
 ): Promise<Leftovers> {
-  const runs = await observer.runs(signal);
-  const needed = new Set<string>();
-  const unreadable: string[] = [];
-  const reads = mapAhead(manifests.names, MANIFESTS_AHEAD, async (name) => {
-    signal?.throwIfAborted();
-    try {
-      for (const pack of await manifests.packsOf(name)) needed.add(pack);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      unreadable.push(name);
-    }
+  const survey = await surveyRepository(context, observer, signal);
+  const packs = unneededPacks(survey).map((name): OrphanPack => {
+    const sizeBytes = survey.packs.get(name) ?? 0;
+    return { name, objectName: packObjectName(name), runId: runOfPack(name), sizeBytes };
   });
-  for await (const _ of reads);
-  const isOrphan = unreadable.length === 0;
-  const busy = new Set(runs.filter((run) => run.state !== "dead").map((run) => run.runId));
-  const packs: OrphanPack[] = [];
-  for await (const { name: objectName, sizeBytes } of context.storage.list(PACKS_PREFIX, signal)) {
-    const name = objectName.slice(objectName.lastIndexOf("/") + 1);
-    if (!isOrphan || !isPackName(name) || packObjectName(name) !== objectName || needed.has(name)) continue;
-    if (!busy.has(runOfPack(name))) packs.push({ name, objectName, runId: runOfPack(name), sizeBytes });
-  }
   const unfinished: Leftover[] = [];
   for await (const leftover of context.storage.leftovers(signal)) unfinished.push(leftover);
-  return { runs: runs.filter((run) => run.state !== "alive"), packs, unfinished, unreadable };
+  return { runs: survey.runs.filter((run) => run.state !== "alive"), packs, unfinished, unreadable: survey.unreadable };
 }
 
 /** Removes unfinished files and records whose writers are certainly dead. Never fails a run: what stays is named again. */

@@ -16,7 +16,10 @@ export interface PageSink {
   /** Seals a page into the current pack. */
   storePage(bytes: Uint8Array): Promise<PackPlace>;
   /** The index in the manifest of a pack that a chunk lies in; throws when the chunk may not be referred to. */
-  referToPack(pack: string): { readonly packIndex: number; readonly isReused: boolean };
+  referTo(chunk: Pick<ChunkReference, "pack" | "itemNumber">): {
+    readonly packIndex: number;
+    readonly isReused: boolean;
+  };
 }
 
 /** A page: where it lies (null: not written yet) and its length. */
@@ -113,7 +116,7 @@ class ListWriter {
     sums.rowCount += added.rows;
     sums.objectCount += added.objects;
     for (const chunk of chunks) {
-      const { packIndex, isReused } = this.#sink.referToPack(chunk.pack);
+      const { packIndex, isReused } = this.#sink.referTo(chunk);
       this.#packs.add(packIndex);
       sums.chunkCount += 1;
       sums.rawBytes += chunk.rawLengthBytes;

@@ -21,6 +21,8 @@ import type { ManifestObject } from "./manifest-objects.ts";
 import type { Lineage, RestorePointSummary } from "./manifest.ts";
 import { readDamage, readVerifyMarks } from "./marks.ts";
 import type { DamageRegister, VerifyMark } from "./marks.ts";
+import { prune } from "./prune/prune.ts";
+import type { PruneOptions, PruneResult } from "./prune/types.ts";
 import { needsLineages, resolveReference } from "./references.ts";
 import { isDamage, openManifest, readSummary, RestorePoint } from "./restore-point.ts";
 import { expire } from "./retention/expire.ts";
@@ -262,18 +264,14 @@ export class Repository implements AsyncDisposable {
     return await release(this.#context, id, signal);
   }
 
+  /** Gives the space of what nobody needs back, in two steps; see prune(). Throws OperatingError "locked", "corrupt". */
+  async prune(options: PruneOptions): Promise<PruneResult> {
+    return await prune({ context: this.#context, observer: this.#observer, chunks: this.#chunks }, options);
+  }
+
   /** What dead runs left behind. Changes nothing. */
   async leftovers(signal?: AbortSignal): Promise<Leftovers> {
-    const names = (await listManifests(this.#context, signal)).map((object) => object.name);
-    const packsOf = async (name: string): Promise<readonly string[]> => {
-      const { manifest } = await openManifest(
-        this.#context,
-        name,
-        await this.#context.storage.read(name, undefined, signal),
-      );
-      return manifest.packs.map(([pack]) => pack);
-    };
-    return await findLeftovers(this.#context, this.#observer, { names, packsOf }, signal);
+    return await findLeftovers(this.#context, this.#observer, signal);
   }
 
   async #findManifest(id: string, signal: AbortSignal | undefined): Promise<ManifestObject> {

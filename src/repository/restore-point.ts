@@ -10,14 +10,24 @@ import { lineageKeyOf } from "./lineages.ts";
 import { SpanDecoder } from "./list-codec.ts";
 import type { ChunkReference, LargeObjectRecord, SegmentRecord } from "./lists.ts";
 import { decodeBody, decodeSummary, MANIFEST_BYTES_MAX, SUMMARY_BYTES_MAX } from "./manifest.ts";
+import type { PackItemPlace } from "./moved.ts";
 import type { LargeObjectSet, ListSpan, Manifest, RelationRecord, RestorePointSummary } from "./manifest.ts";
 import { corrupt, firstItemBytes, HEADER_BYTES, ITEM_BYTES_MAX, ObjectCipher, TAG_BYTES } from "./sealing.ts";
-import { openObject } from "./sealed-object.ts";
+import { contentsBytes, decode, openContents, openObject, readTrailer, TRAILER_BYTES } from "./sealed-object.ts";
+import type { ItemEntry } from "./sealed-object.ts";
 
 const PAGES_KEPT_MAX = 12;
 const SPANS_AHEAD = 4;
+/** Summary, body, table of contents. */
+const MANIFEST_ITEMS = 3;
+const TAIL_BYTES = contentsBytes(MANIFEST_ITEMS) + TRAILER_BYTES;
 /** Enough for the header and nearly every summary in one request. */
 const SUMMARY_READ_BYTES = 8 * 1024;
+/** Enough for header, summary and body of most manifests. */
+const BODY_READ_BYTES = 64 * 1024;
+
+/** Where an item of a pack lies now. */
+type CurrentPlace = (place: PackItemPlace) => PackItemPlace;
 
 /** See Repository.openRestorePoint(). Its iterations are independent of one another. */
 export class RestorePoint {
@@ -27,12 +37,13 @@ export class RestorePoint {
   readonly toc: Uint8Array;
   readonly chunks: ChunkReader;
   readonly #context: RepositoryContext;
-  readonly #endsListsAtDamage: boolean;
+  /** Given: it is there to be compared with. */
+  readonly #currentPlace: CurrentPlace | null;
   readonly #pages = new RecentResults<number, Uint8Array>(PAGES_KEPT_MAX);
 
-  constructor(context: RepositoryContext, chunks: ChunkReader, opened: OpenedManifest, endsListsAtDamage = false) {
+  constructor(context: RepositoryContext, chunks: ChunkReader, opened: OpenedManifest, currentPlace?: CurrentPlace) {
     this.#context = context;
-    this.#endsListsAtDamage = endsListsAtDamage;
+    this.#currentPlace = currentPlace ?? null;
     this.chunks = chunks;
     this.manifest = opened.manifest;
     this.toc = opened.toc;
@@ -41,10 +52,11 @@ export class RestorePoint {
 
   /**
    * The same restore point as something to compare with: a list ends where it is damaged, without an error. What is
-   * not found there is stored anew, so damage of a parent costs deduplication and never a backup.
+   * not found there is stored anew, so damage of a parent costs deduplication and never a backup. `currentPlace` says
+   * where a chunk of a pack that was repacked lies now.
    */
-  forComparison(): RestorePoint {
-    return new RestorePoint(this.#context, this.chunks, { manifest: this.manifest, toc: this.toc }, true);
+  forComparison(currentPlace: CurrentPlace): RestorePoint {
+    return new RestorePoint(this.#context, this.chunks, { manifest: this.manifest, toc: this.toc }, currentPlace);
   }
 
   /** The relation with that dump id, oid or name; null when there is none. */
@@ -57,12 +69,12 @@ export class RestorePoint {
 
   /** The segments of a relation in order; a long one comes in several records. Throws OperatingError "corrupt". */
   segments(relation: RelationRecord, signal?: AbortSignal): AsyncGenerator<SegmentRecord> {
-    return this.#records(relation.list, (decoder) => decoder.nextSegment(), signal);
+    return this.#records(relation.list, (decoder) => this.#placed(decoder.nextSegment()), signal);
   }
 
   /** The large objects of a set in order; a long one comes in several records. Throws OperatingError "corrupt". */
   largeObjects(set: LargeObjectSet, signal?: AbortSignal): AsyncGenerator<LargeObjectRecord> {
-    return this.#records(set.list, (decoder) => decoder.nextLargeObjects(), signal);
+    return this.#records(set.list, (decoder) => this.#placedObjects(decoder.nextLargeObjects()), signal);
   }
 
   /** The stored form of a chunk, authentic: one zstd frame or plain bytes. */
@@ -88,6 +100,22 @@ export class RestorePoint {
     return await this.chunks.decode(chunk);
   }
 
+  #placed<T extends { readonly chunks: readonly ChunkReference[] }>(record: T | null): T | null {
+    const currentPlace = this.#currentPlace;
+    if (record === null || currentPlace === null) return record;
+    const chunks = record.chunks.map((chunk) => {
+      const place = currentPlace(chunk);
+      return place === chunk ? chunk : { ...chunk, ...place };
+    });
+    return { ...record, chunks };
+  }
+
+  #placedObjects(record: LargeObjectRecord | null): LargeObjectRecord | null {
+    if (record?.kind !== "shared") return this.#placed(record);
+    const [chunk] = this.#placed({ chunks: [record.chunk] })!.chunks;
+    return { ...record, chunk: chunk! };
+  }
+
   async *#records<T>(
     list: readonly ListSpan[],
     next: (decoder: SpanDecoder) => T | null,
@@ -98,7 +126,7 @@ export class RestorePoint {
         for (let record = next(decoder); record !== null; record = next(decoder)) yield record;
       }
     } catch (error) {
-      if (!this.#endsListsAtDamage || !isDamage(error)) throw error;
+      if (this.#currentPlace === null || !isDamage(error)) throw error;
     }
   }
 
@@ -116,12 +144,10 @@ export class RestorePoint {
 
   async #readPage(pageIndex: number): Promise<Uint8Array> {
     const [packIndex, itemNumber, offset, rawLengthBytes] = this.manifest.pages[pageIndex]!;
-    const name = this.#pageName(pageIndex);
-    const cipher = await this.chunks.packCipher(this.manifest.packs[packIndex]![0]);
-    const range = { offset, lengthBytes: rawLengthBytes + TAG_BYTES };
-    if (range.lengthBytes > ITEM_BYTES_MAX) throw corrupt(name, "a list page is too long");
-    const sealed = await this.#context.storage.read(name, range);
-    return cipher.unseal(itemNumber, { kind: "page", encoding: "none", rawLengthBytes, id: null }, sealed);
+    if (rawLengthBytes + TAG_BYTES > ITEM_BYTES_MAX)
+      throw corrupt(this.#pageName(pageIndex), "a list page is too long");
+    const [pack] = this.manifest.packs[packIndex]!;
+    return await this.chunks.readPage({ pack, itemNumber, offset }, rawLengthBytes);
   }
 }
 
@@ -147,6 +173,35 @@ export async function openManifest(
   const body = decodeBody(await object.load(bodyItem));
   if (body === null) throw corrupt(name, "its body is no manifest's");
   return { manifest: { ...summary, ...body }, toc: await object.load(tocItem) };
+}
+
+/** Opens a manifest without the archive's table of contents, which is most of it. Throws as openManifest(). */
+export async function readManifest(
+  context: RepositoryContext,
+  object: { readonly name: string; readonly sizeBytes: number },
+  signal?: AbortSignal,
+): Promise<Manifest> {
+  const { name, sizeBytes } = object;
+  if (sizeBytes > MANIFEST_BYTES_MAX) throw corrupt(name, "it is too long");
+  if (sizeBytes < HEADER_BYTES + TAIL_BYTES) throw corrupt(name, "it is too short");
+  const tail = await context.storage.read(name, { offset: sizeBytes - TAIL_BYTES, lengthBytes: TAIL_BYTES }, signal);
+  const { itemNumber } = readTrailer(name, tail.subarray(TAIL_BYTES - TRAILER_BYTES));
+  if (itemNumber !== MANIFEST_ITEMS) throw corrupt(name, "it is no manifest");
+  const lengthBytes = Math.min(BODY_READ_BYTES, sizeBytes);
+  let bytes = await context.storage.read(name, { offset: 0, lengthBytes }, signal);
+  const cipher = new ObjectCipher(context.keyring, name, bytes.subarray(0, HEADER_BYTES));
+  const [summaryItem, bodyItem] = openContents(cipher, name, { tail, sizeBytes });
+  if (summaryItem?.kind !== "summary" || bodyItem?.kind !== "body") throw corrupt(name, "it is no manifest");
+  const end = bodyItem.offset + bodyItem.lengthBytes;
+  if (end > lengthBytes) bytes = await context.storage.read(name, { offset: 0, lengthBytes: end }, signal);
+  const unseal = async (item: ItemEntry): Promise<Uint8Array> => {
+    const sealed = bytes.subarray(item.offset, item.offset + item.lengthBytes);
+    return await decode(name, item, cipher.unseal(item.itemNumber, item, sealed));
+  };
+  const summary = checkSummary(context, name, await unseal(summaryItem));
+  const body = decodeBody(await unseal(bodyItem));
+  if (body === null) throw corrupt(name, "its body is no manifest's");
+  return { ...summary, ...body };
 }
 
 /** Reads only the summary of a manifest. Throws OperatingError "corrupt", "not_found". */

@@ -1,32 +1,45 @@
-// Which packs of the parent a run may refer to: there, of the right size, not marked damaged, not on a prune list.
-// Source: docs/formats/repository.md §6 (commit), §8, §9.
+// Which packs and chunks of the parent a run may refer to: there, of the right size, not marked damaged, not on a prune
+// list. Packs of the parent that were repacked are taken over from where their items went.
+// Source: docs/formats/repository.md §6 (commit), §8, §9. Memory: one bit for each item that the run refers to.
 
 import { OperatingError } from "../base/errors.ts";
 import { mapAhead } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
-import { packObjectName, PACKS_PREFIX, PRUNE_PREFIX } from "./identifiers.ts";
+import { packOfObject, packObjectName, PACKS_PREFIX } from "./identifiers.ts";
+import { ItemSet } from "./item-set.ts";
 import type { ChunkReference } from "./lists.ts";
 import type { PackRecord } from "./manifest.ts";
-import type { DamageRegister } from "./marks.ts";
 import { readDamage } from "./marks.ts";
+import type { DamageRegister } from "./marks.ts";
+import { MOVES_MAX, readMoved } from "./moved.ts";
+import type { MovedItems, PackItemPlace } from "./moved.ts";
+import { ListedForPruning, readPruneLists } from "./prune/prune-lists.ts";
 import type { RestorePoint } from "./restore-point.ts";
-import { corrupt } from "./sealing.ts";
-import { openObject } from "./sealed-object.ts";
 
 const HEADS_AT_ONCE = 8;
 /** From so many packs on, one listing is cheaper than asking for each. */
 const LISTING_PACKS_MIN = 256;
 
-/** What a run may take over from its parent. */
+/** What is known of packs that a run refers to or wants to. */
+interface PackFacts {
+  readonly damage: DamageRegister;
+  readonly listed: ListedForPruning;
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Of packs that are not there themselves. */
+  readonly moved: ReadonlyMap<string, MovedItems>;
+}
+
+/** What a run may take over from its parent, and what of it the run does refer to. */
 export class ReusablePacks {
   readonly #context: RepositoryContext;
+  readonly #facts: PackFacts;
   readonly #packs: ReadonlyMap<string, PackRecord>;
-  readonly #damage: DamageRegister;
+  readonly #items = new Map<string, ItemSet>();
 
-  private constructor(context: RepositoryContext, packs: ReadonlyMap<string, PackRecord>, damage: DamageRegister) {
+  private constructor(context: RepositoryContext, packs: ReadonlyMap<string, PackRecord>, facts: PackFacts) {
     this.#context = context;
     this.#packs = packs;
-    this.#damage = damage;
+    this.#facts = facts;
   }
 
   /** Looks at every pack of the parent. */
@@ -36,83 +49,127 @@ export class ReusablePacks {
     signal?: AbortSignal,
   ): Promise<ReusablePacks> {
     const packs = parent?.manifest.packs ?? [];
-    if (packs.length === 0) return new ReusablePacks(context, new Map(), await readDamage(context, signal));
-    const damage = await readDamage(context, signal);
-    const listed = await readPruneLists(context, signal);
-    const sizes = await packSizes(context, packs, signal);
+    const facts = await readFacts(context, packs, signal);
+    const targets = [...facts.moved.values()].flatMap((moved) => moved.packs);
     const isGood = ([name, size]: PackRecord): boolean => {
-      return sizes.get(name) === size && !damage.hasPack(name) && !listed.has(name);
+      const { damage, listed, sizes } = facts;
+      return sizes.get(name) === size && !damage.hasPack(name) && !listed.hasPack(name);
     };
-    return new ReusablePacks(context, new Map(packs.filter(isGood).map((pack) => [pack[0], pack])), damage);
+    const good = [...packs, ...targets].filter(isGood).map((pack) => [pack[0], pack] as const);
+    return new ReusablePacks(context, new Map(good), facts);
   }
 
-  /** True when a new restore point may refer to that chunk of the parent. */
-  canReuse(reference: Pick<ChunkReference, "pack" | "itemNumber">): boolean {
-    return this.#packs.has(reference.pack) && !this.#damage.hasChunk(reference);
+  /** Where a chunk of the parent lies now. */
+  currentPlace(place: PackItemPlace): PackItemPlace {
+    return whereNow(this.#facts, place) ?? place;
   }
 
-  /** The parent's record of a pack, null when it may not be reused. */
+  /** True when a new restore point may refer to that chunk, given as currentPlace() has it. */
+  canReuse({ itemNumber, pack }: Pick<ChunkReference, "pack" | "itemNumber">): boolean {
+    const { damage, listed } = this.#facts;
+    return this.#packs.has(pack) && !damage.hasChunk({ pack, itemNumber }) && !listed.hasItem(pack, itemNumber);
+  }
+
+  /** The record of a pack, null when it may not be reused. */
   find(pack: string): PackRecord | null {
     return this.#packs.get(pack) ?? null;
   }
 
-  /** Throws OperatingError unless all of these packs may still be referred to. */
+  /** Remembers that the run refers to that item. */
+  refer(pack: string, itemNumber: number): void {
+    const items = this.#items.get(pack) ?? new ItemSet();
+    this.#items.set(pack, items);
+    items.add(itemNumber);
+  }
+
+  /** Throws OperatingError unless all of these packs, and the items in them, may still be referred to. */
   async confirm(packs: readonly PackRecord[], signal?: AbortSignal): Promise<void> {
     if (packs.length === 0) return;
-    const [damage, listed] = [await readDamage(this.#context, signal), await readPruneLists(this.#context, signal)];
-    const sizes = await packSizes(this.#context, packs, signal);
-    for (const [name, size] of packs) {
-      const found = sizes.get(name);
-      const problem =
-        found === undefined ? "is missing"
-        : found !== size ? `has ${found} bytes, not ${size}`
-        : damage.hasPack(name) ? "was found damaged"
-        : listed.has(name) ? "is about to be pruned"
-        : null; // prettier-ignore
+    const facts = await readFacts(this.#context, packs, signal);
+    for (const record of packs) {
+      const problem = problemOf(record, this.#items.get(record[0]) ?? new ItemSet(), facts);
       if (problem === null) continue;
-      throw new OperatingError("corrupt", `pack ${name}, which this backup takes over from its parent, ${problem}`, {
-        hint: "Run the backup again: it will store anew what it can no longer take over.",
-        retryable: true,
-      });
+      throw new OperatingError(
+        "corrupt",
+        `pack ${record[0]}, which this backup takes over from its parent, ${problem}`,
+        {
+          hint: "Run the backup again: it will store anew what it can no longer take over.",
+          retryable: true,
+        },
+      );
     }
   }
 }
 
-/** Sizes of those packs that are there. */
-async function packSizes(
+function problemOf([name, size]: PackRecord, items: ItemSet, facts: PackFacts): string | null {
+  const { damage, listed, moved, sizes } = facts;
+  const found = sizes.get(name);
+  if (damage.hasPack(name)) return "was found damaged";
+  if (listed.hasPack(name)) return "is about to be pruned";
+  if (found !== undefined && found !== size) return `has ${found} bytes, not ${size}`;
+  if (found === undefined && !moved.has(name)) return "is missing";
+  for (const itemNumber of items) {
+    if (listed.hasItem(name, itemNumber)) return "is about to be repacked without a chunk that the backup needs";
+    if (found !== undefined) continue;
+    const place = whereNow(facts, { pack: name, itemNumber, offset: 0 });
+    if (place === null || !sizes.has(place.pack)) return "was repacked without a chunk that the backup needs";
+  }
+  return null;
+}
+
+/** Where an item lies now; null when it was left behind by a repacking. */
+function whereNow({ moved }: PackFacts, place: PackItemPlace): PackItemPlace | null {
+  let current: PackItemPlace | null = place;
+  for (let moves = 0; current !== null && moves <= MOVES_MAX; moves += 1) {
+    const items = moved.get(current.pack);
+    if (items === undefined) return current;
+    current = items.find(current.itemNumber);
+  }
+  return null;
+}
+
+async function readFacts(
   context: RepositoryContext,
   packs: readonly PackRecord[],
   signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<string, number>> {
+): Promise<PackFacts> {
+  const damage = await readDamage(context, signal);
   const sizes = new Map<string, number>();
-  if (packs.length >= LISTING_PACKS_MIN) {
-    const wanted = new Set(packs.map(([name]) => name));
-    for await (const { name, sizeBytes } of context.storage.list(PACKS_PREFIX, signal)) {
-      const pack = name.slice(name.lastIndexOf("/") + 1);
-      if (wanted.has(pack) && packObjectName(pack) === name) sizes.set(pack, sizeBytes);
+  const moved = new Map<string, MovedItems>();
+  let wanted: readonly string[] = packs.map(([name]) => name);
+  for (let moves = 0; wanted.length > 0 && moves <= MOVES_MAX; moves += 1) {
+    await addSizes(context, wanted, sizes, signal);
+    const targets = new Set<string>();
+    for (const name of wanted) {
+      const items = sizes.has(name) ? null : await readMoved(context, name, signal);
+      if (items === null) continue;
+      moved.set(name, items);
+      for (const [target] of items.packs) if (!sizes.has(target) && !moved.has(target)) targets.add(target);
     }
-    return sizes;
+    wanted = [...targets];
   }
-  const heads = mapAhead(packs, HEADS_AT_ONCE, async ([name]) => {
-    const found = await context.storage.head(packObjectName(name), signal);
-    if (found !== null) sizes.set(name, found.sizeBytes);
-  });
-  for await (const _ of heads);
-  return sizes;
+  // Read last: what was listed while the packs were looked at is on the lists.
+  return { damage, sizes, moved, listed: new ListedForPruning(await readPruneLists(context, signal)) };
 }
 
-/** All packs on prune lists. A list that cannot be read is an error: reuse would be a gamble. */
-async function readPruneLists(
+/** Adds the sizes of those packs that are there. */
+async function addSizes(
   context: RepositoryContext,
+  packs: readonly string[],
+  sizes: Map<string, number>,
   signal: AbortSignal | undefined,
-): Promise<ReadonlySet<string>> {
-  const listed = new Set<string>();
-  for await (const { name } of context.storage.list(PRUNE_PREFIX, signal)) {
-    const object = openObject(context.keyring, name, await context.storage.read(name, undefined, signal));
-    const item = object.items[0];
-    if (item?.kind !== "prune") throw corrupt(name, "it is no prune list");
-    const { packs } = JSON.parse(Buffer.from(await object.load(item)).toString("utf8")) as { packs: string[] };
-    for (const pack of packs) listed.add(pack);
+): Promise<void> {
+  if (packs.length >= LISTING_PACKS_MIN) {
+    const wanted = new Set(packs);
+    for await (const { name, sizeBytes } of context.storage.list(PACKS_PREFIX, signal)) {
+      const found = packOfObject(name);
+      if (found !== null && !found.isMoved && wanted.has(found.pack)) sizes.set(found.pack, sizeBytes);
+    }
+    return;
   }
-  return listed;
+  const heads = mapAhead(packs, HEADS_AT_ONCE, async (pack) => {
+    const found = await context.storage.head(packObjectName(pack), signal);
+    if (found !== null) sizes.set(pack, found.sizeBytes);
+  });
+  for await (const _ of heads);
 }

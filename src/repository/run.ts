@@ -80,7 +80,7 @@ export class Run implements AsyncDisposable {
   constructor(context: RepositoryContext, parts: RunParts) {
     const { id, parent, signal } = parts;
     this.id = id;
-    this.parent = parent?.forComparison() ?? null;
+    this.parent = parent?.forComparison((place) => parts.reusable.currentPlace(place)) ?? null;
     this.#context = context;
     this.#parts = parts;
     this.#packs = new PackStream({ ...context, runId: id, signal });
@@ -167,9 +167,10 @@ export class Run implements AsyncDisposable {
           bytes,
         );
       },
-      referToPack: (pack) => {
+      referTo: ({ itemNumber, pack }) => {
         const isReused = !pack.startsWith(`${this.id}-`);
         assert(!isReused || this.#parts.reusable.find(pack) !== null, `pack ${pack} may be referred to`);
+        if (isReused) this.#parts.reusable.refer(pack, itemNumber);
         return { packIndex: this.#indexOf(pack), isReused };
       },
     };

@@ -6,6 +6,7 @@
 import { promisify } from "node:util";
 import { constants, zstdCompress, zstdDecompress } from "node:zlib";
 import { assert } from "../base/assert.ts";
+import type { Storage, StoredObject } from "../storage/index.ts";
 import type { Random } from "./environment.ts";
 import type { Keyring } from "./keys.ts";
 import {
@@ -79,11 +80,16 @@ export class SealedObjectBuilder {
     const contents = Buffer.concat(this.#entries);
     const itemNumber = this.#entries.length;
     const trailer = Buffer.alloc(TRAILER_BYTES);
-    trailer.writeUInt32BE(contents.length + TAG_BYTES, 0);
+    trailer.writeUInt32BE(contentsBytes(itemNumber), 0);
     trailer.writeUInt32BE(itemNumber, 4);
     TRAILER_MAGIC.copy(trailer, 8);
     return [...this.#cipher.seal(itemNumber, contentsFacts(contents.length), contents), trailer];
   }
+}
+
+/** Sealed length of the contents of so many items. */
+export function contentsBytes(itemCount: number): number {
+  return itemCount * ENTRY_BYTES + TAG_BYTES;
 }
 
 function contentsFacts(lengthBytes: number): ItemFacts {
@@ -151,7 +157,7 @@ export function readTrailer(name: string, bytes: Uint8Array): { lengthBytes: num
   if (!TRAILER_MAGIC.equals(trailer.subarray(8))) throw corrupt(name, "its end is missing");
   const lengthBytes = trailer.readUInt32BE(0);
   const itemNumber = trailer.readUInt32BE(4);
-  if (itemNumber > ITEM_COUNT_MAX || lengthBytes !== itemNumber * ENTRY_BYTES + TAG_BYTES) {
+  if (itemNumber > ITEM_COUNT_MAX || lengthBytes !== contentsBytes(itemNumber)) {
     throw corrupt(name, "its trailer is no trailer");
   }
   return { lengthBytes, itemNumber };
@@ -176,6 +182,25 @@ export function openContents(
   }
   if (offset + object.tail.length !== object.sizeBytes) throw corrupt(name, "its items do not add up to its size");
   return items;
+}
+
+/** The items of a stored object, from its end. Throws OperatingError "corrupt", "not_found". */
+export async function readContents(
+  storage: Storage,
+  keyring: Keyring,
+  object: StoredObject,
+  signal?: AbortSignal,
+): Promise<{ readonly cipher: ObjectCipher; readonly items: readonly ItemEntry[] }> {
+  const { name, sizeBytes } = object;
+  if (sizeBytes < HEADER_BYTES + TAG_BYTES + TRAILER_BYTES) throw corrupt(name, "it is too short");
+  const header = await storage.read(name, { offset: 0, lengthBytes: HEADER_BYTES }, signal);
+  const cipher = new ObjectCipher(keyring, name, header);
+  const ending = { offset: sizeBytes - TRAILER_BYTES, lengthBytes: TRAILER_BYTES };
+  const { lengthBytes } = readTrailer(name, await storage.read(name, ending, signal));
+  const tailBytes = lengthBytes + TRAILER_BYTES;
+  if (tailBytes > sizeBytes - HEADER_BYTES) throw corrupt(name, "its contents are longer than itself");
+  const tail = await storage.read(name, { offset: sizeBytes - tailBytes, lengthBytes: tailBytes }, signal);
+  return { cipher, items: openContents(cipher, name, { tail, sizeBytes }) };
 }
 
 function readEntry(name: string, entry: Buffer, itemNumber: number, offset: number): ItemEntry {

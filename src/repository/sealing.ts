@@ -33,6 +33,7 @@ export const ITEM_KINDS = {
   run: 8,
   mark: 9,
   prune: 10,
+  moved: 11,
 } as const;
 
 export type ItemKind = keyof typeof ITEM_KINDS;

@@ -11,6 +11,8 @@ import { isHoldName, readHoldReason } from "./holds.ts";
 import type { RetentionCandidate } from "./policy.ts";
 
 const SUMMARIES_AHEAD = 8;
+/** Of the time in an id. */
+const SECOND_DIGITS = 16;
 const MARK_PATTERN = /^(verify|damage|drill|drill-partial|drill-failed)-(\d.*)$/;
 
 /** A candidate with what people want to see of it. */
@@ -52,7 +54,9 @@ function candidateOf(
   holds: readonly string[],
 ): ListedCandidate {
   const idTimeMs = timeOfId(object.id).getTime();
-  const newest = (kind: string): string => marks?.newest.get(kind) ?? "";
+  // To the second; of two marks in the same second the worse one counts.
+  const newest = (kind: string): string => (marks?.newest.get(kind) ?? "").slice(0, SECOND_DIGITS);
+  const [verified, damaged, drillFailed] = [newest("verify"), newest("damage"), newest("drill-failed")];
   const drilled = [newest("drill"), newest("drill-partial")].toSorted().at(-1)!;
   const snapshotTimeMs = Date.parse(summary?.snapshotAt ?? "");
   return {
@@ -64,9 +68,9 @@ function candidateOf(
     snapshotTimeMs: Number.isNaN(snapshotTimeMs) ? idTimeMs : snapshotTimeMs,
     tags: summary?.tags ?? {},
     isReadable: summary !== null,
-    isDamaged: newest("damage") > newest("verify") || newest("drill-failed") > drilled,
-    isVerified: newest("verify") > newest("damage"),
-    isDrilled: drilled > newest("drill-failed"),
+    isDamaged: (damaged !== "" && damaged >= verified) || (drillFailed !== "" && drillFailed >= drilled),
+    isVerified: verified > damaged,
+    isDrilled: drilled > drillFailed,
     holds,
   };
 }
