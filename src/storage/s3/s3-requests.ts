@@ -2,6 +2,7 @@
 
 import type { HeadObjectOutput, S3Client } from "@aws-sdk/client-s3";
 import { GetObjectCommand, HeadObjectCommand } from "@aws-sdk/client-s3";
+import { OperatingError } from "../../base/errors.ts";
 import { checkObjectName } from "../names.ts";
 import type { Attempt, RequestFacts, Retrier } from "../retrier.ts";
 import type { S3Location } from "./s3-location.ts";
@@ -59,8 +60,13 @@ export class S3Requests {
         if (failureStatus(error) === 404) return null;
         if (!STATUSES_WITH_REASON.includes(failureStatus(error))) throw error;
         const found = await client.send(new GetObjectCommand({ ...key, Range: "bytes=0-0" }), options);
-        found.Body?.transformToByteArray().catch(() => undefined);
-        throw error;
+        await found.Body?.transformToByteArray();
+        const { code, hint, message } = s3Error(error, {
+          action: `could not look at "${name}"`,
+          location: this.location,
+        });
+        // It can be read, so it can be looked at: what was in the way has passed.
+        throw new OperatingError(code, message, { hint, retryable: true, cause: error });
       }
     });
   }
