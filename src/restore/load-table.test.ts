@@ -75,3 +75,13 @@ test("a table whose other connection could not commit holds no rows of the first
   await joined;
   expect(leader.statements.at(-1)).toBe("TRUNCATE TABLE ONLY public.t;");
 });
+
+test("a load that is given up before it began sends away who joined it, without rows", async () => {
+  const helper = fakeWorker(async () => "COMMIT");
+  const load = tableLoad();
+  const joined = load.join(helper.worker);
+  await load.abandon(refusal);
+  await joined;
+  expect(helper.statements).toEqual(["ROLLBACK;"]);
+  expect(load.mayBeJoined).toBe(false);
+});

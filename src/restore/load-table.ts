@@ -48,9 +48,27 @@ export class TableLoad {
     this.#feeder = new PieceFeeder((signal) => contents.tableData(task.entry, signal), options.onWork);
   }
 
-  /** True when another connection may join now and has something to do. */
-  get wantsHelp(): boolean {
-    return !this.#isCommitting && this.#options.mayBeShared && this.#feeder.hasWorkForAnother;
+  get dumpId(): number {
+    return this.task.entry.dumpId;
+  }
+
+  /** True when another connection may join now. */
+  get mayBeJoined(): boolean {
+    return !this.#isCommitting && this.#options.mayBeShared && !this.#feeder.isDrained;
+  }
+
+  /** True when pieces wait for another connection. */
+  get hasWaiting(): boolean {
+    return this.#feeder.hasWorkForAnother;
+  }
+
+  get connectionCount(): number {
+    return Math.max(1, this.#copies.length);
+  }
+
+  /** Bytes of COPY text that all connections have sent. */
+  get sentBytes(): number {
+    return this.#sizeBytes;
   }
 
   /** Loads the table, with the help of whoever joins. Throws what went wrong; then the table is as it was before. */
@@ -77,10 +95,7 @@ export class TableLoad {
       };
     } catch (error) {
       const mayBeCommitted = this.#isCommitting && this.#ends.length > 0;
-      this.#isCommitting = true;
-      this.#feeder.fail(error);
-      this.#decision.resolve(false);
-      await Promise.allSettled([...this.#copies, ...this.#ends]);
+      await this.abandon(error);
       await this.#end(worker, false);
       if (mayBeCommitted && worker.session.isConnected) await this.#undoCommits(worker);
       throw error;
@@ -97,6 +112,15 @@ export class TableLoad {
     const end = this.#endWithOthers(worker, copy);
     this.#ends.push(end);
     await end;
+  }
+
+  /** Rolls back, in place of run() or at its failure: whoever has joined gives up with this error. */
+  async abandon(error: unknown): Promise<void> {
+    this.#isCommitting = true;
+    this.#feeder.fail(error);
+    this.#decision.resolve(false);
+    await Promise.allSettled([...this.#copies, ...this.#ends]);
+    await this.#feeder.close();
   }
 
   /** Stops the load: it fails with this error and rolls back. */

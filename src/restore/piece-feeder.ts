@@ -42,6 +42,11 @@ export class PieceFeeder {
     return this.#expectedRows;
   }
 
+  /** True when nothing is left to be taken. */
+  get isDrained(): boolean {
+    return this.#failure !== null || (this.#isEnded && this.#queue.length === 0);
+  }
+
   /** True when there is work for another connection. */
   get hasWorkForAnother(): boolean {
     return this.#failure === null && this.#queue.length >= 2 && this.#queuedBytes >= JOIN_BYTES_MIN;

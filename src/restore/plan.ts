@@ -65,6 +65,8 @@ export interface RestoreTask {
   readonly uses: readonly number[];
   /** Estimated; 0 when unknown. */
   readonly sizeBytes: number;
+  /** Estimated work, in bytes of COPY text that take as long; 0 when unknown. */
+  readonly workBytes: number;
 }
 
 /** Everything that runRestore() needs to know besides the data and the connections. */
@@ -182,6 +184,7 @@ function planTask(entry: TocEntry, planner: Planner): RestoreTask {
     locks: node?.locks ?? [],
     uses: node?.dependencies ?? [],
     sizeBytes: node?.sizeBytes ?? 0,
+    workBytes: node?.workBytes ?? 0,
   };
 }
 

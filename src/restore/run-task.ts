@@ -86,21 +86,45 @@ async function loadRows(
 ): Promise<TableRows | null> {
   const { load } = task;
   if (load === null || load.kind === "large-objects") return null;
-  await worker.apply(task.settings, errors);
-  if (task.disablesTriggers) await setTriggers(worker, `${load.table} DISABLE`, context, errors);
-  await worker.apply(task.settings, errors);
-  const rows = await attemptData(worker, context, errors, async () => {
-    if (load.kind === "statements") return await statementRows(worker, task, context);
-    const table = new TableLoad(task, load, context.contents, loadOptions(task, context));
-    context.offerLoad(table);
-    try {
-      return await table.run(worker);
-    } finally {
-      context.withdrawLoad(table);
-    }
-  });
+  if (task.disablesTriggers) {
+    await worker.apply(task.settings, errors);
+    await setTriggers(worker, `${load.table} DISABLE`, context, errors);
+  }
+  const rows =
+    load.kind === "copy"
+      ? await copyRows(worker, new TableLoad(task, load, context.contents, loadOptions(task, context)), context, errors)
+      : await insertRows(worker, task, context, errors);
   if (task.disablesTriggers) await setTriggers(worker, `${load.table} ENABLE`, context, errors);
   return rows;
+}
+
+async function copyRows(
+  worker: RestoreWorker,
+  load: TableLoad,
+  context: TaskContext,
+  errors: EntryError[],
+): Promise<TableRows | null> {
+  // Offered before anything is waited for: a connection that is free at the same moment sees it.
+  context.offerLoad(load);
+  try {
+    await worker.apply(load.task.settings, errors);
+    return await attemptData(worker, context, errors, () => load.run(worker));
+  } catch (error) {
+    await load.abandon(error);
+    throw error;
+  } finally {
+    context.withdrawLoad(load);
+  }
+}
+
+async function insertRows(
+  worker: RestoreWorker,
+  task: RestoreTask,
+  context: TaskContext,
+  errors: EntryError[],
+): Promise<TableRows | null> {
+  await worker.apply(task.settings, errors);
+  return await attemptData(worker, context, errors, () => statementRows(worker, task, context));
 }
 
 function loadOptions(task: RestoreTask, context: TaskContext): ConstructorParameters<typeof TableLoad>[3] {

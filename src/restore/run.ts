@@ -3,6 +3,7 @@
 // when every statement succeeded and all rows are there.
 
 import type { ArchiveContents } from "../archive/index.ts";
+import { assert } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import type { TableLoad } from "./load-table.ts";
 import type { RestorePlan, RestoreTask } from "./plan.ts";
@@ -65,7 +66,8 @@ class RestoreRun {
   readonly #tried = new Set<number>();
   readonly #createdTables = new Set<number>();
   readonly #inhibited = new Set<number>();
-  readonly #loads = new Set<TableLoad>();
+  /** By dump id of the task. */
+  readonly #loads = new Map<number, TableLoad>();
   readonly #batches: TransactionBatches;
   #walLevelIsMinimal = false;
   #doneCount = 0;
@@ -164,7 +166,7 @@ class RestoreRun {
     const wantedCount = parallel.filter((task) => task.isWanted).length;
     if (wantedCount === 0) return;
     this.#emit({ kind: "phase", phase: "data and indexes" });
-    const schedule = new Schedule(parallel.map(schedulable));
+    const schedule = new Schedule(parallel.map(schedulable), options.jobs ?? 1);
     for (const id of this.#inhibited) schedule.inhibit(id);
     const loops = [this.#workerLoop(schedule, Promise.resolve(leader))];
     const hasData = parallel.some((task) => task.load?.kind === "copy");
@@ -206,15 +208,13 @@ class RestoreRun {
       this.#abort.signal.throwIfAborted();
       // Taken before looking: a change in between is not missed.
       const changed = this.#changed.promise;
-      const next = schedule.takeNext();
-      if (next !== null) {
-        await this.#runScheduled(worker, next.task, schedule, context);
+      const next = schedule.takeNext(this.#isStopped ? [] : [...this.#loads.values()]);
+      if (next?.kind === "start") {
+        await this.#runScheduled(worker, next.task.task, schedule, context);
         continue;
       }
-      const load = this.#isStopped ? undefined : [...this.#loads].find((candidate) => candidate.wantsHelp);
-      if (load !== undefined) {
-        this.#emit({ kind: "worker joined", entry: load.task.entry, worker: worker.index });
-        await this.#join(worker, load);
+      if (next?.kind === "join") {
+        await this.#join(worker, next.dumpId);
         continue;
       }
       if (schedule.isFinished || schedule.runningCount === 0) return;
@@ -222,7 +222,10 @@ class RestoreRun {
     }
   }
 
-  async #join(worker: RestoreWorker, load: TableLoad): Promise<void> {
+  async #join(worker: RestoreWorker, dumpId: number): Promise<void> {
+    const load = this.#loads.get(dumpId);
+    assert(load !== undefined, "only a load that was offered is joined");
+    this.#emit({ kind: "worker joined", entry: load.task.entry, worker: worker.index });
     await worker.apply(load.task.settings, []);
     await load.join(worker);
     if (!worker.session.isConnected) await worker.run("SELECT 1;");
@@ -244,7 +247,7 @@ class RestoreRun {
       if (error instanceof StoppedLoad) this.#tried.delete(dumpId);
       schedule.finish(dumpId, "failed");
       schedule.stop();
-      for (const load of this.#loads) load.stop(new StoppedLoad());
+      for (const load of this.#loads.values()) load.stop(new StoppedLoad());
     } finally {
       this.#wake();
     }
@@ -297,8 +300,11 @@ class RestoreRun {
       isParallel,
       walLevelIsMinimal: this.#walLevelIsMinimal,
       wasCreated: (dumpId) => this.#createdTables.has(dumpId),
-      offerLoad: (load) => void this.#loads.add(load),
-      withdrawLoad: (load) => void this.#loads.delete(load),
+      offerLoad: (load) => {
+        this.#loads.set(load.dumpId, load);
+        this.#wake();
+      },
+      withdrawLoad: (load) => void this.#loads.delete(load.dumpId),
       onWork: () => this.#wake(),
       onData: (task, worker, sizeBytes) =>
         this.#emit({ kind: "data", entry: task.entry, worker: worker.index, sizeBytes }),
@@ -330,6 +336,6 @@ class RestoreRun {
 }
 
 function schedulable(task: RestoreTask): PlannedTask {
-  const { pass, isWanted, dependencies, locks, uses, sizeBytes, entry } = task;
-  return { task, dumpId: entry.dumpId, pass, isWanted, dependencies, locks, uses, sizeBytes };
+  const { pass, isWanted, dependencies, locks, uses, sizeBytes, workBytes, entry } = task;
+  return { task, dumpId: entry.dumpId, pass, isWanted, dependencies, locks, uses, sizeBytes, workBytes };
 }

@@ -1,9 +1,12 @@
-// Which task runs next: a state machine over the parallel part of a plan. Pure: no clock, no sockets; the caller says
-// what finished. A task starts when its dependencies are finished (done or failed: pg_restore goes on after errors),
-// its pass has come, and no running task needs what it locks or locks what it needs. Larger tasks start first.
+// What a free connection does next: a state machine over the parallel part of a plan. Pure: no clock, no sockets; the
+// caller says what finished. A task starts when its dependencies are finished (done or failed: pg_restore goes on after
+// errors), its pass has come, and no running task needs what it locks or locks what it needs. What has the most work
+// behind it goes first, be it a task that starts or the load of a table under way that another connection may join.
 // Source: pg_backup_archiver.c (18), restore_toc_entries_parallel, pop_next_work_item, has_lock_conflicts.
 
 import { assert } from "../base/assert.ts";
+import { MIB } from "../base/units.ts";
+import { planTails, workOf } from "./critical-path.ts";
 import { RESTORE_PASSES, type RestorePass } from "./entry-kinds.ts";
 
 /** What the scheduler looks at in a task. */
@@ -18,7 +21,28 @@ export interface SchedulableTask {
   /** All dump ids that the task uses, whether or not they are in the schedule; those of `locks` among them. */
   readonly uses: readonly number[];
   readonly sizeBytes: number;
+  /** Estimated work, in bytes of COPY text that take as long; 0 when unknown. */
+  readonly workBytes: number;
 }
+
+/** The load of a table that runs, as it is now. */
+export interface RunningLoad {
+  /** Of a running task. */
+  readonly dumpId: number;
+  readonly mayBeJoined: boolean;
+  /** Pieces of it are waiting for a connection. */
+  readonly hasWaiting: boolean;
+  readonly connectionCount: number;
+  readonly sentBytes: number;
+}
+
+/** What a free connection does. */
+export type NextStep<T> =
+  | { readonly kind: "start"; readonly task: T }
+  | { readonly kind: "join"; readonly dumpId: number };
+
+/** Work that a connection must find in a table to join it although something else could be started. */
+export const JOIN_WORK_BYTES_MIN = 4 * MIB;
 
 /** How a task ended. A skipped one never began. */
 export type TaskOutcome = "done" | "failed" | "skipped";
@@ -31,15 +55,22 @@ export class Schedule<T extends SchedulableTask> {
   readonly #outcomes = new Map<number, TaskOutcome>();
   readonly #running = new Map<number, T>();
   readonly #inhibited = new Set<number>();
-  /** Ready in the current pass, largest first. */
+  /** Ready in the current pass, those with the most work in and behind them first. */
   readonly #ready: T[] = [];
+  readonly #connectionCount: number;
+  readonly #tails: ReadonlyMap<number, number>;
+  /** Work of all tasks that have not ended. */
+  #openWork = 0;
   /** Without open dependencies, but of a later pass. */
   readonly #laterPass: T[] = [];
   #passIndex = 0;
   #stopped = false;
 
-  constructor(tasks: readonly T[]) {
+  constructor(tasks: readonly T[], connectionCount: number) {
     this.#tasks = new Map(tasks.map((task) => [task.dumpId, task]));
+    this.#connectionCount = connectionCount;
+    this.#tails = planTails(tasks);
+    for (const task of tasks) this.#openWork += workOf(task);
     assert(this.#tasks.size === tasks.length, "dump ids of a schedule are unique");
     for (const task of tasks) {
       this.#openCounts.set(task.dumpId, task.dependencies.length);
@@ -53,17 +84,21 @@ export class Schedule<T extends SchedulableTask> {
     for (const task of tasks) if (task.dependencies.length === 0) this.#makeReady(task);
   }
 
-  /** Takes the next task to start; null when nothing can start now. */
-  takeNext(): T | null {
+  /** Takes the next step of a free connection; null when there is nothing to start or join now. */
+  takeNext(loads: readonly RunningLoad[] = []): NextStep<T> | null {
     if (this.#stopped) return null;
-    for (;;) {
-      const task = this.#takeReady();
-      if (task !== null) return task;
-      if (this.#ready.length > 0 || this.#running.size > 0) return null;
-      if (this.#passIndex === RESTORE_PASSES.length - 1) return null;
-      this.#passIndex += 1;
-      for (const waiting of this.#laterPass.splice(0)) this.#makeReady(waiting);
+    const task = this.#findReady();
+    if (task === null) {
+      const longest = this.#longest(loads, ({ load, enough }) => load.hasWaiting || enough);
+      return longest === null ? null : { kind: "join", dumpId: longest.load.dumpId };
     }
+    // Such a load would end the restore later than all work, evenly spread, would.
+    const share = this.#remainingWork(loads) / this.#connectionCount;
+    const critical = this.#longest(loads, ({ enough, path }) => enough && path > share);
+    if (critical !== null && critical.path > this.#pathOf(task)) return { kind: "join", dumpId: critical.load.dumpId };
+    this.#ready.splice(this.#ready.indexOf(task), 1);
+    this.#running.set(task.dumpId, task);
+    return { kind: "start", task };
   }
 
   /** Says that a task that takeNext() gave has ended. */
@@ -99,7 +134,19 @@ export class Schedule<T extends SchedulableTask> {
     return this.#outcomes;
   }
 
-  #takeReady(): T | null {
+  /** The first task that may start; goes on to the next pass when this one has ended. */
+  #findReady(): T | null {
+    for (;;) {
+      const task = this.#findReadyInPass();
+      if (task !== null) return task;
+      if (this.#ready.length > 0 || this.#running.size > 0) return null;
+      if (this.#passIndex === RESTORE_PASSES.length - 1) return null;
+      this.#passIndex += 1;
+      for (const waiting of this.#laterPass.splice(0)) this.#makeReady(waiting);
+    }
+  }
+
+  #findReadyInPass(): T | null {
     let index = 0;
     while (index < this.#ready.length) {
       const task = this.#ready[index] as T;
@@ -110,12 +157,39 @@ export class Schedule<T extends SchedulableTask> {
       } else if (this.#conflicts(task)) {
         index += 1;
       } else {
-        this.#ready.splice(index, 1);
-        this.#running.set(task.dumpId, task);
         return task;
       }
     }
     return null;
+  }
+
+  /** Of the loads that may be joined, the one with the longest way to the end when nobody joins it. */
+  #longest(loads: readonly RunningLoad[], isEligible: (load: WeighedLoad) => boolean): WeighedLoad | null {
+    let longest: WeighedLoad | null = null;
+    for (const load of loads) {
+      if (!load.mayBeJoined) continue;
+      const weighed = this.#weigh(load);
+      if (isEligible(weighed) && (longest === null || weighed.path > longest.path)) longest = weighed;
+    }
+    return longest;
+  }
+
+  #weigh(load: RunningLoad): WeighedLoad {
+    const task = this.#running.get(load.dumpId);
+    assert(task !== undefined, "a load belongs to a running task");
+    const remaining = Math.max(0, workOf(task) - load.sentBytes);
+    const path = remaining / load.connectionCount + (this.#tails.get(load.dumpId) ?? 0);
+    return { load, path, enough: remaining / (load.connectionCount + 1) >= JOIN_WORK_BYTES_MIN };
+  }
+
+  #remainingWork(loads: readonly RunningLoad[]): number {
+    let work = this.#openWork;
+    for (const { dumpId, sentBytes } of loads) work -= Math.min(sentBytes, this.#tasks.get(dumpId)?.workBytes ?? 0);
+    return work;
+  }
+
+  #pathOf(task: T): number {
+    return workOf(task) + (this.#tails.get(task.dumpId) ?? 0);
   }
 
   #conflicts(task: T): boolean {
@@ -127,6 +201,8 @@ export class Schedule<T extends SchedulableTask> {
 
   #settle(dumpId: number, outcome: TaskOutcome): void {
     this.#outcomes.set(dumpId, outcome);
+    const ended = this.#tasks.get(dumpId);
+    if (ended !== undefined) this.#openWork -= workOf(ended);
     for (const id of this.#dependents.get(dumpId) ?? []) {
       const open = (this.#openCounts.get(id) ?? 0) - 1;
       assert(open >= 0, "a dependency is settled once");
@@ -146,16 +222,26 @@ export class Schedule<T extends SchedulableTask> {
     let high = this.#ready.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (comesBefore(this.#ready[middle] as T, task)) low = middle + 1;
+      if (this.#comesBefore(this.#ready[middle] as T, task)) low = middle + 1;
       else high = middle;
     }
     this.#ready.splice(low, 0, task);
   }
+
+  #comesBefore(one: T, other: T): boolean {
+    const difference = this.#pathOf(one) - this.#pathOf(other);
+    if (difference !== 0) return difference > 0;
+    if (one.sizeBytes !== other.sizeBytes) return one.sizeBytes > other.sizeBytes;
+    return one.dumpId < other.dumpId;
+  }
 }
 
-function comesBefore(one: SchedulableTask, other: SchedulableTask): boolean {
-  if (one.sizeBytes !== other.sizeBytes) return one.sizeBytes > other.sizeBytes;
-  return one.dumpId < other.dumpId;
+interface WeighedLoad {
+  readonly load: RunningLoad;
+  /** Work from now to the end of all that depends on the load, when nobody joins it. */
+  readonly path: number;
+  /** Enough remains for one connection more. */
+  readonly enough: boolean;
 }
 
 function locksAgainst(one: SchedulableTask, other: SchedulableTask): boolean {

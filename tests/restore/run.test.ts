@@ -49,13 +49,17 @@ interface Run {
   readonly contents?: ArchiveContents;
   readonly onEvent?: (event: RestoreEvent) => void;
   readonly signal?: AbortSignal;
+  /** Bytes of data by table. */
+  readonly sizes?: Readonly<Record<string, number>>;
 }
 
 async function run(
   database: TestDatabase,
-  { options = {}, contents = archive.contents, ...rest }: Run,
+  { options = {}, contents = archive.contents, sizes = {}, ...rest }: Run,
 ): Promise<RestoreResult> {
-  const plan = planRestore(contents.toc, options, { version: 180000 });
+  const data = contents.toc.entries.filter((entry) => entry.description === "TABLE DATA");
+  const sizesById = new Map(data.map((entry) => [entry.dumpId, sizes[entry.tag] ?? 0]));
+  const plan = planRestore(contents.toc, options, { version: 180000, sizes: sizesById });
   return await runRestore(contents, plan, { connect: await connector(pg, database.name), ...rest });
 }
 
@@ -91,6 +95,25 @@ describe("runRestore()", () => {
     expect(result).toMatchObject({ isComplete: true, entriesFailed: [], entriesSkipped: [] });
     expect(result.rowsByTable.find((rows) => rows.table === "big")).toMatchObject({ rows: 60000, connectionCount: 2 });
     expect(await database.psql("SELECT count(*), sum(id), sum(up) FROM big")).toBe("60000|1800030000|1799970000");
+  });
+
+  test("joins the table that would end last before it starts a smaller one", async () => {
+    await using database = await pg.createDatabase();
+    const steps: string[] = [];
+    const joined = Promise.withResolvers<void>();
+    // The big table cannot end before it was joined; a connection that starts the small one first is found out.
+    const contents = withPieces("big", (piece, index) =>
+      index > 0 ? piece : { ...piece, load: async () => joined.promise.then(() => piece.load()) },
+    );
+    const onEvent = (event: RestoreEvent): void => {
+      if (event.kind === "worker joined") joined.resolve();
+      if (event.kind === "worker joined" || (event.kind === "entry started" && event.entry.section === "data"))
+        steps.push(`${event.kind} ${event.entry.tag}`);
+    };
+    const sizes = { big: 16_000_000, small: 21 };
+    const result = await run(database, { options: { jobs: 2 }, contents, onEvent, sizes });
+    expect(result.isComplete).toBe(true);
+    expect(steps).toEqual(["entry started big", "worker joined big", "entry started small"]);
   });
 
   test.each([1, 2])("with %i jobs, leaves a table empty whose data is damaged, and goes on", async (jobs) => {
