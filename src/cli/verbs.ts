@@ -61,6 +61,12 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import("./commands/show.ts")).show,
   },
   {
+    name: "diff",
+    summary: "Show what changed between two restore points: definitions, rows, segments.",
+    group: LOOK,
+    load: async () => (await import("./commands/diff.ts")).diff,
+  },
+  {
     name: "verify",
     summary: "Read back and authenticate every byte of a restore point.",
     group: LOOK,
