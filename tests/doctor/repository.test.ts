@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 
 import { runInit } from "../../src/operations/init/index.ts";
+import { openRepositoryAt } from "../../src/operations/open-repository.ts";
 import type { OperationContext, OperationEvent, RepositoryAccess } from "../../src/operations/operation.ts";
 import { runSqlNow } from "../dump/trial-database.ts";
 import { server } from "../support/servers.ts";
@@ -32,6 +33,35 @@ test("doctor opens the repository, and says what is wrong with it", async () => 
   expect(JSON.stringify(wrong)).not.toContain("wrong one");
   const missing = await doctor(source, { repository: access("right one", "not-there") });
   expect(codesOf(missing, "blocking")).toEqual(["repository"]);
+});
+
+test("doctor says that a backup would be refused while another one of its lineage is at work", async () => {
+  const pg = await server(18);
+  await using database = await pg.createDatabase();
+  const folder = await mkdtemp(join(tmpdir(), "cairn-doctor-"));
+  await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+  const repository: RepositoryAccess = {
+    location: join(folder, "r"),
+    givenPassphrase: null,
+    askPassphrase: () => Promise.reject(new Error("nobody is asked")),
+  };
+  const context = { signal: new AbortController().signal } as OperationContext;
+  await runInit(context, { repository, isEncrypted: false });
+  await using opened = await openRepositoryAt(repository);
+  const lineageName = `${database.name}@127.0.0.1:${pg.port}`;
+  {
+    await using _other = await opened.startRun({ kind: "backup", lineageName: "another" });
+    const report = await doctor(database.uri, { repository });
+    expect(report.isReady).toBe(true);
+    expect(found(report, "repository-run")[0]!.message).toContain('at work in the repository on lineage "another"');
+  }
+  await using _run = await opened.startRun({ kind: "backup", lineageName });
+  const report = await doctor(database.uri, { repository });
+  expect(codesOf(report, "blocking")).toEqual(["lineage-busy"]);
+  expect(found(report, "lineage-busy")[0]).toMatchObject({
+    message: `another backup of lineage "${lineageName}" is at work`,
+    detail: expect.stringContaining(`process ${process.pid} on`) as string,
+  });
 });
 
 test("doctor does not take a lost connection for a size that may not be asked", async () => {

@@ -1,14 +1,11 @@
-// What doctor prints: findings, the worst first, each with its cure.
+// What doctor prints: findings in the report's order, the worst first, each with its cure.
 
 import type { DoctorReport, Finding } from "../../operations/doctor/types.ts";
 import { sanitizeLine, sanitizeText } from "./sanitize.ts";
 import { countOf, fieldLines, joinLines, pgDumpText } from "./text.ts";
 
-const SEVERITIES = ["blocking", "warning", "info", "ok"] as const;
-
 /** The findings, and the verdict as the last line. */
 export function renderDoctor(report: DoctorReport): string {
-  const findings = SEVERITIES.flatMap((severity) => report.findings.filter((finding) => finding.severity === severity));
   return joinLines([
     ...fieldLines([
       ["source", report.source],
@@ -16,7 +13,7 @@ export function renderDoctor(report: DoctorReport): string {
       ["pg_dump", report.pgDump === null ? "none fits" : pgDumpText(report.pgDump)],
     ]),
     "",
-    ...findings.flatMap(findingLines),
+    ...report.findings.flatMap(findingLines),
     "",
     verdict(report),
   ]);

@@ -96,7 +96,7 @@ Warnings:
 `);
   });
 
-  test("renderDoctor() puts the worst first, with its cure and its statements, and the verdict last", () => {
+  test("renderDoctor() keeps the report's order, shows each finding with its cure and its statements, and the verdict last", () => {
     const lines = renderDoctor({ ...samples.doctorReport, isReady: false })
       .trimEnd()
       .split("\n");

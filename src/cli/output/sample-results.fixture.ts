@@ -95,7 +95,6 @@ export const doctorReport: DoctorReport = {
   serverVersion: "18.6",
   pgDump: null,
   findings: [
-    { severity: "ok", code: "a", message: "all is well" },
     {
       severity: "blocking",
       code: "table-privilege",
@@ -105,6 +104,7 @@ export const doctorReport: DoctorReport = {
       statements: ["GRANT SELECT ON a TO x;", `GRANT SELECT ON "${HOSTILE}" TO x;`],
     },
     { severity: "warning", code: "w", message: "be careful" },
+    { severity: "ok", code: "a", message: "all is well" },
   ],
   isReady: true,
 };

@@ -25,7 +25,7 @@ import { beginPhase, warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import { ProgressReporter } from "../progress-reporter.ts";
-import { hostNameOf } from "../source/host-name.ts";
+import { defaultLineageOf, hostNameOf } from "../source/host-name.ts";
 import { openSourceDump } from "../source/open-source.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
 import { CAIRN_VERSION } from "../version.ts";
@@ -186,7 +186,7 @@ function checkWhole(dump: Dump, sink: RepositorySink, largeObjects: readonly Lar
 }
 
 function nameLineage(settings: BackupSettings, source: SettledSource): string {
-  const name = settings.lineage ?? `${source.settings.database}@${hostNameOf(source.settings)}`;
+  const name = settings.lineage ?? defaultLineageOf(source.settings);
   if (name === "" || name.length > LINEAGE_NAME_LENGTH_MAX || /\p{Cc}/u.test(name)) {
     throw new OperatingError("usage", "a lineage's name has 1 to 200 characters, none of them a control character", {
       hint: "Give it a name with --lineage.",

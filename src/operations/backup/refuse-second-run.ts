@@ -3,7 +3,8 @@
 // side harm nothing, and a run that died elsewhere must not block a lineage for ever.
 
 import { OperatingError } from "../../base/errors.ts";
-import type { Repository, SeenRun } from "../../repository/index.ts";
+import type { Repository } from "../../repository/index.ts";
+import { describeRun } from "../describe-run.ts";
 import { warn } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
 
@@ -41,9 +42,4 @@ export async function refuseSecondRun(
         hint: "It is of another host or container. Both may run; but what both store is stored twice.",
       });
     });
-}
-
-function describeRun({ runId, record }: SeenRun): string {
-  if (record === null) return `run ${runId}`;
-  return `run ${runId}, process ${record.process.processId} on "${record.hostName}", begun at ${record.startedAt}`;
 }

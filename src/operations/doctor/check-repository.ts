@@ -2,7 +2,8 @@
 
 import { isOperatingError, messageOf } from "../../base/errors.ts";
 import { formatSize } from "../../base/units.ts";
-import type { Repository, RestorePointSummary } from "../../repository/index.ts";
+import type { Repository, RestorePointSummary, SeenRun } from "../../repository/index.ts";
+import { describeRun } from "../describe-run.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext, RepositoryAccess } from "../operation.ts";
 import type { Finding } from "./types.ts";
@@ -15,6 +16,8 @@ export interface RepositorySubject {
   readonly databaseName: string;
   /** Null: unknown. */
   readonly sizeBytes: number | null;
+  /** The one that a backup continues unless --lineage names another. */
+  readonly lineageName: string;
 }
 
 /** Findings on the repository; one that cannot be opened is blocking. */
@@ -29,7 +32,7 @@ export async function checkRepository(
     const findings = [openedFinding(repository)];
     const restorePoints = await readSummaries(repository, findings, signal);
     findings.push(...(await checkSpace(repository, restorePoints, subject)));
-    findings.push(...(await checkRuns(repository, signal)));
+    findings.push(...(await checkRuns(repository, subject.lineageName, signal)));
     return findings;
   } catch (error) {
     signal.throwIfAborted();
@@ -91,22 +94,51 @@ async function checkSpace(
   ];
 }
 
-async function checkRuns(repository: Repository, signal: AbortSignal): Promise<Finding[]> {
+/** A living run of the lineage refuses a second one; see refuse-second-run.ts. */
+async function checkRuns(repository: Repository, lineageName: string, signal: AbortSignal): Promise<Finding[]> {
   const runs = await repository.runs(signal);
-  return runs.flatMap(({ runId, state }): Finding[] => {
-    if (state === "alive") {
-      return [
-        { severity: "info", code: "repository-run", message: `another run is at work in the repository: ${runId}` },
-      ];
-    }
-    if (state !== "dead") return [];
-    return [
-      {
-        severity: "info",
-        code: "repository-run",
-        message: `run ${runId} ended without a restore point`,
-        detail: "What it left behind is removed by the next backup.",
-      },
-    ];
+  return runs.flatMap((run): Finding[] => {
+    if (run.state === "dead") return [brokenOff(run)];
+    const isSame = run.record?.lineageName === lineageName;
+    if (run.state === "unknown") return isSame ? [perhapsBusy(run, lineageName)] : [];
+    return [isSame ? busy(run, lineageName) : elsewhereBusy(run)];
   });
+}
+
+function busy(run: SeenRun, lineageName: string): Finding {
+  return {
+    severity: "blocking",
+    code: "lineage-busy",
+    message: `another backup of lineage "${lineageName}" is at work`,
+    detail: `It is ${describeRun(run)}. A second one is refused as long as it lives (exit status 11).`,
+    hint: "Wait for its end, or give the backup another lineage with --lineage.",
+  };
+}
+
+function perhapsBusy(run: SeenRun, lineageName: string): Finding {
+  return {
+    severity: "info",
+    code: "repository-run",
+    message: `another backup of lineage "${lineageName}" may be at work: ${describeRun(run)}`,
+    detail: "It is of another host or container. Both may run; but what both store is stored twice.",
+  };
+}
+
+function elsewhereBusy(run: SeenRun): Finding {
+  const lineageName = run.record?.lineageName ?? null;
+  const what = lineageName === null ? "" : ` on lineage "${lineageName}"`;
+  return {
+    severity: "info",
+    code: "repository-run",
+    message: `another run is at work in the repository${what}: ${describeRun(run)}`,
+  };
+}
+
+function brokenOff({ runId }: SeenRun): Finding {
+  return {
+    severity: "info",
+    code: "repository-run",
+    message: `run ${runId} ended without a restore point`,
+    detail: "What it left behind is removed by the next backup.",
+  };
 }

@@ -16,7 +16,9 @@ import { describeConnection, formatVersion, openSession, resolveConnection } fro
 import type { ConnectionSettings, ServerVersion, Session } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
 import { useOwnEncoding } from "../source/own-encoding.ts";
+import { defaultLineageOf } from "../source/host-name.ts";
 import { checkRepository } from "./check-repository.ts";
+import { orderFindings } from "./order-findings.ts";
 import type { DoctorReport, DoctorSettings, Finding } from "./types.ts";
 
 /** Looks. Throws "usage", "connection_failed", "connection_lost", or the signal's reason. */
@@ -48,7 +50,9 @@ export async function runDoctor(context: OperationContext, settings: DoctorSetti
       phase: "check",
       message: `looking at repository ${settings.repository.location}`,
     });
-    findings.push(...(await checkRepository(context, settings.repository, await sizeOf(session, connection, flags))));
+    const size = await sizeOf(session, connection, flags);
+    const subject = { ...size, lineageName: defaultLineageOf(connection) };
+    findings.push(...(await checkRepository(context, settings.repository, subject)));
   }
   return report(connection, serverVersionText, choice, findings);
 }
@@ -106,10 +110,7 @@ function report(
       pgDump === undefined
         ? null
         : { version: formatVersion(pgDump.version), path: pgDump.kind === "installed" ? pgDump.path : null },
-    findings: findings.toSorted((one, other) => RANKS[one.severity] - RANKS[other.severity]),
+    findings: orderFindings(findings),
     isReady: findings.every(({ severity }) => severity !== "blocking"),
   };
 }
-
-/** What stops a backup comes first. */
-const RANKS = { blocking: 0, warning: 1, info: 2, ok: 3 } as const satisfies Record<Finding["severity"], number>;

@@ -18,6 +18,7 @@ export interface DoctorReport {
   readonly source: string;
   readonly serverVersion: string;
   readonly pgDump: { readonly version: string; readonly path: string | null } | null;
+  /** What stops a backup comes first. */
   readonly findings: readonly Finding[];
   readonly isReady: boolean;
 }

@@ -9,3 +9,8 @@ export function hostNameOf(settings: ConnectionSettings): string {
   const host = usesUnixSocket(settings) ? "local" : settings.host;
   return settings.port === PORT_DEFAULT ? host : `${host}:${settings.port}`;
 }
+
+/** The lineage of a source that is given no name: `shop@db.example`. */
+export function defaultLineageOf(settings: ConnectionSettings): string {
+  return `${settings.database}@${hostNameOf(settings)}`;
+}
