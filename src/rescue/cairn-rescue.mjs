@@ -22,7 +22,8 @@ const TRAILER_BYTES = 16;
 const ENTRY_BYTES = 44;
 const MANIFEST_PATTERN = /^[0-9a-f]{32}\/\d{8}T\d{6}Z-[0-9a-hjkmnp-tv-z]{8}$/;
 const PACK_PATTERN = /^\d{8}T\d{6}Z-[0-9a-hjkmnp-tv-z]{8}-\d{1,9}$/;
-const KIND = { table: 1, "large-objects": 2, page: 3, summary: 4, body: 5, toc: 6, contents: 7 };
+const KIND = { table: 1, "large-objects": 2, page: 3, summary: 4, body: 5, toc: 6, contents: 7, moved: 11 };
+const MOVES_MAX = 16;
 
 class RescueError extends Error {}
 const fail = (message) => {
@@ -185,8 +186,8 @@ function readRange(name, offset, length) {
   return bytes;
 }
 
-/** A whole manifest: { summary, body, toc }. */
-function readManifest(repository, name) {
+/** The items of a small object by their kinds. */
+function readObject(repository, name) {
   const bytes = readFileSync(name);
   const trailer = bytes.subarray(bytes.length - TRAILER_BYTES);
   if (trailer.toString("latin1", 8) !== "CAIRNEND") fail(`${name}: its end is missing`);
@@ -207,7 +208,13 @@ function readManifest(repository, name) {
     parts[kind] = decode(name, item, unseal(item, bytes.subarray(offset, offset + length)));
     offset += length;
   }
-  return { summary: JSON.parse(parts.summary.toString()), body: JSON.parse(parts.body.toString()), toc: parts.toc };
+  return parts;
+}
+
+/** A whole manifest: { summary, body, toc }. */
+function readManifest(repository, name) {
+  const { body, summary, toc } = readObject(repository, name);
+  return { summary: JSON.parse(summary.toString()), body: JSON.parse(body.toString()), toc };
 }
 
 // --- Packs and lists (section 5) ---
@@ -218,9 +225,29 @@ function packPath(name) {
 }
 
 const packCiphers = new Map();
+const movedItems = new Map();
+
+/** Where an item lies now: in its pack, or where it went when the pack was repacked (section 9). */
+function locate(repository, pack, { number, offset }) {
+  let place = { pack, number, offset };
+  for (let moves = 0; moves <= MOVES_MAX && !existsSync(packPath(place.pack)); moves += 1) {
+    const path = `${packPath(place.pack)}.moved`;
+    if (!existsSync(path)) break;
+    if (!movedItems.has(path)) {
+      const { items, packs } = JSON.parse(readObject(repository, path).moved.toString());
+      movedItems.set(path, new Map(items.map(([old, index, ...rest]) => [old, [packs[index][0], ...rest]])));
+    }
+    const found = movedItems.get(path).get(place.number);
+    if (found === undefined) fail(`${path} does not say where item ${place.number} went`);
+    place = { pack: found[0], number: found[1], offset: found[2] };
+  }
+  return place;
+}
 
 /** Reads an item of a pack: its plaintext and its stored form. */
-function readItem(repository, pack, item) {
+function readItem(repository, oldPack, oldItem) {
+  const { pack, ...place } = locate(repository, oldPack, oldItem);
+  const item = { ...oldItem, ...place };
   const path = packPath(pack);
   if (packCiphers.size > 4096) packCiphers.clear();
   const unseal = packCiphers.get(pack) ?? objectCipher(repository, path, readRange(path, 0, HEADER_BYTES));

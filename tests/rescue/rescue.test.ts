@@ -101,6 +101,50 @@ describe.each([15, 17, 18] as const)("cairn-rescue.mjs, PostgreSQL %s", (major: 
   });
 });
 
+test("cairn-rescue.mjs finds chunks and lists of a pack that was repacked", async () => {
+  const pg = await server(18);
+  await using database = await pg.createDatabase();
+  await database.psql(SCHEMA);
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "made");
+  const storage = openLocalStorage(path);
+  const { repository } = await smallRepository(storage);
+  // A second restore point refers to all of the first one's chunks but the first; then the first one goes.
+  const first = await repository.openRestorePoint(await backUp(repository, database, folder.path));
+  await using run = await repository.startRun({ kind: "backup", parent: first });
+  const relations = [];
+  for (const relation of first.manifest.relations) {
+    const list = run.openSegmentList();
+    for await (const segment of run.parent!.segments(relation)) {
+      const [chunk] = segment.chunks;
+      const bytes = await first.readChunk(chunk!);
+      const chunks =
+        segment.firstBlock === 0 ? [await run.storeChunk({ ...chunk!, bytes: bytes.bytes })] : segment.chunks;
+      await list.add({ ...segment, chunks });
+    }
+    relations.push({ ...relation, ...(await list.finish()) });
+  }
+  const largeObjects = [];
+  for (const set of first.manifest.largeObjects) {
+    const list = run.openLargeObjectList();
+    for await (const record of run.parent!.largeObjects(set)) await list.add(record);
+    largeObjects.push({ ...set, ...(await list.finish()) });
+  }
+  const { id } = await run.commit({ ...FACTS, relations, largeObjects, toc: first.toc });
+  const none = { hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, within: null, keepTags: [], onlyTags: [] };
+  const rules = { ...none, last: 1, minimum: 1, timeZone: "UTC" };
+  await repository.expire({ rules, lineageKeys: null, isDryRun: false });
+  const options = { graceMs: 0, unusedFractionMax: 0, isDryRun: false, isWaiting: false };
+  expect((await repository.prune(options)).decisions.map(({ action }) => action)).toContain("listed-in-part");
+  expect((await repository.prune(options)).decisions.map(({ action }) => action)).toContain("repacked");
+  const environment = { CAIRN_PASSPHRASE: PASSPHRASE };
+  const file = join(folder.path, "out.dump");
+  expect(await rescue(path, ["export", id, file], environment)).toContain("wrote");
+  await using target = await pg.createDatabase();
+  await runTool(pg.tools.pgRestore, ["-e", "-d", target.uri, file]);
+  expect(await target.psql(CONTENTS)).toBe(await database.psql(CONTENTS));
+});
+
 describe("cairn-rescue.mjs", () => {
   test("reads with the recovery key, also without cairn.json, and refuses what is not right", async () => {
     const pg = await server(18);
