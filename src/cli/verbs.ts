@@ -97,6 +97,12 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import("./commands/expire.ts")).expire,
   },
   {
+    name: "prune",
+    summary: "Give the space of expired restore points and broken runs back.",
+    group: LOOK_AFTER,
+    load: async () => (await import("./commands/prune.ts")).prune,
+  },
+  {
     name: "hold",
     summary: "Keep a restore point whatever the rules say.",
     group: LOOK_AFTER,

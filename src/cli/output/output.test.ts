@@ -15,6 +15,7 @@ import { renderInit } from "./init.ts";
 import { errorDocument, jsonText } from "./json.ts";
 import { renderList } from "./list.ts";
 import { errorText, noticeText } from "./messages.ts";
+import { renderPrune } from "./prune.ts";
 import { renderRestore } from "./restore.ts";
 import * as samples from "./sample-results.fixture.ts";
 import { sanitizeLine, sanitizeText } from "./sanitize.ts";
@@ -50,6 +51,7 @@ describe("renderers", () => {
     ["restore", renderRestore(samples.restoreReport)],
     ["verify", renderVerify(samples.verifyReport)],
     ["expire", renderExpire(samples.expireReport)],
+    ["prune", renderPrune(samples.pruneReport)],
     ["hold", renderHold(samples.holdReport)],
   ])("of %s let no control character through, and end with a line end", (verb, text) => {
     expect(text).toBe(sanitizeText(text));
@@ -152,6 +154,19 @@ Warnings:
     const dry = renderExpire({ ...samples.expireReport, isDryRun: true, failedCount: 0 });
     expect(dry).toContain("would remove");
     expect(dry).toContain("Would remove 1 restore point, 1 stays. Nothing was changed.\n");
+  });
+
+  test("renderPrune() says what was done, what waits and what failed, and cuts long lists", () => {
+    const text = renderPrune(samples.pruneReport);
+    expect(text).toMatch(/^Pruned, but 1 failed\.\n\nfreed +2\.0 KiB\n/);
+    expect(text).toContain("Deleted:\n  - 20261122T100000Z-abc-0 (2.0 KiB): no restore point needs it\n");
+    expect(text).toContain("Waiting:\n  - list 20261122T100000Z-abc (1 pack): ");
+    expect(text).toContain("FAILED:\n  - 20261122T100000Z-abc-1");
+    const many = Array.from({ length: 100 }, () => samples.pruneReport.decisions[0]!);
+    const dry = renderPrune({ ...samples.pruneReport, isDryRun: true, decisions: many, failedCount: 0 });
+    expect(dry).toContain("and 60 more; --json names all");
+    expect(dry).toContain("Would delete:");
+    expect(renderPrune({ ...samples.pruneReport, decisions: [], waiting: [] })).toContain("Everything is needed.");
   });
 
   test("renderRelease() says so when there was no hold", () => {

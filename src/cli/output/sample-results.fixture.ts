@@ -7,6 +7,7 @@ import type { ExpireReport } from "../../operations/expire/types.ts";
 import type { ExportReport } from "../../operations/export/types.ts";
 import type { HoldReport } from "../../operations/hold/types.ts";
 import type { ListResult, ListedRestorePoint } from "../../operations/list/types.ts";
+import type { PruneReport } from "../../operations/prune/types.ts";
 import type { RestoreReport } from "../../operations/restore/types.ts";
 import type { ShowResult } from "../../operations/show/types.ts";
 import type { VerifyReport } from "../../operations/verify/types.ts";
@@ -47,6 +48,7 @@ export const backupReceipt: BackupReceipt = {
   newBytes: 1000,
   reusedBytes: 999_000,
   globals: { roleCount: 2, membershipCount: 1, tablespaceCount: 1, passwords: "not readable" },
+  findings: [],
   warnings: [`table ${HOSTILE} is odd`],
 };
 
@@ -207,3 +209,24 @@ export const expireReport: ExpireReport = {
 };
 
 export const holdReport: HoldReport = { restorePointId: "20261122T100000Z-abc", at: taken, reason: HOSTILE };
+
+export const pruneReport: PruneReport = {
+  isDryRun: false,
+  decisions: [
+    {
+      action: "deleted",
+      name: "20261122T100000Z-abc-0",
+      sizeBytes: 2048,
+      reason: "no restore point needs it",
+      failure: null,
+    },
+    { action: "repacked", name: "20261122T100000Z-abc-1", sizeBytes: 1024, reason: "3 of its items", failure: HOSTILE },
+  ],
+  waiting: [{ id: "20261122T100000Z-abc", packCount: 1, reason: `a backup on "${HOSTILE}" may be at work` }],
+  freedBytes: 2048,
+  listedBytes: 0,
+  failedCount: 1,
+  packCount: 12,
+  totalBytes: 1_000_000,
+  durationMs: 900,
+};
