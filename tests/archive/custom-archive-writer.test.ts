@@ -65,6 +65,55 @@ describe("CustomArchiveWriter", () => {
     );
   });
 
+  test.each(["zstd", "none"] as const)("create() takes lengths that are expected: %s", async (compression) => {
+    const { toc } = await openSmall("small-18.dump");
+    const entries = toc.entries.filter((entry) => entry.hadDumper && entry.description === "TABLE DATA");
+    // The last one as COPY FROM gets it without a mark, and without rows.
+    const all = [...entries, { ...entries[0]!, dumpId: 9999, tag: "bare", copyStatement: "" }];
+    const data = new Map<number, readonly Buffer[]>();
+    for (const { dumpId, tag } of all) {
+      const texts = tag === "bare" ? [] : [`${dumpId}\ta\n`, "more\n".repeat(dumpId)].map((text) => Buffer.from(text));
+      data.set(dumpId, compression === "zstd" ? await Promise.all(texts.map((text) => compressFrame(text))) : texts);
+    }
+    const expected = new Map(
+      [...data].map(([dumpId, blocks]) => [
+        dumpId,
+        { blockCount: blocks.length, sizeBytes: Buffer.concat(blocks).length },
+      ]),
+    );
+    /** Writes it all, and gives the archive and how often it was patched. */
+    const write = async (lengths: typeof expected): Promise<{ bytes: Buffer; isPatched: boolean; isAll: boolean }> => {
+      const sink = memorySink(true);
+      let isPatched = false;
+      const patch = async (offset: number, bytes: Uint8Array): Promise<void> => {
+        isPatched = true;
+        await sink.patch?.(offset, bytes);
+      };
+      const header = { ...toc.header, compression };
+      const writer = await CustomArchiveWriter.create({ ...sink, patch }, { ...toc, header, entries: all }, lengths);
+      const isAll = writer.expectsAllOffsets;
+      for (const entry of all) {
+        await writer.beginTableData(entry);
+        for (const block of data.get(entry.dumpId)!) await writer.writeFrame(block);
+        await writer.endTableData();
+      }
+      await writer.finish();
+      return { bytes: sink.bytes(), isPatched, isAll };
+    };
+    const plain = await write(new Map());
+    expect(plain).toMatchObject({ isPatched: true, isAll: false });
+    expect(await write(expected)).toEqual({ bytes: plain.bytes, isPatched: false, isAll: true });
+    const [firstId, first] = [...expected][0]!;
+    const wrong = new Map(expected).set(firstId, { ...first, sizeBytes: first.sizeBytes + 1 });
+    expect(await write(wrong)).toEqual({ bytes: plain.bytes, isPatched: true, isAll: true });
+    const hostile = new Map(expected).set(firstId, { ...first, sizeBytes: Number.MAX_SAFE_INTEGER });
+    expect(await write(hostile)).toEqual({ bytes: plain.bytes, isPatched: true, isAll: false });
+    const partial = new Map([...expected].slice(0, 1));
+    expect(await write(partial)).toEqual({ bytes: plain.bytes, isPatched: true, isAll: false });
+    const reader = await CustomArchiveReader.open(memorySource(plain.bytes));
+    expect(await rowsOf(reader, findEntry(reader.toc, "TABLE DATA", "note"))).toContain("more\n");
+  });
+
   test("refuses combinations that no pg_restore reads", async () => {
     const { toc } = await openSmall("small-18.dump");
     const create = async (change: Partial<Toc["header"]>): Promise<unknown> =>

@@ -15,9 +15,9 @@ import { formatSize, MIB } from "../../base/units.ts";
 import { FollowingHash } from "./following-hash.ts";
 import { hashFile } from "./read-back.ts";
 
-const GATHER_SIZE_BYTES = 4 * MIB;
+const GATHER_SIZE_BYTES = MIB;
 /** So much is written before the system is told to make it durable. */
-const SYNC_STEP_BYTES = 64 * MIB;
+const SYNC_STEP_BYTES = 32 * MIB;
 const FILE_MODE = 0o600;
 /** Below every system's IOV_MAX. */
 const VECTOR_COUNT_MAX = 512;
