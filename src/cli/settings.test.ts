@@ -188,6 +188,7 @@ describe("cairn backup, dump and doctor", () => {
       pgDump: "bundled",
       selection: ["--schema=public"],
       globals: "with passwords",
+      dropLimits: { totalPercent: 50, tablePercent: 90 },
     });
     expect(await settingsOf(["backup", "-R", "/r"])).toEqual({
       source: undefined,
@@ -198,8 +199,13 @@ describe("cairn backup, dump and doctor", () => {
       compression: null,
       pgDump: null,
       selection: [],
+      dropLimits: { totalPercent: 50, tablePercent: 90 },
       globals: "with passwords",
     });
+    const { dropLimits } = (await settingsOf([
+      ...["backup", "-R", "/r", "--max-drop", "off", "--max-table-drop", "12.5"],
+    ])) as { dropLimits: unknown };
+    expect(dropLimits).toEqual({ totalPercent: null, tablePercent: 12.5 });
   });
 
   test("dump reads its settings", async () => {
@@ -280,6 +286,8 @@ describe("cairn backup, dump and doctor", () => {
   test.each([
     [["backup", "-R", "/r", "-j", "0"], '--jobs must be a whole number of at least 1, not "0"'],
     [["backup", "-R", "/r", "-j", "1e3"], "--jobs must be"],
+    [["backup", "-R", "/r", "--max-drop", "101"], "--max-drop must be a percentage"],
+    [["backup", "-R", "/r", "--max-table-drop", "-5"], "--max-table-drop must be a percentage"],
     [["backup", "-R", "/r", "-j", "65"], "--jobs must be from 1 to 64, not 65"],
     [["dump", "-f", "x", "-j", "65"], "--jobs must be from 1 to 64, not 65"],
     [["restore", "x", "-R", "/r", "--to", "t", "-j", "65"], "--jobs must be from 1 to 64, not 65"],
@@ -328,6 +336,41 @@ describe("cairn show, export and verify", () => {
 
   test("verify reads its settings", async () => {
     expect(await settingsOf(["verify", "2026", "-R", "/r"])).toEqual({ repository, reference: "2026" });
+  });
+
+  test("diff and drill read their settings", async () => {
+    expect(await settingsOf(["diff", "2025", "2026", "-R", "/r"])).toEqual({
+      repository,
+      before: "2025",
+      after: "2026",
+    });
+    const drill = {
+      repository,
+      reference: "latest",
+      on: null,
+      assertions: [],
+      evidence: null,
+      jobs: null,
+      pgDump: null,
+    };
+    expect(await settingsOf(["drill", "latest", "-R", "/r"])).toEqual(drill);
+    const words = [
+      "--assert",
+      "SELECT 1 = 1",
+      "--assert",
+      "SELECT true",
+      "--on",
+      "postgresql://h/db",
+      "--evidence",
+      "/e",
+    ];
+    expect(await settingsOf(["drill", "latest", "-R", "/r", ...words, "-j", "3"])).toEqual({
+      ...drill,
+      assertions: ["SELECT 1 = 1", "SELECT true"],
+      on: "postgresql://h/db",
+      evidence: "/e",
+      jobs: 3,
+    });
   });
 });
 

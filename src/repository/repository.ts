@@ -190,6 +190,16 @@ export class Repository implements AsyncDisposable {
     return new RestorePoint(this.#context, this.#chunks, await openManifest(this.#context, object.name, bytes));
   }
 
+  /** The last restore points of a lineage, newest first; those that cannot be read are passed over. */
+  async recentSummaries(lineage: Lineage, countMax: number, signal?: AbortSignal): Promise<RestorePointSummary[]> {
+    const key = lineageKeyOf(this.#context.keyring, lineage);
+    const objects = (await listManifests(this.#context, signal)).filter((object) => object.lineageKey === key);
+    const newest = objects.toSorted((one, other) => (one.id < other.id ? 1 : -1)).slice(0, countMax);
+    const options = { onDamage: () => undefined, ...(signal && { signal }) };
+    const summaries = await Promise.all(newest.map((object) => this.#readSummary(object, options)));
+    return summaries.filter((summary) => summary !== null);
+  }
+
   /** What a backup of that database under that name continues. */
   async planLineage(lineage: Lineage, signal?: AbortSignal): Promise<LineagePlan> {
     const key = lineageKeyOf(this.#context.keyring, lineage);

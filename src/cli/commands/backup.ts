@@ -15,6 +15,7 @@ import {
   repositoryFlags,
   sourceArgument,
 } from "../common-flags.ts";
+import { dropFlags, dropLimitsOf } from "../drop-flags.ts";
 import { EXIT_DONE, EXIT_INCOMPLETE } from "../exit-status.ts";
 import { clusterFlags, clusterOptionsOf, globalsChoiceOf, globalsFlags } from "../globals-flags.ts";
 import { renderClusterBackup } from "../output/backup-cluster.ts";
@@ -29,6 +30,7 @@ const ownFlags: readonly FlagSpec[] = [
   jobsFlag,
   { ...compressFlag, description: "none or zstd[:LEVEL] (default: zstd:3)" },
   pgDumpFlag,
+  ...dropFlags,
   ...clusterFlags,
   ...globalsFlags,
   ...repositoryFlags,
@@ -60,8 +62,14 @@ export const backup: Verb<Settings, Receipt> = {
     return await (await import("../../operations/backup/index.ts")).runBackup(context, settings);
   },
   render: (receipt) => ("databases" in receipt ? renderClusterBackup(receipt) : renderBackup(receipt)),
-  exitStatus: (receipt) => ("databases" in receipt && !receipt.isComplete ? EXIT_INCOMPLETE : EXIT_DONE),
+  exitStatus: (receipt) => (needsALook(receipt) ? EXIT_INCOMPLETE : EXIT_DONE),
 };
+
+/** Databases are missing, or something holds far less than before. */
+function needsALook(receipt: Receipt): boolean {
+  if (!("databases" in receipt)) return receipt.findings.length > 0;
+  return !receipt.isComplete || receipt.databases.some((one) => (one.receipt?.findings.length ?? 0) > 0);
+}
 
 function readSettings(line: CommandLine, caller: Caller): Settings {
   const settings = {
@@ -73,6 +81,7 @@ function readSettings(line: CommandLine, caller: Caller): Settings {
     compression: lastValue(line, "compress"),
     pgDump: lastValue(line, "pg-dump"),
     selection: selectionOf(line, ownFlags),
+    dropLimits: dropLimitsOf(line),
   };
   const cluster = clusterOptionsOf(line, settings.selection);
   return cluster === null ? { ...settings, globals: globalsChoiceOf(line) } : { ...settings, ...cluster };

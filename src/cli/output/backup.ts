@@ -31,5 +31,11 @@ export function renderBackup(receipt: BackupReceipt): string {
       ["globals", receipt.globals === null ? null : globalsLine(receipt.globals)],
     ]),
     ...listLines("Warnings", receipt.warnings),
+    ...(receipt.findings.length === 0
+      ? []
+      : [
+          "",
+          `LOOK AT THIS: ${countOf(receipt.findings.length, "finding")} of far less data than before, among the warnings.`,
+        ]),
   ]);
 }

@@ -33,6 +33,8 @@ import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
+import { watchDrops } from "./watch-drops.ts";
+import type { DropFinding } from "./drops.ts";
 import type { BackupReceipt, BackupSettings } from "./types.ts";
 
 const CHUNK_SIZE_BYTES = 2 * 1024 * 1024;
@@ -87,10 +89,11 @@ export async function backUpDatabase(
     jobs: settings.jobs ?? defaultJobs(),
   });
   beginPhase(context, "commit", "confirming what was stored and writing the manifest");
-  const summary = await run.commit(
-    await commitInput({ settings, source, dump, sink, lineage, compression, startedAt, warnings, carried }),
-  );
-  return makeReceipt({ summary, source, dump, repository, startedAt, warnings, carried });
+  const input = await commitInput({ settings, source, dump, sink, lineage, compression, startedAt, warnings, carried });
+  const findings = await watchDrops(context, { repository, parent, input, limits: settings.dropLimits });
+  warnings.push(...findings.map(({ message }) => message));
+  const summary = await run.commit({ ...input, warnings });
+  return makeReceipt({ summary, source, dump, repository, startedAt, warnings, carried, findings });
 }
 
 interface Storing {
@@ -223,10 +226,11 @@ interface ReceiptFacts {
   readonly startedAt: Date;
   readonly warnings: readonly string[];
   readonly carried: CarriedGlobals;
+  readonly findings: readonly DropFinding[];
 }
 
 function makeReceipt(facts: ReceiptFacts): BackupReceipt {
-  const { summary, source, dump, repository, startedAt, warnings, carried } = facts;
+  const { summary, source, dump, repository, startedAt, warnings, carried, findings } = facts;
   const { totals } = summary;
   return {
     id: summary.id,
@@ -250,6 +254,7 @@ function makeReceipt(facts: ReceiptFacts): BackupReceipt {
     newBytes: totals.newBytes,
     reusedBytes: totals.reusedBytes,
     globals: carried.globals === null ? null : globalsFacts(carried.globals),
+    findings,
     warnings,
   };
 }

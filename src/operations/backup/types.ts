@@ -2,6 +2,7 @@
 
 import type { GlobalsFacts } from "../globals-facts.ts";
 import type { RepositoryAccess } from "../operation.ts";
+import type { DropFinding, DropLimits } from "./drops.ts";
 
 export interface BackupSettings {
   readonly source: string | undefined;
@@ -18,6 +19,8 @@ export interface BackupSettings {
   readonly selection: readonly string[];
   /** What comes along of the server's roles and tablespaces; left out: "with passwords". */
   readonly globals?: GlobalsChoice | undefined;
+  /** How much less than before is a finding; left out: more than 50 % of the whole, more than 90 % of a table. */
+  readonly dropLimits?: DropLimits | undefined;
 }
 
 /** Roles and tablespaces that a database needs: with the roles' passwords, without them, or none of it. */
@@ -47,5 +50,7 @@ export interface BackupReceipt {
   readonly reusedBytes: number;
   /** Roles and tablespaces that came along; null: none. */
   readonly globals: GlobalsFacts | null;
+  /** Far less than before: what has to be looked at. They stand among the warnings too. */
+  readonly findings: readonly DropFinding[];
   readonly warnings: readonly string[];
 }
