@@ -14,10 +14,13 @@ const MB = 1e6;
 export async function exportArchive(bench: Bench): Promise<StepResult> {
   const { repository } = await bench.prepare();
   const [file, copy] = [bench.path("export.dump"), bench.path("copy.dump")];
-  const args = ["export", "latest", "--repo", repository, "--file", file, "--overwrite"];
+  const args = ["export", "latest", "--repo", repository, "--file", file];
   const { ours, theirs } = await runPairs(
     bench.settings.pairs,
-    () => bench.cairn(args),
+    async () => {
+      await rm(file, { force: true });
+      return await bench.cairn(args);
+    },
     async () => {
       await rm(copy, { force: true });
       return await bench.copyFile(file, copy);
