@@ -47,7 +47,7 @@ const PLAIN_OWNED_KINDS = new Set([
 ]);
 
 /** Kinds whose DROP statement holds the full name of the object. */
-const SIGNATURE_OWNED_KINDS = new Set([
+export const SIGNATURE_OWNED_KINDS = new Set([
   "AGGREGATE",
   "FUNCTION",
   "OPERATOR",

@@ -19,28 +19,36 @@ import type { Verb } from "../verb.ts";
 
 export const exportVerb: Verb<ExportSettings, ExportReport> = {
   name: "export",
-  description: "Writes a restore point out as one archive that the stock pg_restore lists and restores.",
+  description:
+    "Writes a restore point out as one archive that the stock pg_restore lists and restores, or as plain SQL for psql.",
   arguments: [referenceArgument],
   flags: [
-    { long: "file", short: "f", value: "FILE", description: "the archive to be written" },
+    {
+      long: "file",
+      short: "f",
+      value: "FILE",
+      description: "the archive to be written; for --format directory, a folder",
+    },
     overwriteFlag,
     {
       long: "format",
       short: "F",
       value: "FORMAT",
-      description: 'form of the archive; "custom" is the only one so far',
+      description: "custom (the default), directory, tar, or plain; or the first letter",
     },
     archiveVersionFlag,
     {
       ...compressFlag,
-      description: "none, gzip[:LEVEL] or zstd[:LEVEL] (default: as it is stored, which needs no work)",
+      description: "none, gzip[:LEVEL], lz4 or zstd[:LEVEL] (default: as it is stored, which needs no work)",
     },
+    { long: "restrict-key", value: "KEY", description: "of plain SQL, in place of a made-up one: for equal files" },
     ...repositoryFlags,
     ...outputFlags,
   ],
   examples: [
     "cairn export latest --repo /backups --file shop.dump",
     "cairn export latest --repo /backups --file shop.dump --archive-version 1.14 --compress gzip",
+    "cairn export latest --repo /backups --file shop.directory --format directory",
     "pg_restore --jobs 4 --dbname shop_again shop.dump",
   ],
   readSettings: (line, caller) => ({
@@ -51,6 +59,7 @@ export const exportVerb: Verb<ExportSettings, ExportReport> = {
     format: lastValue(line, "format") ?? "custom",
     archiveVersion: lastValue(line, "archive-version"),
     compression: lastValue(line, "compress"),
+    ...(hasFlag(line, "restrict-key") ? { restrictKey: lastValue(line, "restrict-key") ?? "" } : {}),
   }),
   run: async (context, settings) => (await import("../../operations/export/index.ts")).runExport(context, settings),
   render: renderExport,

@@ -5,6 +5,10 @@ import type { ExportReport } from "../../operations/export/types.ts";
 import { sanitizeLine } from "./sanitize.ts";
 import { fieldLines, joinLines } from "./text.ts";
 
+function formatText({ format, archiveVersion, compression }: ExportReport): string {
+  return archiveVersion === null ? format : `${format}, version ${archiveVersion}, ${compression}`;
+}
+
 /** The archive that was written, and who can read it. */
 export function renderExport(report: ExportReport): string {
   return joinLines([
@@ -15,7 +19,7 @@ export function renderExport(report: ExportReport): string {
       ["file", report.file],
       ["size", formatSize(report.sizeBytes)],
       ["SHA-256", report.sha256],
-      ["format", `custom, version ${report.archiveVersion}, ${report.compression}`],
+      ["format", formatText(report)],
       ["readable by", report.readableBy],
       ["rows", formatCount(report.rowCount)],
       ["data", `${formatSize(report.rawBytes)} of plain text`],

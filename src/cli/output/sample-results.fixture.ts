@@ -85,6 +85,7 @@ export const exportReport: ExportReport = {
   file: `/tmp/${HOSTILE}`,
   sizeBytes: 1_000_000,
   sha256: "00ff",
+  format: "custom",
   archiveVersion: "1.14",
   compression: "gzip",
   readableBy: "pg_restore 12 and later",
