@@ -56,7 +56,6 @@ export const dumpReceipt: DumpReceipt = {
   file: "shop.dump",
   sizeBytes: 1_000_000,
   sha256: "00ff",
-  format: "custom",
   archiveVersion: "1.16",
   compression: "zstd:3",
   readableBy: "pg_restore 17 and later",
