@@ -40,6 +40,7 @@ export class RestorePoint {
   /** Given: it is there to be compared with. */
   readonly #currentPlace: CurrentPlace | null;
   readonly #pages = new RecentResults<number, Uint8Array>(PAGES_KEPT_MAX);
+  #relations: RelationIndex | null = null;
 
   constructor(context: RepositoryContext, chunks: ChunkReader, opened: OpenedManifest, currentPlace?: CurrentPlace) {
     this.#context = context;
@@ -63,8 +64,11 @@ export class RestorePoint {
   findRelation(
     wanted: { dumpId: number } | { oid: number } | { namespace: string; name: string },
   ): RelationRecord | null {
-    const entries = Object.entries(wanted) as [keyof RelationRecord, unknown][];
-    return this.manifest.relations.find((one) => entries.every(([key, value]) => one[key] === value)) ?? null;
+    this.#relations ??= indexRelations(this.manifest.relations);
+    const { byDumpId, byOid, byName } = this.#relations;
+    if ("dumpId" in wanted) return byDumpId.get(wanted.dumpId) ?? null;
+    if ("oid" in wanted) return byOid.get(wanted.oid) ?? null;
+    return byName.get(nameKey(wanted)) ?? null;
   }
 
   /** The segments of a relation in order; a long one comes in several records. Throws OperatingError "corrupt". */
@@ -149,6 +153,26 @@ export class RestorePoint {
     const [pack] = this.manifest.packs[packIndex]!;
     return await this.chunks.readPage({ pack, itemNumber, offset }, rawLengthBytes);
   }
+}
+
+interface RelationIndex {
+  readonly byDumpId: ReadonlyMap<number, RelationRecord>;
+  readonly byOid: ReadonlyMap<number, RelationRecord>;
+  readonly byName: ReadonlyMap<string, RelationRecord>;
+}
+
+/** Of records that have a key in common, the first is found. */
+function indexRelations(relations: readonly RelationRecord[]): RelationIndex {
+  const reversed = relations.toReversed();
+  return {
+    byDumpId: new Map(reversed.map((record) => [record.dumpId, record])),
+    byOid: new Map(reversed.map((record) => [record.oid, record])),
+    byName: new Map(reversed.map((record) => [nameKey(record), record])),
+  };
+}
+
+function nameKey({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+  return JSON.stringify([namespace, name]);
 }
 
 /** A manifest's parts, authentic. */
