@@ -17,6 +17,7 @@ const scripts = {
   ok: { file: "scripts/test.ts", args: ["ok"] },
   test: { file: "scripts/test.ts", args: ["all"] },
   matrix: { file: "scripts/test.ts", args: ["all"], env: { CAIRN_TEST_MATRIX: "full" } },
+  storages: { file: "scripts/test.ts", args: ["all", "tests/storage"], env: { CAIRN_TEST_STORAGES: "full" } },
   bench: { file: "bench/run.ts" },
 };
 

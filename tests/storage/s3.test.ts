@@ -14,7 +14,6 @@ describe.each(s3Servers())("$name", ({ hasAtomicUploads, manyNames, name, start 
   beforeAll(async () => {
     server = await start();
     client = plainClient(server.endpoint);
-    process.stderr.write(`storage tests: S3 on ${name}\n`);
   });
   afterAll(async () => await server[Symbol.asyncDispose]());
 
