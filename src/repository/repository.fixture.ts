@@ -22,8 +22,8 @@ export const CHEAP_SCRYPT = { n: 16, r: 1, p: 1 };
 export const ENCRYPTION = { kind: "passphrase", passphrase: PASSPHRASE } as const;
 
 /** A temporary folder that goes away with its scope. */
-export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await mkdtemp(join(tmpdir(), "cairn-test-"));
+export async function temporaryFolder(parent: string = tmpdir()): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(parent, "cairn-test-"));
   return { path, [Symbol.asyncDispose]: async () => await rm(path, { recursive: true, force: true }) };
 }
 

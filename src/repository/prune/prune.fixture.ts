@@ -40,6 +40,24 @@ export class PruneBench {
     return new PruneBench(path);
   }
 
+  /** The same for a copy of the folder. */
+  at(path: string): PruneBench {
+    const copy = new PruneBench(path);
+    for (const [id, tables] of this.expected) copy.expected.set(id, tables);
+    [copy.nowMs, copy.monotonicMs] = [this.nowMs, this.monotonicMs];
+    return copy;
+  }
+
+  /** Expects of the restore points that are gone, and of those nobody was told of, only what is there. */
+  async forgetMissing(): Promise<void> {
+    const opened = await this.open();
+    const found = (await opened.restorePoints()).map(({ id }) => id);
+    for (const id of this.expected.keys()) if (!found.includes(id)) this.expected.delete(id);
+    for (const id of found) {
+      if (!this.expected.has(id)) this.expected.set(id, await readTables(await opened.openRestorePoint(id)));
+    }
+  }
+
   /** Opens it, as another process would. */
   async open(storage: Storage = openLocalStorage(this.path)): Promise<Repository> {
     const clock = { now: () => new Date(this.nowMs), monotonicMs: () => this.monotonicMs };
