@@ -118,7 +118,7 @@ const pureOverrides = pureFiles.map((files) => ({
 export default defineConfig({
   plugins: ["typescript", "unicorn", "oxc", "import", "promise", "node", "vitest"],
   options: { typeAware: true, denyWarnings: true, reportUnusedDisableDirectives: "error" },
-  ignorePatterns: ["dist", "coverage", "tests/data"],
+  ignorePatterns: ["dist", "/coverage", "tests/data"],
   categories: { correctness: "error" },
   rules: {
     "typescript/no-floating-promises": "error",

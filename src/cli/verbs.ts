@@ -67,6 +67,12 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import("./commands/diff.ts")).diff,
   },
   {
+    name: "coverage",
+    summary: "Name what exists on a server and is in no backup.",
+    group: LOOK,
+    load: async () => (await import("./commands/coverage.ts")).coverage,
+  },
+  {
     name: "verify",
     summary: "Read back and authenticate every byte of a restore point.",
     group: LOOK,
