@@ -9,6 +9,7 @@ import type { AvailablePgDump } from "../choose-pg-dump.ts";
 import type { SelectionFlag } from "../selection-flags.ts";
 import { summarizeFlags } from "../selection-flags.ts";
 import * as notes from "./catalog-notes.ts";
+import { checkCharValues } from "./char-values.ts";
 import type { Ask, Check } from "./check.ts";
 import { inTransaction, runCheck, uncheckedFinding } from "./check.ts";
 import type { Finding, QualifiedName } from "./finding.ts";
@@ -186,6 +187,7 @@ function serverChecks({ server, flags }: PreflightOptions): Check[] {
     { subject: "names", run: notes.checkNames },
     { subject: "event triggers", run: notes.checkEventTriggers },
     { subject: "invalid indexes", run: notes.checkInvalidIndexes },
+    { subject: 'values of type "char"', run: (ask) => checkCharValues(ask, major) },
     { subject: "what a restore evaluates", run: (ask) => checkRestoreHazards(ask, major) },
   ];
 }
