@@ -1,7 +1,7 @@
 // The thread of a FollowingHash: reads the file as far as it is told that it is written, and hashes what it reads.
 
 import { createHash } from "node:crypto";
-import { openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 
 import { assert } from "../../base/assert.ts";
@@ -29,6 +29,7 @@ port.on("message", (message: ToHashThread) => {
     advance();
   } else {
     advance();
+    closeSync(descriptor);
     port.postMessage({ sha256: hash.digest("hex") } satisfies FromHashThread);
     port.close();
   }
