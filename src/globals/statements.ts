@@ -30,7 +30,7 @@ const PRIVILEGES = { TABLESPACE: ["CREATE"], PARAMETER: ["SET", "ALTER SYSTEM"] 
 
 /** All of a role but its settings and memberships. */
 export function roleStatements(role: GlobalRole, quote: Quote): string[] {
-  return [`CREATE ROLE ${quote(role.name)}`, alterRole(role, quote), ...roleNotes(role, quote)];
+  return [`CREATE ROLE ${quote(role.name)}`, alterRole(role, quote), ...noteStatements("ROLE", role, quote)];
 }
 
 function alterRole(role: GlobalRole, quote: Quote): string {
@@ -50,10 +50,6 @@ function alterRole(role: GlobalRole, quote: Quote): string {
   ].join(" ");
 }
 
-function roleNotes({ name, comment, securityLabels }: GlobalRole, quote: Quote): string[] {
-  return notes("ROLE", { name, comment, securityLabels }, quote);
-}
-
 /** A tablespace with its options and privileges. */
 export function tablespaceStatements(tablespace: GlobalTablespace, quote: Quote): string[] {
   const { name, owner, location, options, acl } = tablespace;
@@ -61,7 +57,7 @@ export function tablespaceStatements(tablespace: GlobalTablespace, quote: Quote)
     `CREATE TABLESPACE ${quote(name)} OWNER ${quote(owner)} LOCATION ${quoteLiteral(location)}`,
     ...(options.length === 0 ? [] : [`ALTER TABLESPACE ${quote(name)} SET (${options.join(", ")})`]),
     ...(acl === null ? [] : aclStatements({ kind: "TABLESPACE", name, owner, acl }, quote)),
-    ...notes("TABLESPACE", tablespace, quote),
+    ...noteStatements("TABLESPACE", tablespace, quote),
   ];
 }
 
@@ -77,8 +73,8 @@ export function settingStatement(subject: string, [name, value]: Setting, quote:
   return `ALTER ${subject} SET ${quote(name)} TO ${values}`;
 }
 
-/** A GRANT of a role; `withGrantor` false leaves the grantor to who runs it. */
-export function membershipStatement(membership: Membership, quote: Quote, withGrantor = true): string {
+/** A GRANT of a role; without a grantor, who runs it is. */
+export function membershipStatement(membership: Membership, quote: Quote): string {
   const { role, member, grantor, hasAdminOption, inherits, mayBeSet } = membership;
   const options = [
     ...(hasAdminOption ? ["ADMIN OPTION"] : []),
@@ -86,7 +82,7 @@ export function membershipStatement(membership: Membership, quote: Quote, withGr
     ...(mayBeSet === false ? ["SET FALSE"] : []),
   ];
   const withOptions = options.length === 0 ? "" : ` WITH ${options.join(", ")}`;
-  const by = withGrantor && grantor !== null ? ` GRANTED BY ${quote(grantor)}` : "";
+  const by = grantor !== null ? ` GRANTED BY ${quote(grantor)}` : "";
   return `GRANT ${quote(role)} TO ${quote(member)}${withOptions}${by}`;
 }
 
@@ -96,7 +92,12 @@ interface Noted {
   readonly securityLabels: readonly SecurityLabel[];
 }
 
-function notes(kind: string, { name, comment, securityLabels }: Noted, quote: Quote): string[] {
+/** Comment and security labels. */
+export function noteStatements(
+  kind: "ROLE" | "TABLESPACE",
+  { name, comment, securityLabels }: Noted,
+  quote: Quote,
+): string[] {
   return [
     ...(comment === null ? [] : [`COMMENT ON ${kind} ${quote(name)} IS ${quoteLiteral(comment)}`]),
     ...securityLabels.map(({ provider, label }) => {

@@ -12,7 +12,7 @@ export { sqlScript, type SqlScriptOptions } from "./sql-script.ts";
 export { planScratch, type ScratchPlan, type ScratchRequest } from "./scratch.ts";
 export type { LeftOut } from "./scratch-closure.ts";
 export { runScratch, type ScratchResult } from "./run-scratch.ts";
-export { checkTarget, type TargetCheck, type TargetExpectation, type TargetFinding } from "./target.ts";
+export { checkTarget, objectsOfTarget, type TargetCheck, type TargetExpectation, type TargetFinding } from "./target.ts";
 export {
   compareContents,
   compareTocs,

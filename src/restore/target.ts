@@ -57,7 +57,7 @@ export async function checkTarget(
   if (plan.options.create) {
     await checkNewDatabase(session, plan);
   } else {
-    objects = await someObjects(session);
+    objects = await objectsOfTarget(session);
     if (objects.length > 0 && !expectation.allowsNonEmpty) throw notEmpty(session, objects);
   }
   findings.push(...(await missingRoles(session, plan)));
@@ -113,7 +113,8 @@ UNION ALL
 (SELECT 'large object ' || oid FROM pg_catalog.pg_largeobject_metadata LIMIT 1)
 LIMIT ${OBJECTS_SHOWN_MAX};`;
 
-async function someObjects(session: Session): Promise<readonly string[]> {
+/** Some objects of the session's database, at most OBJECTS_SHOWN_MAX; none when it is empty. */
+export async function objectsOfTarget(session: Session): Promise<readonly string[]> {
   const { rows } = await session.query(OBJECTS_QUERY);
   return rows.map(([what]) => what ?? "");
 }

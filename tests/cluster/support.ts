@@ -27,7 +27,7 @@ const [plain, quoted, lined, emoji, accent, keyword, dollar, soft] = Object.valu
 const [plainSpace, oddSpace, keywordSpace] = Object.values(ODD_TABLESPACES).map(quoteIdentifier);
 
 /** SQL for psql that makes the roles; tablespaces go to folders that makeFolders() made. */
-export function globalsScript(major: number, folders: readonly string[]): string {
+export function globalsScript(major: number, folders: readonly string[], { hasLabel = true } = {}): string {
   const locations = folders.map(quoteLiteral);
   return `
     SET allow_system_table_mods = on;
@@ -40,8 +40,7 @@ export function globalsScript(major: number, folders: readonly string[]): string
     CREATE ROLE ${dollar};
     CREATE ROLE ${soft};
     COMMENT ON ROLE ${plain} IS E'a comment\\nwith ''quotes'' and \\\\ back';
-    INSERT INTO pg_shseclabel SELECT oid, 'pg_authid'::regclass, 'Odd provider', 'la''bel' FROM pg_authid
-      WHERE rolname = 'cluster_plain';
+    ${hasLabel ? securityLabel : ""}
     SET allow_system_table_mods = off;
     ALTER ROLE ${plain} SET search_path TO "Odd, One", public, 'with "quote"', "$user";
     ALTER ROLE ${plain} SET work_mem TO '3MB';
@@ -67,6 +66,12 @@ export function globalsScript(major: number, folders: readonly string[]): string
     COMMENT ON TABLESPACE ${oddSpace} IS 'comm''ent';
   `;
 }
+
+/** No provider is loaded: a label can be read, and not be made. */
+const securityLabel = `
+    INSERT INTO pg_shseclabel SELECT oid, 'pg_authid'::regclass, 'Odd provider', 'la''bel' FROM pg_authid
+      WHERE rolname = 'cluster_plain';
+`;
 
 const parameterGrants = `
     GRANT SET ON PARAMETER work_mem TO ${plain} WITH GRANT OPTION;
@@ -101,6 +106,17 @@ export async function makeFolders(server: TestServer, count: number): Promise<st
   });
   for (const folder of folders) await runAsServerUser("/bin/mkdir", [folder]);
   return folders;
+}
+
+/**
+ * Folders inside of a server's data, and places that mean them for this server alone: two servers of one major cannot share
+ * a tablespace's folder, and a rebuilt one has its tablespaces where they were.
+ */
+export async function makeOwnPlaces(server: TestServer, count: number): Promise<string[]> {
+  const names = Array.from({ length: count }, (_, index) => `odd \\ space ${index}`);
+  for (const name of names) await runAsServerUser("/bin/mkdir", [join(server.dataDirectory, name)]);
+  // A server works in its data folder.
+  return names.map((name) => `/proc/self/cwd/${name}`);
 }
 
 /** What `pg_dumpall --globals-only` writes, with "x" as its random key. */

@@ -1,7 +1,8 @@
-// cairn restore: all of a restore point into a database, or a part of it into a scratch database beside it.
+// cairn restore: all of a restore point into a database, a part of it into a scratch database beside it, or a whole server.
 
 import { OperatingError } from "../../base/errors.ts";
 import type { RestoreReport, RestoreSettings } from "../../operations/restore/types.ts";
+import type { ClusterRestoreReport, ClusterRestoreSettings } from "../../operations/restore-cluster/types.ts";
 import type { RestoreOptions } from "../../restore/options.ts";
 import type { Caller } from "../caller.ts";
 import { archiveFileOf, referenceOrFileArgument } from "../archive-file.ts";
@@ -9,12 +10,17 @@ import { hasFlag, lastValue } from "../command-line.ts";
 import type { CommandLine } from "../command-line.ts";
 import { outputFlags, referenceOf, refuseBoth, repositoryFlags, requiredValue } from "../common-flags.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE } from "../exit-status.ts";
+import { renderClusterRestore } from "../output/restore-cluster.ts";
 import { renderRestore } from "../output/restore.ts";
 import { repositoryOf } from "../repository-access.ts";
+import { clusterRestoreFlags, clusterRestoreOptionsOf, isClusterRestore } from "../restore-cluster-flags.ts";
 import { restoreFlags, restoreOptionsOf } from "../restore-flags.ts";
 import type { Verb } from "../verb.ts";
 
-export const restore: Verb<RestoreSettings, RestoreReport> = {
+type Settings = RestoreSettings | ClusterRestoreSettings;
+type Report = RestoreReport | ClusterRestoreReport;
+
+export const restore: Verb<Settings, Report> = {
   name: "restore",
   description:
     "Restores a restore point, or an archive of pg_dump, into the database TARGET, which must be empty; or, with -t or -n, only these tables or " +
@@ -33,6 +39,7 @@ export const restore: Verb<RestoreSettings, RestoreReport> = {
       long: "in-place",
       description: "into TARGET itself although it holds objects: pg_restore's meaning of -t and -n",
     },
+    ...clusterRestoreFlags,
     ...repositoryFlags,
     ...outputFlags,
     ...restoreFlags,
@@ -42,19 +49,39 @@ export const restore: Verb<RestoreSettings, RestoreReport> = {
     "cairn restore latest --repo /backups --to postgresql://host/postgres -t orders",
     "cairn restore latest --repo /backups --to postgresql://host/shop_again --jobs 4",
     "cairn restore latest --repo /backups --to postgresql://host/postgres --create",
+    "cairn restore cluster:host@latest --repo /backups --to postgresql://new-host --cluster --jobs 4",
     "cairn restore ./shop.tar --to postgresql://host/shop_again --jobs 4",
     "cairn restore shop@host@2026-11-22T10:00Z --repo /backups --to postgresql://host/shop -t orders -a --in-place",
   ],
   readSettings,
-  run: async (context, settings) => (await import("../../operations/restore/index.ts")).runRestore(context, settings),
-  render: renderRestore,
-  exitStatus: ({ entriesFailed, isComplete }) =>
-    entriesFailed.length > 0 ? EXIT_FAILED : isComplete ? EXIT_DONE : EXIT_INCOMPLETE,
+  run: async (context, settings) => {
+    if ("tablespaceMapping" in settings) {
+      return await (await import("../../operations/restore-cluster/index.ts")).runClusterRestore(context, settings);
+    }
+    return await (await import("../../operations/restore/index.ts")).runRestore(context, settings);
+  },
+  render: (report) => ("databases" in report ? renderClusterRestore(report) : renderRestore(report)),
+  exitStatus: (report) => (hasFailures(report) ? EXIT_FAILED : report.isComplete ? EXIT_DONE : EXIT_INCOMPLETE),
 };
 
-async function readSettings(line: CommandLine, caller: Caller): Promise<RestoreSettings> {
+/** A database that its backup had missed already is incompleteness, not a failure. */
+function hasFailures(report: Report): boolean {
+  if (!("databases" in report)) return report.entriesFailed.length > 0;
+  return (
+    report.globals.failed.length > 0 ||
+    report.databases.some(({ restorePointId, error, report: own }) => {
+      return (error !== null && restorePointId !== null) || (own?.entriesFailed.length ?? 0) > 0;
+    })
+  );
+}
+
+async function readSettings(line: CommandLine, caller: Caller): Promise<Settings> {
   const target = requiredValue(line, "to", "Name the target: --to postgresql://host/database");
   const options = await restoreOptionsOf(line);
+  if (isClusterRestore(line, options)) {
+    const repository = repositoryOf(line, caller);
+    return { repository, reference: referenceOf(line), target, ...clusterRestoreOptionsOf(line, options) };
+  }
   const mode = modeOf(line, options);
   const file = archiveFileOf(line);
   return {

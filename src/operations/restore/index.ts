@@ -1,4 +1,5 @@
 // `cairn restore`.
 
-export { runRestore } from "./restore.ts";
+export { originInRepository } from "./open-origin.ts";
+export { restoreOpened, runRestore } from "./restore.ts";
 export type { RestoreReport, RestoreSettings } from "./types.ts";

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 
 import type { ArchiveContents } from "../../archive/index.ts";
 import { assert } from "../../base/assert.ts";
+import type { Repository } from "../../repository/index.ts";
 import { openRestorableSource } from "../archive-source/index.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
@@ -34,21 +35,31 @@ export async function openOrigin(context: OperationContext, settings: RestoreSet
   const repository = await openRepositoryAt(settings.repository);
   try {
     const id = await repository.resolve(settings.reference, context.signal);
-    const contents = await RestorePointContents.open(await repository.openRestorePoint(id, context.signal));
-    return {
-      contents,
-      sizes: contents.sizes,
-      restorePointId: id,
-      file: null,
-      word: id.slice(0, 15).toLowerCase(),
-      transfer: () => repository.transfer,
-      checkUnchanged: async () => {},
-      [Symbol.asyncDispose]: () => repository[Symbol.asyncDispose](),
-    };
+    const origin = await originInRepository(context, repository, id);
+    return { ...origin, [Symbol.asyncDispose]: () => repository[Symbol.asyncDispose]() };
   } catch (error) {
     await repository[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** A restore point of a repository that stays open. */
+export async function originInRepository(
+  context: OperationContext,
+  repository: Repository,
+  id: string,
+): Promise<RestoreOrigin> {
+  const contents = await RestorePointContents.open(await repository.openRestorePoint(id, context.signal));
+  return {
+    contents,
+    sizes: contents.sizes,
+    restorePointId: id,
+    file: null,
+    word: id.slice(0, 15).toLowerCase(),
+    transfer: () => repository.transfer,
+    checkUnchanged: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  };
 }
 
 async function openFile(file: string, signal: AbortSignal): Promise<RestoreOrigin> {

@@ -24,23 +24,32 @@ interface Outcome {
   readonly leftOut: readonly string[];
 }
 
-interface Restoring {
-  readonly settings: RestoreSettings;
+/** What is to be restored, where to, and how. */
+export interface OpenedRestore {
+  readonly settings: Pick<RestoreSettings, "options" | "mode" | "allowsNonEmptyTarget">;
   readonly target: ConnectionSettings;
   readonly origin: RestoreOrigin;
+}
+
+interface Restoring extends OpenedRestore {
   readonly connect: ConnectTarget;
 }
 
 /** Restores. Failed entries are in the report; thrown is what ended the restore as a whole. */
 export async function runRestore(context: OperationContext, settings: RestoreSettings): Promise<RestoreReport> {
-  const startedAtMs = performance.now();
   const subject = settings.file === undefined ? "restore point" : "archive";
   beginPhase(context, "open", `opening the ${subject} and connecting to the target`);
   const { environment, homeDirectory, userName } = context;
   const target = await resolveConnection({ source: settings.target, environment, homeDirectory, userName });
   await using origin = await openOrigin(context, settings);
-  const connect = connector(target);
-  const restoring: Restoring = { settings, target, origin, connect };
+  return await restoreOpened(context, { settings, target, origin });
+}
+
+/** The same with all that it needs open and settled. */
+export async function restoreOpened(context: OperationContext, opened: OpenedRestore): Promise<RestoreReport> {
+  const startedAtMs = performance.now();
+  const { settings, target, origin } = opened;
+  const restoring: Restoring = { ...opened, connect: connector(target) };
   const reporter = new RestoreReporter(context);
   const { result, database, leftOut } = await (settings.mode.kind === "scratch"
     ? restoreIntoScratch(context, restoring, reporter)
@@ -152,7 +161,7 @@ async function restoreIntoScratch(
 }
 
 /** The name asked for, or one made of the first table or schema and the restore point's time or the file's name. */
-function scratchName(settings: RestoreSettings, origin: RestoreOrigin): string {
+function scratchName(settings: OpenedRestore["settings"], origin: RestoreOrigin): string {
   if (settings.mode.kind === "scratch" && settings.mode.name !== null) return settings.mode.name;
   const subject = settings.options.tables?.[0] ?? settings.options.schemas?.[0] ?? "";
   const word = subject
