@@ -18,7 +18,7 @@ const RETRY_NOTICE_INTERVAL_MS = 10_000;
 /** The repository that the command line or CAIRN_REPOSITORY names; null when none is named. */
 export function optionalRepository(line: CommandLine, caller: Caller): RepositoryAccess | null {
   const location = lastValue(line, "repo") ?? caller.environment["CAIRN_REPOSITORY"] ?? "";
-  return location === "" ? null : accessTo(location, line, caller);
+  return location === "" ? null : repositoryAt(location, line, caller);
 }
 
 /** The same for commands that need one. Throws OperatingError "usage". */
@@ -47,7 +47,8 @@ function givenPassphrase(line: CommandLine, caller: Caller): string | null {
   return passphrase === "" ? null : passphrase;
 }
 
-function accessTo(location: string, line: CommandLine, caller: Caller): RepositoryAccess {
+/** The repository at a location that another word of the command line names. */
+export function repositoryAt(location: string, line: CommandLine, caller: Caller): RepositoryAccess {
   return {
     location,
     storage: {

@@ -97,6 +97,12 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import("./commands/export.ts")).exportVerb,
   },
   {
+    name: "check",
+    summary: "Check that everything is there and fits; read a part of the data if asked.",
+    group: LOOK_AFTER,
+    load: async () => (await import("./commands/check.ts")).check,
+  },
+  {
     name: "expire",
     summary: "Remove restore points by rules; never the last good one.",
     group: LOOK_AFTER,
@@ -119,5 +125,11 @@ export const VERBS: readonly VerbEntry[] = [
     summary: "Let the rules decide on a held restore point again.",
     group: LOOK_AFTER,
     load: async () => (await import("./commands/release.ts")).release,
+  },
+  {
+    name: "storage",
+    summary: "Try every right that a repository's storage must give.",
+    group: LOOK_AFTER,
+    load: async () => (await import("./commands/storage.ts")).storage,
   },
 ];

@@ -19,6 +19,8 @@ export type Fault =
   | { readonly kind: "stall-body"; readonly bytes: number }
   /** The answer is the server's, but for these headers. */
   | { readonly kind: "headers"; readonly headers: Readonly<Record<string, string>> }
+  /** The server never sees the condition of a write: as servers that ignore it. */
+  | { readonly kind: "unconditional" }
   /** The request's body is not read, and nothing is answered. */
   | { readonly kind: "deaf" };
 
@@ -68,7 +70,9 @@ function handle(server: URL, incoming: IncomingMessage, answer: ServerResponse, 
   if (fault?.kind === "reset") return void incoming.socket.resetAndDestroy();
   if (fault?.kind === "deaf") return;
   if (fault?.kind === "status") return void incoming.resume().on("end", () => sayStatus(answer, fault));
-  const { headers, method, url } = incoming;
+  const { method, url } = incoming;
+  const { "if-none-match": condition, ...others } = incoming.headers;
+  const headers = fault?.kind === "unconditional" || condition === undefined ? others : incoming.headers;
   const options = { host: server.hostname, port: server.port, method, path: url, headers };
   const outgoing = request(options, (response) => pass(response, answer, fault));
   outgoing.on("error", () => incoming.socket.destroy());

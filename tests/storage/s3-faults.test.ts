@@ -3,7 +3,10 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { MIB } from "../../src/base/units.ts";
-import { openStorage } from "../../src/storage/index.ts";
+import type { OperationContext } from "../../src/operations/operation.ts";
+import { runStorageTest } from "../../src/operations/storage-test/index.ts";
+import type { StorageTestReport } from "../../src/operations/storage-test/index.ts";
+import { openStorage, refuseUnconditionalStorage } from "../../src/storage/index.ts";
 import type { Retry, Storage } from "../../src/storage/index.ts";
 import { collect, namesIn, sha256, stream } from "./contract.ts";
 import { openFaultProxy } from "./fault-proxy.ts";
@@ -206,6 +209,79 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ start }) => {
     });
   });
 
+  test("a storage in which the second write wins is refused, unless the URI says that it does", async () => {
+    const unconditional = { kind: "unconditional", times: 99 } as const;
+    const ignoring = [
+      { ...unconditional, method: "PUT" },
+      { ...unconditional, method: "POST" },
+    ];
+    proxy.plan(...ignoring);
+    await expect(refuseUnconditionalStorage(storage)).rejects.toMatchObject({
+      code: "storage_failed",
+      hint: expect.stringContaining("conditional-put=off") as string,
+    });
+    await using careful = await openAt(uriAt(proxy.endpoint, place, { "conditional-put": "off" }));
+    await refuseUnconditionalStorage(careful);
+    expect(await namesIn(storage)).toEqual([]);
+    await careful.put("a", Buffer.from("1"), { ifAbsent: true });
+    await expect(
+      stream(await careful.openWriter("a", { ifAbsent: true }), randomBytes(9 * MIB), MIB),
+    ).rejects.toMatchObject({
+      code: "repository_exists",
+    });
+    expect(Buffer.from(await storage.read("a")).toString()).toBe("1");
+  });
+
+  describe("cairn storage test", () => {
+    const run = async (isReadOnly: boolean): Promise<StorageTestReport> => {
+      const location = {
+        location: uriAt(proxy.endpoint, place),
+        storage: { environment: server.keys, signal: new AbortController().signal, onRetry: () => undefined },
+      };
+      return await runStorageTest(quietContext(), { location, isReadOnly });
+    };
+    const statuses = ({ checks }: StorageTestReport): string[] => checks.map(({ status }) => status);
+
+    test("finds a good storage fit, and leaves nothing behind", async () => {
+      const report = await run(false);
+      expect(report, JSON.stringify(report)).toMatchObject({ isFit: true });
+      expect(statuses(report)).toEqual(Array.from({ length: 9 }, () => "ok"));
+      expect(await namesIn(storage)).toEqual([]);
+      expect(await collect(storage.leftovers())).toEqual([]);
+      proxy.plan();
+      expect(await run(true)).toMatchObject({ isFit: true, checks: { length: 2 } });
+      expect(proxy.seen.filter((request) => /^(PUT|POST|DELETE)/.test(request))).toEqual([]);
+    });
+
+    test("names the rights that are missing, and tries what does not depend on them", async () => {
+      proxy.plan({ kind: "status", status: 403, code: "AccessDenied", method: "POST", times: 99 });
+      const report = await run(false);
+      expect(statuses(report)).toEqual(["ok", "ok", "ok", "ok", "ok", "failed", "not tried", "not tried", "ok"]);
+      expect(report.isFit).toBe(false);
+      expect(report.checks[5]?.hint).toContain("s3:AbortMultipartUpload");
+      proxy.plan({ kind: "status", status: 403, code: "AccessDenied", method: "DELETE", times: 99 });
+      expect(statuses(await run(false)).at(-1)).toBe("failed");
+    });
+
+    test("tries nothing more where all would fail for one reason", async () => {
+      proxy.plan({ kind: "status", status: 403, code: "InvalidAccessKeyId", method: "GET", times: 99 });
+      const { checks, isFit } = await run(false);
+      expect([isFit, checks[0]?.status, checks[1]?.status]).toEqual([false, "failed", "not tried"]);
+      expect(checks[0]?.message).toContain("does not know the access key");
+      expect(proxy.seen).toHaveLength(1);
+    });
+
+    test("names a storage that ignores conditions", async () => {
+      proxy.plan({ kind: "unconditional", method: "PUT", times: 99 });
+      const { checks, isFit } = await run(false);
+      expect(isFit).toBe(false);
+      expect(checks.find(({ name }) => name.startsWith("create"))).toMatchObject({
+        status: "failed",
+        message: "the second write won",
+      });
+    });
+  });
+
   test("an address where nobody answers is tried three times", async () => {
     await using nowhere = await openAt(uriAt("http://127.0.0.1:9", place));
     await expect(nowhere.read("a")).rejects.toMatchObject({
@@ -236,3 +312,8 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ start }) => {
     expect(proxy.seen).toEqual([]);
   });
 });
+
+function quietContext(): OperationContext {
+  const { signal } = new AbortController();
+  return { signal, environment: {}, homeDirectory: "/nonexistent", userName: "nobody", onEvent: () => undefined };
+}

@@ -1,0 +1,4 @@
+// `cairn storage test`.
+
+export { runStorageTest } from "./storage-test.ts";
+export type { StorageCheck, StorageTestReport, StorageTestSettings } from "./types.ts";
