@@ -1,5 +1,6 @@
 // The repository: where restore points are kept. Format: docs/formats/repository.md.
 
+export type { CheckFinding } from "./check/types.ts";
 export { chunkId, chunkIdPrefix, createChunkIdHash } from "./chunk-id.ts";
 export type { ChunkKind } from "./chunk-id.ts";
 export type { UnsealedChunk } from "./chunk-reader.ts";

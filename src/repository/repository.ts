@@ -2,6 +2,8 @@
 
 import { isOperatingError, OperatingError } from "../base/errors.ts";
 import type { Storage } from "../storage/index.ts";
+import { check } from "./check/check.ts";
+import type { CheckOptions, CheckResult } from "./check/types.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { mapAhead } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
@@ -277,6 +279,11 @@ export class Repository implements AsyncDisposable {
   /** Gives the space of what nobody needs back, in two steps; see prune(). Throws OperatingError "locked", "corrupt". */
   async prune(options: PruneOptions): Promise<PruneResult> {
     return await prune({ context: this.#context, observer: this.#observer, chunks: this.#chunks }, options);
+  }
+
+  /** Checks structure, references and sizes of everything, and a part of the data; see check(). Marks what is damaged. */
+  async check(options: CheckOptions): Promise<CheckResult> {
+    return await check({ context: this.#context, observer: this.#observer, chunks: this.#chunks }, options);
   }
 
   /** What dead runs left behind. Changes nothing. */

@@ -2,6 +2,7 @@
 // deletes and repacks): afterwards every restore point that is there verifies and holds its rows, and the next backup,
 // expire and prunes succeed and leave nothing behind.
 
+import { deepEqual } from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -32,9 +33,9 @@ beforeAll(async () => {
   seeds["expired"] = await copyOf(full, "expired");
   await seeds["expired"].keepLast(1);
   seeds["listed"] = await copyOf(seeds["expired"], "listed");
-  expect(actions(await seeds["listed"].prune())).toEqual(["listed", "listed", "listed-in-part"]);
+  deepEqual(actions(await seeds["listed"].prune()), ["listed", "listed", "listed-in-part"]);
   seeds["listed"].nowMs += DAY_MS;
-  expect(actions(await seeds["listed"].prune({ isDryRun: true }))).toEqual(["deleted", "deleted", "repacked"]);
+  deepEqual(actions(await seeds["listed"].prune({ isDryRun: true })), ["deleted", "deleted", "repacked"]);
 });
 afterAll(async () => await folder[Symbol.asyncDispose]());
 

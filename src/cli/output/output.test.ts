@@ -6,6 +6,7 @@ import { OperatingError } from "../../base/errors.ts";
 import { InterruptedError } from "../interrupted-error.ts";
 import { renderBackup } from "./backup.ts";
 import { cellWidth, cutToWidth } from "./cell-width.ts";
+import { renderCheck } from "./check.ts";
 import { renderDoctor } from "./doctor.ts";
 import { renderDump } from "./dump.ts";
 import { renderExpire } from "./expire.ts";
@@ -51,6 +52,7 @@ describe("renderers", () => {
     ["restore", renderRestore(samples.restoreReport)],
     ["verify", renderVerify(samples.verifyReport)],
     ["expire", renderExpire(samples.expireReport)],
+    ["check", renderCheck(samples.checkReport)],
     ["prune", renderPrune(samples.pruneReport)],
     ["hold", renderHold(samples.holdReport)],
   ])("of %s let no control character through, and end with a line end", (verb, text) => {
@@ -154,6 +156,15 @@ Warnings:
     const dry = renderExpire({ ...samples.expireReport, isDryRun: true, failedCount: 0 });
     expect(dry).toContain("would remove");
     expect(dry).toContain("Would remove 1 restore point, 1 stays. Nothing was changed.\n");
+  });
+
+  test("renderCheck() names damage by restore point and table", () => {
+    const text = renderCheck(samples.checkReport);
+    expect(text).toMatch(/^The repository is DAMAGED: 2 findings\.\n/);
+    expect(text).toContain(`  - 20261122T100000Z-abc: pack x: it is missing, touches ${SAFE_NAME}\n`);
+    expect(text).toContain("  - the repository: prune lists: authentication failed\n");
+    expect(text).toContain('not needed      1 pack, 1.0 KiB ("cairn prune" removes them)');
+    expect(renderCheck({ ...samples.checkReport, isWhole: true, findings: [] })).toContain("The repository is whole.");
   });
 
   test("renderPrune() says what was done, what waits and what failed, and cuts long lists", () => {

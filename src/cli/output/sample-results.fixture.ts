@@ -1,6 +1,7 @@
 // Results for tests of what is printed. One name in them is hostile.
 
 import type { BackupReceipt } from "../../operations/backup/types.ts";
+import type { CheckReport } from "../../operations/check/types.ts";
 import type { DoctorReport } from "../../operations/doctor/types.ts";
 import type { DumpReceipt } from "../../operations/dump/types.ts";
 import type { ExpireReport } from "../../operations/expire/types.ts";
@@ -230,4 +231,23 @@ export const pruneReport: PruneReport = {
   packCount: 12,
   totalBytes: 1_000_000,
   durationMs: 900,
+};
+
+export const checkReport: CheckReport = {
+  isWhole: false,
+  restorePointCount: 2,
+  packCount: 12,
+  packBytes: 1_000_000,
+  chunkCount: 1234,
+  readPackCount: 0,
+  readBytes: 0,
+  durationMs: 900,
+  findings: [
+    { restorePointId: "20261122T100000Z-abc", object: "pack x", reason: "it is missing", tables: [HOSTILE] },
+    { restorePointId: null, object: "prune lists", reason: "authentication failed", tables: [] },
+  ],
+  unneededPackCount: 1,
+  unneededBytes: 1024,
+  unfinishedCount: 0,
+  deadRuns: ["20261122T100000Z-abc"],
 };

@@ -88,10 +88,14 @@ async function work(
 function refuseUnreadable({ unreadable }: Survey): void {
   const [first] = unreadable;
   if (first === undefined) return;
-  throw new OperatingError("corrupt", `${unreadable.length} manifests cannot be read, the first is "${first}"`, {
-    detail: "While nobody can say what they need, nothing is removed.",
-    hint: 'See "cairn check". Put them back from a copy, or delete these objects yourself: what they name cannot be restored without them.',
-  });
+  throw new OperatingError(
+    "corrupt",
+    `${unreadable.length} objects that say what is needed cannot be read, the first is "${first}"`,
+    {
+      detail: "While nobody can say what they need, nothing is removed.",
+      hint: 'See "cairn check". Put them back from a copy, or delete these objects yourself: what they name cannot be restored without them.',
+    },
+  );
 }
 
 /** Why a list has to wait; null when its time has come. */

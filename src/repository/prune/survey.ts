@@ -4,7 +4,7 @@
 
 import { mapAhead } from "../context.ts";
 import type { RepositoryContext } from "../context.ts";
-import { packOfObject, PACKS_PREFIX, runOfPack } from "../identifiers.ts";
+import { movedObjectName, packOfObject, PACKS_PREFIX, runOfPack } from "../identifiers.ts";
 import { listManifests } from "../manifest-objects.ts";
 import type { ManifestObject } from "../manifest-objects.ts";
 import { MOVES_MAX, readMoved } from "../moved.ts";
@@ -22,7 +22,7 @@ export interface Survey {
   readonly movedPacks: Set<string>;
   readonly runs: readonly SeenRun[];
   readonly manifests: readonly ManifestObject[];
-  /** Manifests that cannot be read: while there are any, nobody knows what is needed. */
+  /** Manifests and lists of moved items that cannot be read: while there are any, nobody knows what is needed. */
   readonly unreadable: readonly string[];
   /** Packs that a manifest names, and those that their items moved to. */
   readonly needed: ReadonlySet<string>;
@@ -65,16 +65,20 @@ export async function surveyRepository(
     }
   });
   for await (const _ of reads);
-  const reached = await followMoves(context, named, movedPacks, signal);
+  const reached = await followMoves(context, { named, movedPacks, unreadable }, signal);
   return { packs, movedPacks, runs, manifests, unreadable, neededRuns, ...reached };
 }
 
 async function followMoves(
   context: RepositoryContext,
-  named: ReadonlySet<string>,
-  movedPacks: ReadonlySet<string>,
+  from: {
+    readonly named: ReadonlySet<string>;
+    readonly movedPacks: ReadonlySet<string>;
+    readonly unreadable: string[];
+  },
   signal: AbortSignal | undefined,
 ): Promise<Pick<Survey, "needed" | "moved" | "moves">> {
+  const { movedPacks, named, unreadable } = from;
   const needed = new Set(named);
   const moved = new Map<string, MovedItems>();
   const moves = new Map<string, number>();
@@ -83,7 +87,8 @@ async function followMoves(
     const next = new Set<string>();
     for (const pack of level) {
       if (!movedPacks.has(pack)) continue;
-      const items = moved.get(pack) ?? (await readMoved(context, pack, signal));
+      const items = moved.get(pack) ?? (await readableMoved(context, pack, signal));
+      if (items === null) unreadable.push(movedObjectName(pack));
       if (items === null) continue;
       moved.set(pack, items);
       for (const [target] of items.packs) {
@@ -95,6 +100,19 @@ async function followMoves(
     level = next;
   }
   return { needed, moved, moves };
+}
+
+async function readableMoved(
+  context: RepositoryContext,
+  pack: string,
+  signal: AbortSignal | undefined,
+): Promise<MovedItems | null> {
+  try {
+    return await readMoved(context, pack, signal);
+  } catch (error) {
+    if (isDamage(error)) return null;
+    throw error;
+  }
 }
 
 /** Where an item lies now, by what the survey saw; null when it was left behind. */
