@@ -92,10 +92,12 @@ export class Schedule<T extends SchedulableTask> {
       const longest = this.#longest(loads, ({ load, enough }) => load.hasWaiting || enough);
       return longest === null ? null : { kind: "join", dumpId: longest.load.dumpId };
     }
-    // Such a load would end the restore later than all work, evenly spread, would.
+    // What has more than an even share of the work behind it ends last unless it begins now: a task first, because only
+    // a load can be helped later, too; then such a load; then the rest.
     const share = this.#remainingWork(loads) / this.#connectionCount;
-    const critical = this.#longest(loads, ({ enough, path }) => enough && path > share);
-    if (critical !== null && critical.path > this.#pathOf(task)) return { kind: "join", dumpId: critical.load.dumpId };
+    const critical =
+      this.#pathOf(task) > share ? null : this.#longest(loads, ({ enough, path }) => enough && path > share);
+    if (critical !== null) return { kind: "join", dumpId: critical.load.dumpId };
     this.#ready.splice(this.#ready.indexOf(task), 1);
     this.#running.set(task.dumpId, task);
     return { kind: "start", task };
