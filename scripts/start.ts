@@ -18,6 +18,8 @@ import type { ContentSum } from "./quickstart/sample-shop.ts";
 const SERVER_MAJOR = 18;
 /** The second restore point may store at most this part of the first. */
 const NEW_FRACTION_MAX = 0.2;
+/** How backup ends when far less is there than before. */
+const FAR_LESS_STATUS = 3;
 const RESCUED = "rescued";
 
 interface Tour {
@@ -146,7 +148,11 @@ async function backUpAgain({ narrator }: Tour, first: ListedPoint): Promise<void
     "The next backup comes as planned, after the accident",
     "It stores only what is new. What was there before stays where it is: restore points never change.",
   );
-  await narrator.cairn("backup", SHOP);
+  await narrator.cairnEndingWith(FAR_LESS_STATUS, "backup", SHOP);
+  narrator.say(
+    "",
+    `It is taken, and whole. But it noticed the loss: exit status ${FAR_LESS_STATUS} has a job call a person.`,
+  );
   await narrator.cairn("list");
   const [second, ...others] = await narrator.restorePoints();
   check(others.length === 1 && others[0]?.id === first.id, "the first restore point is not listed any more");

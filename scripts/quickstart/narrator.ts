@@ -57,9 +57,14 @@ export class Narrator {
 
   /** Runs `cairn` with its output shown. Throws StepError when it fails. */
   async cairn(...words: readonly string[]): Promise<void> {
+    await this.cairnEndingWith(0, ...words);
+  }
+
+  /** The same where another exit status than 0 is the right one. */
+  async cairnEndingWith(expected: number, ...words: readonly string[]): Promise<void> {
     this.say("", `$ cairn ${words.join(" ")}`);
     const status = await this.#run(process.execPath, [launcher, ...words], ["ignore", "inherit", "inherit"]);
-    check(status === 0, `cairn ${words[0]} ended with status ${status}`);
+    check(status === expected, `cairn ${words[0]} ended with status ${status}`);
   }
 
   /** The restore points, newest first, asked for without showing it. */
