@@ -131,9 +131,19 @@ test("cairn-rescue.mjs finds chunks and lists of a pack that was repacked", asyn
     largeObjects.push({ ...set, ...(await list.finish()) });
   }
   const { id } = await run.commit({ ...FACTS, relations, largeObjects, toc: first.toc });
-  const none = { hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, within: null, keepTags: [], onlyTags: [] };
+  const none = {
+    hourly: 0,
+    daily: 0,
+    weekly: 0,
+    monthly: 0,
+    yearly: 0,
+    within: null,
+    keepTags: [],
+    onlyTags: [],
+    onlyLineages: null,
+  };
   const rules = { ...none, last: 1, minimum: 1, timeZone: "UTC" };
-  await repository.expire({ rules, lineageKeys: null, isDryRun: false });
+  await repository.expire({ rules, isDryRun: false });
   const options = { graceMs: 0, unusedFractionMax: 0, isDryRun: false, isWaiting: false };
   expect((await repository.prune(options)).decisions.map(({ action }) => action)).toContain("listed-in-part");
   expect((await repository.prune(options)).decisions.map(({ action }) => action)).toContain("repacked");

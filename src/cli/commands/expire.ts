@@ -89,6 +89,7 @@ function rulesOf(line: CommandLine): RetentionRules {
     keepTags: tagsOf(line, "keep-tag"),
     minimum: positiveNumber(line, "minimum") ?? 1,
     onlyTags: tagsOf(line, "tag"),
+    onlyLineages: null,
     timeZone,
   };
 }

@@ -24,7 +24,10 @@ export function renderList(result: ListResult): string {
     restorePoints.length === 0
       ? ["No restore points."]
       : tableLines(columnsFor(restorePoints), restorePoints.map(rowOf));
-  return joinLines([...lines, ...listLines("Left behind by runs that broke off", leftovers)]);
+  return joinLines([
+    ...lines,
+    ...listLines('Needed by no restore point ("cairn prune" removes it in time)', leftovers),
+  ]);
 }
 
 /** A column of tags only where there are any. */

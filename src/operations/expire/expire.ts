@@ -20,9 +20,9 @@ export async function runExpire(context: OperationContext, settings: ExpireSetti
   }
   await using repository = await openRepositoryAt(settings.repository);
   const lineages = await repository.lineages({ signal: context.signal, onDamage: () => undefined });
-  const lineageKeys = settings.lineage === null ? null : keysOf(lineages, settings.lineage);
+  const onlyLineages = settings.lineage === null ? null : keysOf(lineages, settings.lineage);
   beginPhase(context, "expire", isDryRun ? "deciding what would be removed" : "removing what no rule keeps");
-  const options = { rules, lineageKeys, isDryRun, signal: context.signal };
+  const options = { rules: { ...rules, onlyLineages }, isDryRun, signal: context.signal };
   return reportOf(await repository.expire(options), lineages, settings);
 }
 

@@ -1,10 +1,12 @@
 // `cairn list`: restore points, newest first.
 
-import type { Repository, RestorePointSummary, SeenRun } from "../../repository/index.ts";
+import type { OrphanPack, Repository, RestorePointSummary, SeenRun } from "../../repository/index.ts";
 import { warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import type { ListedRestorePoint, ListResult, ListSettings } from "./types.ts";
+
+const PACKS_NAMED_MAX = 20;
 
 /** Lists restore points, and what dead runs left behind. */
 export async function runList(context: OperationContext, settings: ListSettings): Promise<ListResult> {
@@ -24,10 +26,16 @@ export async function runList(context: OperationContext, settings: ListSettings)
     restorePoints,
     leftovers: [
       ...leftovers.runs.map(describeRun),
-      ...leftovers.packs.map(({ objectName, runId }) => `${objectName} (run ${runId})`),
+      ...describePacks(leftovers.packs),
       ...leftovers.unfinished.map(({ name }) => name),
     ],
   };
+}
+
+/** The first by name; after an expire there may be thousands. */
+function describePacks(packs: readonly OrphanPack[]): string[] {
+  const named = packs.slice(0, PACKS_NAMED_MAX).map(({ objectName, runId }) => `${objectName} (run ${runId})`);
+  return packs.length > named.length ? [...named, `and ${packs.length - named.length} more packs`] : named;
 }
 
 function describeRun({ runId, record, state }: SeenRun): string {

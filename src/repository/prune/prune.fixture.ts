@@ -75,10 +75,20 @@ export class PruneBench {
 
   /** Expires all but the newest `count`. */
   async keepLast(count: number, repository?: Repository): Promise<void> {
-    const tiers = { hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, within: null, keepTags: [], onlyTags: [] };
+    const tiers = {
+      hourly: 0,
+      daily: 0,
+      weekly: 0,
+      monthly: 0,
+      yearly: 0,
+      within: null,
+      keepTags: [],
+      onlyTags: [],
+      onlyLineages: null,
+    };
     const rules: RetentionRules = { ...tiers, last: count, minimum: 1, timeZone: "UTC" };
     const opened = repository ?? (await this.open());
-    const decisions = await opened.expire({ rules, lineageKeys: null, isDryRun: false });
+    const decisions = await opened.expire({ rules, isDryRun: false });
     for (const { id, isKept } of decisions) if (!isKept) this.expected.delete(id);
   }
 

@@ -72,6 +72,7 @@ function candidateOf(
     isVerified: verified > damaged,
     isDrilled: drilled > drillFailed,
     holds,
+    members: summary?.cluster?.members.flatMap(({ restorePointId }) => restorePointId ?? []) ?? [],
   };
 }
 

@@ -22,9 +22,10 @@ const LAST_ONE: RetentionRules = {
   keepTags: [],
   minimum: 1,
   onlyTags: [],
+  onlyLineages: null,
   timeZone: "UTC",
 };
-const ALL_LINEAGES = { lineageKeys: null, isDryRun: false } as const;
+const FOR_REAL = { isDryRun: false } as const;
 
 async function days(repository: Repository, count: number, name: string = FACTS.lineage.name): Promise<string[]> {
   const ids: string[] = [];
@@ -62,12 +63,12 @@ test("Repository.expire() removes manifests, lineage by lineage, and opens no pa
   const shop = await days(repository, 4);
   const other = await days(repository, 3, "other");
   const packs = await readdir(join(folder.path, "packs"), { recursive: true });
-  const dry = await repository.expire({ ...ALL_LINEAGES, rules: LAST_ONE, isDryRun: true });
+  const dry = await repository.expire({ ...FOR_REAL, rules: LAST_ONE, isDryRun: true });
   expect(dry.filter(({ isKept }) => isKept).map(({ id }) => id).toSorted()).toEqual([shop[3]!, other[2]!].toSorted()); // prettier-ignore
   expect(await idsOf(repository)).toHaveLength(7);
   log.length = 0;
   const opened = await openRepository(storage, { passphrase: PASSPHRASE });
-  const decisions = await opened.expire({ ...ALL_LINEAGES, rules: LAST_ONE });
+  const decisions = await opened.expire({ ...FOR_REAL, rules: LAST_ONE });
   expect(decisions.map(({ isKept, reasons }) => [isKept, reasons.length > 0])).toEqual(dry.map(({ isKept }) => [isKept, true])); // prettier-ignore
   expect((await idsOf(repository)).toSorted()).toEqual([shop[3]!, other[2]!].toSorted());
   expect(log.filter((line) => line.includes("packs/"))).toEqual([]);
@@ -100,7 +101,7 @@ test("Repository.expire() keeps the last good, verified and drilled ones, held o
     ),
     "broken",
   );
-  const decisions = await repository.expire({ ...ALL_LINEAGES, rules: LAST_ONE });
+  const decisions = await repository.expire({ ...FOR_REAL, rules: LAST_ONE });
   const kept = new Map(decisions.filter(({ isKept }) => isKept).map(({ id, reasons }) => [id, reasons.join("; ")]));
   expect(Object.fromEntries(kept)).toEqual({
     [newest!]: "one of the last 1",
@@ -111,7 +112,7 @@ test("Repository.expire() keeps the last good, verified and drilled ones, held o
     [verified!]: "the last verified one of its lineage",
   });
   expect(await repository.release(held!)).toBe(1);
-  const second = await repository.expire({ ...ALL_LINEAGES, rules: LAST_ONE });
+  const second = await repository.expire({ ...FOR_REAL, rules: LAST_ONE });
   expect(second.filter(({ isKept }) => !isKept).map(({ id }) => id)).toEqual([held]);
 });
 
@@ -132,7 +133,7 @@ test("Repository.expire() goes on past what it cannot remove, and sees a hold th
     },
   });
   const opened = await openRepository(failing, { passphrase: PASSPHRASE });
-  const decisions = await opened.expire({ ...ALL_LINEAGES, rules: LAST_ONE });
+  const decisions = await opened.expire({ ...FOR_REAL, rules: LAST_ONE });
   expect(decisions.map(({ failure, isKept, reasons }) => [isKept, failure, reasons[0]]).slice(1)).toEqual([
     [false, "not now", "not one of the last 1"],
     [false, null, "not one of the last 1"],
@@ -165,9 +166,10 @@ test("Repository.expire() with tags or a lineage leaves all others alone", async
   const shop = await days(repository, 4);
   const other = await days(repository, 3, "other");
   const onlyTags = [{ key: "day", value: "0" }];
-  const tagged = await repository.expire({ ...ALL_LINEAGES, rules: { ...LAST_ONE, onlyTags } });
+  const tagged = await repository.expire({ ...FOR_REAL, rules: { ...LAST_ONE, onlyTags } });
   expect(tagged.filter(({ isKept }) => !isKept)).toEqual([]);
   const { key } = (await repository.lineages()).find(({ name }) => name === "other")!;
-  await repository.expire({ rules: LAST_ONE, lineageKeys: new Set([key]), isDryRun: false });
+  const decided = await repository.expire({ ...FOR_REAL, rules: { ...LAST_ONE, onlyLineages: new Set([key]) } });
+  expect(decided.map(({ lineageKey }) => lineageKey)).toEqual([key, key, key]);
   expect((await idsOf(repository)).toSorted()).toEqual([...shop, other[2]!].toSorted());
 });

@@ -16,8 +16,6 @@ import type { RetentionRules } from "./policy.ts";
 
 export interface ExpireOptions {
   readonly rules: RetentionRules;
-  /** Only these lineages; null: all. */
-  readonly lineageKeys: ReadonlySet<string> | null;
   /** True: nothing is changed. */
   readonly isDryRun: boolean;
   readonly signal?: AbortSignal;
@@ -35,7 +33,7 @@ export interface ExpireDecision {
   readonly failure: string | null;
 }
 
-/** Plans over the manifests and removes what is not kept. Newest first within each lineage. */
+/** Plans over all manifests and removes what is not kept; the decisions on the lineages that were asked for. */
 export async function expire(
   context: RepositoryContext,
   listManifests: () => Promise<readonly ManifestObject[]>,
@@ -67,11 +65,12 @@ async function decide(
   objects: readonly ManifestObject[],
   options: ExpireOptions,
 ): Promise<readonly PlannedDecision[]> {
-  const { lineageKeys, rules, signal } = options;
-  const wanted = objects.filter(({ lineageKey }) => lineageKeys === null || lineageKeys.has(lineageKey));
-  const candidates = await readCandidates(context, wanted, signal);
+  const { rules, signal } = options;
+  const candidates = await readCandidates(context, objects, signal);
   const byPlace = new Map(candidates.map((one) => [placeOf(one), one]));
-  return planRetention(candidates, rules, context.clock.now().getTime()).map((decision) => {
+  const decisions = planRetention(candidates, rules, context.clock.now().getTime());
+  const wanted = decisions.filter(({ lineageKey }) => rules.onlyLineages?.has(lineageKey) ?? true);
+  return wanted.map((decision) => {
     const candidate: ListedCandidate = byPlace.get(placeOf(decision))!;
     return { ...decision, summary: candidate.summary, objectName: candidate.object.name, failure: null };
   });

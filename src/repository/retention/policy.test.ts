@@ -23,12 +23,21 @@ const NO_RULES: RetentionRules = {
   keepTags: [],
   minimum: 1,
   onlyTags: [],
+  onlyLineages: null,
   timeZone: "UTC",
 };
 
 function point(timeMs: number, more: Partial<RetentionCandidate> = {}): RetentionCandidate {
   const id = new Date(timeMs).toISOString();
-  const facts = { isReadable: true, isDamaged: false, isVerified: false, isDrilled: false, holds: [], tags: {} };
+  const facts = {
+    isReadable: true,
+    isDamaged: false,
+    isVerified: false,
+    isDrilled: false,
+    holds: [],
+    members: [],
+    tags: {},
+  };
   return { id, lineageKey: "a", idTimeMs: timeMs, snapshotTimeMs: timeMs, ...facts, ...more };
 }
 
@@ -45,13 +54,17 @@ const history = fc
       isDrilled: fc.boolean(),
       isHeld: fc.integer({ min: 0, max: 9 }).map((value) => value === 0),
       tag: fc.constantFrom(null, "x", "y"),
+      memberIndexes: fc.oneof(
+        { weight: 5, arbitrary: fc.constant<number[]>([]) },
+        fc.array(fc.nat(39), { maxLength: 3 }),
+      ),
     }),
     { maxLength: 40 },
   )
   .map((steps) => {
     let [trueMs, offsetMs] = [BEGIN_MS, 0];
     const newest = new Map<string, number>();
-    return steps.map((step, index): RetentionCandidate => {
+    const points = steps.map((step, index): RetentionCandidate => {
       trueMs += step.gapMs;
       offsetMs += step.stepMs;
       const snapshotTimeMs = trueMs + offsetMs;
@@ -62,6 +75,10 @@ const history = fc
       const facts = { lineageKey, isReadable, isDamaged, isVerified, isDrilled, snapshotTimeMs, idTimeMs };
       const tags: Record<string, string> = step.tag === null ? {} : { why: step.tag };
       return point(idTimeMs, { ...facts, id: `${new Date(idTimeMs).toISOString()}-${index}`, tags, holds: step.isHeld ? ["h"] : [] }); // prettier-ignore
+    });
+    return points.map((one, index) => {
+      const earlier = steps[index]!.memberIndexes.filter((member) => member < index);
+      return { ...one, members: earlier.map((member) => points[member]!.id) };
     });
   });
 
@@ -77,6 +94,7 @@ const rules: fc.Arbitrary<RetentionRules> = fc.record({
   keepTags: fc.constantFrom([], [{ key: "why", value: null }], [{ key: "why", value: "x" }]),
   minimum: fc.integer({ min: 1, max: 4 }),
   onlyTags: fc.constantFrom([], [{ key: "why", value: "x" }]),
+  onlyLineages: fc.constantFrom(null, null, new Set(["a"])),
   timeZone: fc.constantFrom(...ZONES),
 });
 const now = fc.integer({ min: -3 * 365 * DAY_MS, max: 20 * 365 * DAY_MS }).map((ms) => BEGIN_MS + ms);
@@ -107,6 +125,7 @@ describe("planRetention()", () => {
           const undamaged = readable.filter((one) => !one.isDamaged);
           const good = undamaged.length > 0 ? undamaged : readable;
           for (const one of good.slice(-chosen.minimum)) expect(kept).toContain(one.id);
+          if (chosen.onlyLineages?.has(key) === false) for (const one of readable) expect(kept).toContain(one.id);
           for (const fact of ["isVerified", "isDrilled"] as const) {
             const last = good.findLast((one) => one[fact]);
             if (last !== undefined) expect(kept).toContain(last.id);
@@ -118,7 +137,8 @@ describe("planRetention()", () => {
 
   test("does not depend on the order of its input, nor on other lineages", () => {
     fc.assert(
-      fc.property(history, rules, now, fc.infiniteStream(fc.nat()), (points, chosen, nowMs, keys) => {
+      fc.property(history, rules, now, fc.infiniteStream(fc.nat()), (clusters, chosen, nowMs, keys) => {
+        const points = clusters.map((one) => ({ ...one, members: [] }));
         const decisions = planRetention(points, chosen, nowMs);
         const shuffled = points.map((one) => ({ one, key: keys.next().value! })).toSorted((a, b) => a.key - b.key);
         expect(planRetention(shuffled.map(({ one }) => one), chosen, nowMs)).toEqual(decisions); // prettier-ignore
@@ -209,6 +229,26 @@ describe("planRetention()", () => {
     for (const id of young) expect(later).toContain(id);
     const behind = keptIds(planRetention(points, { ...NO_RULES, within }, day - yearMs));
     expect(behind.size).toBe(10);
+  });
+
+  test("keeps what a kept cluster restore point names, and no more", () => {
+    const day = Date.UTC(2026, 10, 20);
+    const databases = Array.from({ length: 6 }, (_, index) => point(day + index * DAY_MS));
+    const cluster = (index: number): RetentionCandidate => {
+      const members = [databases[index]!.id];
+      return point(day + index * DAY_MS + 1000, { lineageKey: "cluster", members, holds: index === 1 ? ["x"] : [] });
+    };
+    const points = [...databases, cluster(1), cluster(2), cluster(4)];
+    const decisions = planRetention(points, { ...NO_RULES, last: 1 }, day);
+    const [one, four, five] = [databases[1]!.id, databases[4]!.id, databases[5]!.id];
+    expect(decisions.filter(({ isKept, lineageKey }) => isKept && lineageKey === "a").map(({ id }) => id)).toEqual([
+      five,
+      four,
+      one,
+    ]);
+    expect(decisions.find(({ id }) => id === one)!.reasons).toEqual([
+      `the cluster restore point ${cluster(1).id} names it`,
+    ]);
   });
 
   test("says why", () => {

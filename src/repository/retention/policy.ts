@@ -3,7 +3,8 @@
 // Tiers are restic's: walking from the newest to the oldest, the newest of each calendar period stays until the count is
 // used up; when counts are left at the end, the oldest stays too. The order is that of the ids, which no clock can turn
 // round; a period is that of the snapshot's own time. Whatever the rules say, never removed are: what is held, what
-// cannot be read, the newest undamaged ones of each lineage, its last verified and its last drilled one.
+// cannot be read, the newest undamaged ones of each lineage, its last verified and its last drilled one, and what a kept
+// cluster restore point names.
 
 import { Calendar } from "./calendar.ts";
 import type { Period, Span } from "./calendar.ts";
@@ -24,6 +25,8 @@ export interface RetentionCandidate {
   readonly isDrilled: boolean;
   /** Why it is held; empty: it is not. */
   readonly holds: readonly string[];
+  /** Ids of the restore points that a cluster restore point names; else empty. */
+  readonly members: readonly string[];
 }
 
 /** A tag, with any value or with this one. */
@@ -47,6 +50,8 @@ export interface RetentionRules {
   readonly minimum: number;
   /** Only restore points with all of these tags are considered; the others stay. */
   readonly onlyTags: readonly TagPattern[];
+  /** Only these lineages are considered, all others stay; null: all are. */
+  readonly onlyLineages: ReadonlySet<string> | null;
   readonly timeZone: string;
 }
 
@@ -88,12 +93,36 @@ export function planRetention(
 ): readonly RetentionDecision[] {
   const lineages = Map.groupBy(candidates, ({ lineageKey }) => lineageKey);
   const keys = [...lineages.keys()].toSorted();
-  return keys.flatMap((key) => planLineage(lineages.get(key)!, rules, nowMs));
+  const decisions = keys.flatMap((key) => planLineage(lineages.get(key)!, rules, nowMs));
+  return withMembers(decisions, candidates);
+}
+
+/** What a kept cluster restore point names stays too: without it, the cluster could not be restored. */
+function withMembers(
+  decisions: readonly RetentionDecision[],
+  candidates: readonly RetentionCandidate[],
+): readonly RetentionDecision[] {
+  const kept = new Set(decisions.filter(({ isKept }) => isKept).map(({ id, lineageKey }) => `${lineageKey}/${id}`));
+  const clusterOf = new Map<string, string>();
+  for (const { id, lineageKey, members } of candidates.toSorted((one, other) => (one.id < other.id ? -1 : 1))) {
+    if (kept.has(`${lineageKey}/${id}`)) for (const member of members) clusterOf.set(member, id);
+  }
+  return decisions.map((decision) => {
+    const cluster = clusterOf.get(decision.id);
+    if (cluster === undefined) return decision;
+    const reason = `the cluster restore point ${cluster} names it`;
+    return { ...decision, isKept: true, reasons: decision.isKept ? [...decision.reasons, reason] : [reason] };
+  });
 }
 
 /** True when the candidate has that tag. */
 function hasTag({ tags }: RetentionCandidate, { key, value }: TagPattern): boolean {
   return Object.hasOwn(tags, key) && (value === null || tags[key] === value);
+}
+
+function isConsidered(candidate: RetentionCandidate, { onlyLineages, onlyTags }: RetentionRules): boolean {
+  const isInLineage = onlyLineages === null || onlyLineages.has(candidate.lineageKey);
+  return isInLineage && onlyTags.every((tag) => hasTag(candidate, tag));
 }
 
 function planLineage(
@@ -103,7 +132,7 @@ function planLineage(
 ): RetentionDecision[] {
   const newestFirst = candidates.toSorted((one, other) => (one.id < other.id ? 1 : -1));
   const protections = protectionsOf(newestFirst, rules);
-  const considered = newestFirst.filter((one) => one.isReadable && rules.onlyTags.every((tag) => hasTag(one, tag)));
+  const considered = newestFirst.filter((one) => one.isReadable && isConsidered(one, rules));
   const undamaged = considered.filter((one) => !one.isDamaged);
   // A damaged one stays where the rules would keep it, and takes no undamaged one's place.
   const lists = undamaged.length === considered.length ? [considered] : [considered, undamaged];
@@ -134,8 +163,7 @@ function protectionsOf(
     newestFirst.map((one) => {
       const reasons = one.holds.map((reason) => (reason === "" ? "held" : `held: ${reason}`));
       if (!one.isReadable) reasons.push("its manifest cannot be read, so nothing is known of it");
-      else if (!rules.onlyTags.every((tag) => hasTag(one, tag)))
-        reasons.push("it has not the tags that were asked for");
+      else if (!isConsidered(one, rules)) reasons.push("it is not among those that were asked for");
       if (one === good[0]) reasons.push("the last good one of its lineage");
       else if (newestGood.has(one)) reasons.push(`one of the ${minimum} newest good ones of its lineage`);
       if (one === lastVerified) reasons.push("the last verified one of its lineage");
