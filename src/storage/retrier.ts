@@ -67,6 +67,8 @@ export interface RequestFacts {
   readonly sizeBytes?: number;
   /** True: the driver cannot tell when bytes move, and watches its socket for stalls instead. */
   readonly isUpload?: boolean;
+  /** Fewer attempts than usual, for tidying up after a failure. */
+  readonly attemptsMax?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -103,25 +105,27 @@ export class Retrier {
         facts.signal?.throwIfAborted();
         if (!isOperatingError(error)) throw error;
         if (error.code !== "connection_failed" && error.code !== "stalled") this.#hasAnswered = true;
-        if (!error.retryable || number >= this.#attemptsMaxOf(error)) throw afterAttempts(error, number);
-        await this.#pause(error, number, facts.signal);
+        if (!error.retryable || number >= this.#attemptsMaxOf(error, facts)) throw afterAttempts(error, number);
+        await this.#pause(error, number, facts);
       }
     }
   }
 
-  #attemptsMaxOf(error: OperatingError): number {
+  #attemptsMaxOf(error: OperatingError, facts: RequestFacts): number {
     const isUnreachable = error.code === "connection_failed" && !this.#hasAnswered;
-    return isUnreachable ? this.policy.unreachableAttemptsMax : this.policy.attemptsMax;
+    const usual = isUnreachable ? this.policy.unreachableAttemptsMax : this.policy.attemptsMax;
+    return Math.min(usual, facts.attemptsMax ?? usual);
   }
 
-  async #pause(error: OperatingError, number: number, signal: AbortSignal | undefined): Promise<void> {
+  async #pause(error: OperatingError, number: number, facts: RequestFacts): Promise<void> {
     const { delayMsMax, firstDelayMs } = this.policy;
     const longestMs = Math.min(delayMsMax, firstDelayMs * 2 ** (number - 1));
     // Half of it is jitter: many that failed together must not come back together.
     const delayMs = Math.round(longestMs * (0.5 + this.#random() / 2));
     this.#retryCount += 1;
-    this.#onRetry?.({ message: error.message, attempt: number, attemptsMax: this.#attemptsMaxOf(error), delayMs });
-    await this.#sleep(delayMs, signal);
+    const attemptsMax = this.#attemptsMaxOf(error, facts);
+    this.#onRetry?.({ message: error.message, attempt: number, attemptsMax, delayMs });
+    await this.#sleep(delayMs, facts.signal);
   }
 
   async #attempt<T>(facts: RequestFacts, number: number, work: (attempt: Attempt) => Promise<T>): Promise<T> {

@@ -31,6 +31,8 @@ export interface FaultProxy extends AsyncDisposable {
   readonly endpoint: string;
   /** "METHOD /path?query" of each request so far. */
   readonly seen: string[];
+  /** The access key of each request so far, "" for none. */
+  readonly keys: string[];
   plan(...faults: readonly PlannedFault[]): void;
   /** How many planned faults have not been met. */
   unmet(): number;
@@ -40,9 +42,11 @@ export interface FaultProxy extends AsyncDisposable {
 export async function openFaultProxy(endpoint: string): Promise<FaultProxy> {
   let planned: { readonly fault: PlannedFault; left: number }[] = [];
   const seen: string[] = [];
+  const keys: string[] = [];
   const listener = createServer((incoming, answer) => {
     const { method = "", url = "" } = incoming;
     seen.push(`${method} ${url}`);
+    keys.push(/Credential=([^/]*)/.exec(incoming.headers.authorization ?? "")?.[1] ?? "");
     const found = planned.find(({ fault, left }) => {
       return left > 0 && fault.method === method && url.includes(fault.url ?? "");
     });
@@ -54,9 +58,11 @@ export async function openFaultProxy(endpoint: string): Promise<FaultProxy> {
   return {
     endpoint: `http://127.0.0.1:${port}`,
     seen,
+    keys,
     plan: (...faults) => {
       planned = faults.map((fault) => ({ fault, left: fault.times ?? 1 }));
       seen.length = 0;
+      keys.length = 0;
     },
     unmet: () => planned.reduce((sum, { left }) => sum + left, 0),
     [Symbol.asyncDispose]: async () => {

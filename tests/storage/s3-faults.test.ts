@@ -1,6 +1,9 @@
 // S3 through a network that breaks: what passes is survived and counted, what does not is said, and nothing is left behind.
 
 import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { MIB } from "../../src/base/units.ts";
 import type { OperationContext } from "../../src/operations/operation.ts";
@@ -137,6 +140,16 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ start }) => {
     });
     await writer.abort();
     proxy.plan();
+    expect(await namesIn(storage)).toEqual([]);
+    expect(await collect(storage.leftovers())).toEqual([]);
+  });
+
+  test("what was made although every answer was lost is removed, as the call has failed", async () => {
+    proxy.plan({ kind: "lose-answer", method: "PUT", times: 99 });
+    await expect(storage.put("small", Buffer.from("1"))).rejects.toMatchObject({ code: "storage_failed" });
+    proxy.plan({ kind: "lose-answer", method: "POST", url: "uploadId=", times: 99 });
+    const writer = await storage.openWriter("large");
+    await expect(stream(writer, randomBytes(9 * MIB), MIB)).rejects.toMatchObject({ code: "storage_failed" });
     expect(await namesIn(storage)).toEqual([]);
     expect(await collect(storage.leftovers())).toEqual([]);
   });
@@ -289,6 +302,30 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ start }) => {
       detail: expect.stringContaining("tried 3 times") as string,
     });
     expect(retries).toHaveLength(2);
+  });
+
+  test("takes keys from the URI's profile first, then from the environment, then from AWS_PROFILE", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "cairn-aws-"));
+    const before = { ...process.env };
+    const file = join(folder, "credentials");
+    const lines = (name: string): string => `[${name}]\naws_access_key_id = OF${name}\naws_secret_access_key = x\n`;
+    await writeFile(file, lines("ONE") + lines("TWO"));
+    Object.assign(process.env, { AWS_SHARED_CREDENTIALS_FILE: file, AWS_CONFIG_FILE: "/nonexistent" });
+    const keyOf = async (environment: Record<string, string>, settings: Record<string, string>): Promise<string> => {
+      await using opened = await openStorage(uriAt(proxy.endpoint, place, settings), { environment });
+      proxy.plan({ kind: "status", status: 403, code: "AccessDenied", method: "GET" });
+      await expect(opened.read("a")).rejects.toMatchObject({ code: "permission_denied" });
+      return proxy.keys.join();
+    };
+    try {
+      const keys = { AWS_ACCESS_KEY_ID: "OFENV", AWS_SECRET_ACCESS_KEY: "x", AWS_PROFILE: "ONE" };
+      expect(await keyOf(keys, { profile: "TWO" })).toBe("OFTWO");
+      expect(await keyOf(keys, {})).toBe("OFENV");
+      expect(await keyOf({ AWS_PROFILE: "ONE" }, {})).toBe("OFONE");
+    } finally {
+      process.env = before;
+      await rm(folder, { recursive: true });
+    }
   });
 
   test("without credentials it says where they are looked for", async () => {

@@ -3,7 +3,7 @@
 
 import { randomBytes } from "node:crypto";
 import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
-import { OperatingError } from "../../base/errors.ts";
+import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { KIB } from "../../base/units.ts";
 import type { PutOptions, StoredObject } from "../storage.ts";
 import { digestFields, digestOf, isDifferent } from "./checksums.ts";
@@ -11,6 +11,8 @@ import type { SentContent } from "./checksums.ts";
 import { s3Error } from "./s3-errors.ts";
 import type { S3Requests } from "./s3-requests.ts";
 
+/** Tidying up after a failure must not take as long again as the failure did. */
+export const TIDYING_ATTEMPTS_MAX = 3;
 const WRITE_MARK = "cairn-write";
 /** Below this, cheaper classes bill more than the usual one, so it is used. */
 const STORAGE_CLASS_BYTES_MIN = 128 * KIB;
@@ -64,7 +66,7 @@ export async function putObject(requests: S3Requests, write: ObjectWrite, bytes:
     Body: bytes,
   };
   const facts = { action: `could not write "${name}"`, sizeBytes: bytes.length, isUpload: true, signal };
-  await requests.run(facts, async (client, attempt) => {
+  const sending = requests.run(facts, async (client, attempt) => {
     try {
       await client.send(new PutObjectCommand(input), { abortSignal: attempt.signal });
     } catch (error) {
@@ -74,12 +76,29 @@ export async function putObject(requests: S3Requests, write: ObjectWrite, bytes:
         throw failure;
     }
   });
+  try {
+    await sending;
+  } catch (error) {
+    const isRefused = isOperatingError(error) && !error.retryable;
+    if (!isRefused) await removeIfOurs(requests, write);
+    throw error;
+  }
   return { sizeBytes: bytes.length, digests: [digest], isInParts: false };
+}
+
+/** After a failure that leaves open whether the object was made: removes it where it was. Never throws. */
+export async function removeIfOurs(requests: S3Requests, write: ObjectWrite): Promise<void> {
+  const quiet = { ...write, signal: undefined };
+  const removal = isOurs(requests, quiet).then(async (isIt) => {
+    if (isIt) await deleteQuietly(requests, write.name);
+  });
+  await removal.catch(() => undefined);
 }
 
 /** True when the object under that name is the one of this write. */
 export async function isOurs(requests: S3Requests, { mark, name, signal }: ObjectWrite): Promise<boolean> {
-  return (await requests.head(name, signal))?.Metadata?.[WRITE_MARK] === mark;
+  const attemptsMax = TIDYING_ATTEMPTS_MAX;
+  return (await requests.head(name, signal, attemptsMax))?.Metadata?.[WRITE_MARK] === mark;
 }
 
 /** Compares what the storage says of a written object with what was sent. Throws "corrupt", "repository_exists". */
@@ -106,7 +125,7 @@ export async function confirmObject(
 
 async function deleteQuietly(requests: S3Requests, name: string): Promise<void> {
   const key = requests.keyOf(name);
-  const facts = { action: `could not delete "${name}"` };
+  const facts = { action: `could not delete "${name}"`, attemptsMax: TIDYING_ATTEMPTS_MAX };
   const deletion = requests.run(facts, async (client, { signal }) => {
     await client.send(new DeleteObjectCommand(key), { abortSignal: signal });
   });

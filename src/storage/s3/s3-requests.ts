@@ -50,9 +50,10 @@ export class S3Requests {
   }
 
   /** What the storage says of an object, its checksums and metadata among it; null when it is not there. */
-  async head(name: string, signal?: AbortSignal): Promise<HeadObjectOutput | null> {
+  async head(name: string, signal?: AbortSignal, attemptsMax?: number): Promise<HeadObjectOutput | null> {
     const key = this.keyOf(name);
-    return await this.run({ action: `could not look at "${name}"`, signal }, async (client, attempt) => {
+    const facts = { action: `could not look at "${name}"`, signal, ...(attemptsMax !== undefined && { attemptsMax }) };
+    return await this.run(facts, async (client, attempt) => {
       const options = { abortSignal: attempt.signal };
       try {
         return await client.send(new HeadObjectCommand({ ...key, ChecksumMode: "ENABLED" }), options);

@@ -15,7 +15,16 @@ import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { digestFields, digestOf, uploadAlgorithm } from "./checksums.ts";
 import type { Digest } from "./checksums.ts";
 import { IN_FLIGHT_BYTES_MAX, partSizeBytes } from "./part-plan.ts";
-import { conditionOf, confirmObject, isOurs, objectFields, putObject, refuseExisting } from "./put-object.ts";
+import {
+  conditionOf,
+  confirmObject,
+  isOurs,
+  objectFields,
+  putObject,
+  refuseExisting,
+  removeIfOurs,
+  TIDYING_ATTEMPTS_MAX,
+} from "./put-object.ts";
 import type { ObjectWrite } from "./put-object.ts";
 import { s3Error } from "./s3-errors.ts";
 import type { S3Requests } from "./s3-requests.ts";
@@ -51,6 +60,8 @@ export class S3Writer implements ObjectWriter {
   #turn: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
   #isOpen = true;
+  /** True once the last request was sent: the object may be there whatever was answered. */
+  #isCompleting = false;
 
   constructor(requests: S3Requests, write: ObjectWrite) {
     this.#requests = requests;
@@ -104,6 +115,7 @@ export class S3Writer implements ObjectWriter {
     this.#gathered = [];
     // An upload that cannot be aborted now is named as a left-over.
     await this.#abortUpload().catch(() => undefined);
+    if (this.#isCompleting) await removeIfOurs(this.#requests, this.#write);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -227,6 +239,7 @@ export class S3Writer implements ObjectWriter {
       MultipartUpload: { Parts: this.#parts.map(({ ETag, PartNumber, fields }) => ({ PartNumber, ETag, ...fields })) },
     };
     const facts = { action: this.#action, sizeBytes: this.#sizeBytes, signal: this.#signal };
+    this.#isCompleting = true;
     await this.#requests.run(facts, async (client, attempt) => {
       try {
         await client.send(new CompleteMultipartUploadCommand(input), { abortSignal: attempt.signal });
@@ -245,7 +258,8 @@ export class S3Writer implements ObjectWriter {
   async #abortUpload(): Promise<void> {
     if (this.#uploadId === null) return;
     const key = this.#uploadKey();
-    const facts = { action: `could not abort the upload of "${this.#write.name}"` };
+    const action = `could not abort the upload of "${this.#write.name}"`;
+    const facts = { action, attemptsMax: TIDYING_ATTEMPTS_MAX };
     for (let attempts = 1; attempts <= ABORTS_MAX; attempts += 1) {
       try {
         await this.#requests.run(facts, async (client, { signal }) => {
