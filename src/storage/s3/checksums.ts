@@ -24,7 +24,7 @@ export function digestFields(mode: ChecksumMode, digest: Digest): Record<string,
   return mode === "crc32" ? { ChecksumCRC32: text } : { ContentMD5: text };
 }
 
-/** The name of the mode where an upload in parts begins; undefined for the one that has none. */
+/** The name of the mode, which buckets with object lock want to be told; undefined for the one that has none. */
 export function uploadAlgorithm(mode: ChecksumMode): "SHA256" | "CRC32" | undefined {
   return mode === "sha256" ? "SHA256" : mode === "crc32" ? "CRC32" : undefined;
 }

@@ -6,7 +6,7 @@ import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { KIB } from "../../base/units.ts";
 import type { PutOptions, StoredObject } from "../storage.ts";
-import { digestFields, digestOf, isDifferent } from "./checksums.ts";
+import { digestFields, digestOf, isDifferent, uploadAlgorithm } from "./checksums.ts";
 import type { SentContent } from "./checksums.ts";
 import { s3Error } from "./s3-errors.ts";
 import type { S3Requests } from "./s3-requests.ts";
@@ -63,6 +63,7 @@ export async function putObject(requests: S3Requests, write: ObjectWrite, bytes:
     ...objectFields(requests, write, bytes.length),
     ...conditionOf(requests, write),
     ...digestFields(location.checksum, digest),
+    ChecksumAlgorithm: uploadAlgorithm(location.checksum),
     Body: bytes,
   };
   const facts = { action: `could not write "${name}"`, sizeBytes: bytes.length, isUpload: true, signal };

@@ -202,7 +202,8 @@ export class S3Writer implements ObjectWriter {
     const digest = digestOf(checksum, body);
     this.#digests[number - 1] = digest;
     const fields = digestFields(checksum, digest);
-    const input = { ...this.#uploadKey(), PartNumber: number, Body: body, ...fields };
+    const ChecksumAlgorithm = uploadAlgorithm(checksum);
+    const input = { ...this.#uploadKey(), PartNumber: number, Body: body, ChecksumAlgorithm, ...fields };
     const facts = { action: this.#action, sizeBytes: body.length, isUpload: true, signal: this.#signal };
     const { ETag } = await this.#requests.run(facts, async (client, attempt) => {
       return await client.send(new UploadPartCommand(input), { abortSignal: attempt.signal });
