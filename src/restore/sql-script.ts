@@ -82,6 +82,7 @@ async function* printLargeObjects(
   printer: ScriptPrinter,
   options: SqlScriptOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
+  printer.select("pg_catalog");
   printer.print("BEGIN;\n\n");
   for await (const object of contents.largeObjects(entry, options.signal)) {
     printer.print(`SELECT pg_catalog.lo_open('${object.oid}', ${INV_WRITE});\n`);
@@ -108,6 +109,7 @@ class ScriptPrinter {
   readonly #toc: Toc;
   readonly #plan: RestorePlan;
   #text = "";
+  readonly #hasSearchPath: boolean;
   #schema: string | null = null;
   #tablespace: string | null = null;
   #tableAccessMethod: string | null = null;
@@ -115,6 +117,7 @@ class ScriptPrinter {
   constructor(toc: Toc, plan: RestorePlan) {
     this.#toc = toc;
     this.#plan = plan;
+    this.#hasSearchPath = readSessionDefaults(toc).searchPath !== null;
   }
 
   print(text: string): void {
@@ -138,7 +141,7 @@ class ScriptPrinter {
     const defaults = readSessionDefaults(this.#toc);
     const statements = sessionStatements(defaults, this.#plan.options, this.#plan.targetVersion);
     for (const sql of statements) {
-      const isOurOwn = defaults.searchPath === null && sql.includes("'search_path'");
+      const isOurOwn = !this.#hasSearchPath && sql.includes("'search_path'");
       if (!isOurOwn) this.print(`${sql.trimEnd()}\n`);
     }
     this.print("\n");
@@ -149,9 +152,9 @@ class ScriptPrinter {
     if (restrictKey !== null) this.print(`\\unrestrict ${restrictKey}\n\n`);
   }
 
-  /** The schema of archives that have no search path of their own. */
+  /** Makes the schema the first of the search path, in archives that have no search path of their own. */
   select(schema: string | null): void {
-    if (schema === null || schema === "" || schema === this.#schema) return;
+    if (this.#hasSearchPath || schema === null || schema === "" || schema === this.#schema) return;
     this.#schema = schema;
     const rest = schema === "pg_catalog" ? "" : ", pg_catalog";
     this.print(`SET search_path = ${bareIdentifier(schema)}${rest};\n\n`);
