@@ -1,6 +1,6 @@
 // What a repository holds and what of it is needed. The order matters: packs, then runs, then manifests. A run that wrote
 // a pack before the packs were listed is either at work when the runs are read, or has ended, and then its manifest is
-// among those read last. Memory: about 200 bytes for each pack, 20 for each item that was moved; one manifest at a time.
+// among those read last. Memory: some hundred bytes for each pack, 20 for each item that was moved; a few manifests.
 
 import { mapAhead } from "../context.ts";
 import type { RepositoryContext } from "../context.ts";
