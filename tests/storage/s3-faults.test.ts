@@ -196,6 +196,11 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ start }) => {
   });
 
   test("HEAD, whose answer has no body, has the reason asked for", async () => {
+    proxy.plan({ kind: "status", status: 403, method: "HEAD" });
+    expect(await storage.head("a")).toBe(null);
+    await storage.put("there", Buffer.from("1"));
+    proxy.plan({ kind: "status", status: 403, method: "HEAD" });
+    expect(await storage.head("there")).toEqual({ name: "there", sizeBytes: 1 });
     proxy.plan(
       { kind: "status", status: 403, method: "HEAD" },
       { kind: "status", status: 403, code: "InvalidAccessKeyId", method: "GET" },

@@ -8,7 +8,7 @@ import {
   PutObjectLockConfigurationCommand,
 } from "@aws-sdk/client-s3";
 import type { S3Client } from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { MIB } from "../../src/base/units.ts";
 import { openStorage } from "../../src/storage/index.ts";
 import type { Storage } from "../../src/storage/index.ts";
@@ -16,7 +16,7 @@ import { describeStorage, namesIn, sha256, stream } from "./contract.ts";
 import { BUCKET, plainClient, s3Servers, surroundingsOf, uriAt } from "./s3-servers.ts";
 import type { S3Server } from "./s3-servers.ts";
 
-describe.each(s3Servers())("$name", ({ hasAtomicUploads, manyNames, name, start }) => {
+describe.each(s3Servers())("$name", ({ checksRights, hasAtomicUploads, manyNames, name, start }) => {
   let server: S3Server;
   let client: S3Client;
   beforeAll(async () => {
@@ -66,6 +66,26 @@ describe.each(s3Servers())("$name", ({ hasAtomicUploads, manyNames, name, start 
     await storage.put("large", bytes.subarray(0, 10), { ifAbsent: true });
     expect(await storage.head("large")).toEqual({ name: "large", sizeBytes: 10 });
   });
+
+  const clockTests = (): void => {
+    test.each([-1, 1])("a clock that is %d days off is no obstacle", async (days) => {
+      vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + days * 86_400_000 });
+      try {
+        for (const work of [
+          (storage: Storage) => storage.put("x", bytes.subarray(0, 10), { ifAbsent: true }),
+          (storage: Storage) => storage.head("none"),
+          (storage: Storage) => namesIn(storage),
+        ]) {
+          await using storage = await openAt({});
+          await work(storage);
+        }
+      } finally {
+        vi.useRealTimers();
+      }
+    });
+  };
+  // moto looks at no times.
+  if (checksRights) clockTests();
 
   // The others know neither that class nor a key store, unless they are set up for them.
   if (name !== "moto") return;

@@ -6,7 +6,7 @@ import { OperatingError } from "../../base/errors.ts";
 import { checkObjectName } from "../names.ts";
 import type { Attempt, RequestFacts, Retrier } from "../retrier.ts";
 import type { S3Location } from "./s3-location.ts";
-import { failureStatus, s3Error } from "./s3-errors.ts";
+import { failureName, failureStatus, s3Error } from "./s3-errors.ts";
 
 /** Answers to HEAD have no body: of these a GET tells the reason. */
 const STATUSES_WITH_REASON = [301, 400, 401, 403];
@@ -60,8 +60,7 @@ export class S3Requests {
       } catch (error) {
         if (failureStatus(error) === 404) return null;
         if (!STATUSES_WITH_REASON.includes(failureStatus(error))) throw error;
-        const found = await client.send(new GetObjectCommand({ ...key, Range: "bytes=0-0" }), options);
-        await found.Body?.transformToByteArray();
+        if (await isMissing(client, key, attempt)) return null;
         const { code, hint, message } = s3Error(error, {
           action: `could not look at "${name}"`,
           location: this.location,
@@ -74,5 +73,18 @@ export class S3Requests {
 
   dispose(): void {
     this.#client.destroy();
+  }
+}
+
+/** Asks by a GET, whose answer tells the reason. False where the object is there; throws what is in the way. */
+async function isMissing(client: S3Client, key: { Bucket: string; Key: string }, attempt: Attempt): Promise<boolean> {
+  try {
+    const options = { abortSignal: attempt.signal };
+    const found = await client.send(new GetObjectCommand({ ...key, Range: "bytes=0-0" }), options);
+    await found.Body?.transformToByteArray();
+    return false;
+  } catch (error) {
+    if (failureStatus(error) === 404 && failureName(error) !== "NoSuchBucket") return true;
+    throw error;
   }
 }
