@@ -69,7 +69,7 @@ export const archiveVersionFlag: FlagSpec = {
 export const compressFlag: FlagSpec = {
   long: "compress",
   value: "METHOD",
-  description: "none, gzip[:LEVEL] or zstd[:LEVEL] (default: zstd:3 where the archive version has it, else gzip)",
+  description: "none, gzip[:LEVEL], lz4 or zstd[:LEVEL] (default: zstd:3 where the archive version has it, else gzip)",
 };
 
 export const overwriteFlag: FlagSpec = { long: "overwrite", description: "replace the file when there is one already" };

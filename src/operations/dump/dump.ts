@@ -72,7 +72,7 @@ async function writeArchive(context: OperationContext, { source, settings, file 
   const jobs = settings.jobs ?? defaultJobs();
   const converted: ConvertedToc = convertToc(withPlannedHeader(dump.toc, plan), plan.version);
   const writer = await CustomArchiveWriter.create(file, converted.toc);
-  const sink = new OrderedArchiveSink(writer, converted, dump, plan.algorithm !== "gzip");
+  const sink = new OrderedArchiveSink(writer, converted, dump, plan.algorithm === "zstd" || plan.algorithm === "none");
   beginPhase(context, "read", `reading ${dump.tables.length} tables with ${jobs} readers`);
   const progress = new ProgressReporter(context, dump, () => sink);
   await readDump(dump, {
