@@ -1,14 +1,16 @@
 // What a drill must find: each defect planted between restore and comparison, by name, and nothing besides.
 
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { openThrowaway } from "../../src/operations/drill/throwaway-place.ts";
-import { server, type TestDatabase, type TestServer } from "../support/servers.ts";
-import { TestRepository } from "../matrix/support.ts";
+import { clientTools, server, type TestDatabase, type TestServer } from "../support/servers.ts";
+import { TestRepository, toolsPath } from "../matrix/support.ts";
 import { drill, findingsOf } from "./support.ts";
 
 /** Names and values that a page must not obey. */
@@ -155,6 +157,9 @@ test("drill says what it could not compare, and is not passed then", async () =>
   const [listed] = (await repository.list("defects")).restorePoints;
   expect(listed).toMatchObject({ drillOutcome: "partial" });
 
+  const { pgDump } = await clientTools(17);
+  await expect(drill(repository, id, { on: onServer(), pgDump })).rejects.toMatchObject({ code: "usage" });
+
   // Found without any pg_dump.
   const planted = await drill(repository, id, {
     on: onServer(),
@@ -175,14 +180,20 @@ test("drill says what it could not compare, and is not passed then", async () =>
 
 test("drill that is cancelled leaves no database", async () => {
   const controller = new AbortController();
-  const stop = new Error("stop");
-  const context = { on: onServer(), signal: controller.signal };
-  const drilling = drill(repository, id, { ...context, plant: "SELECT 1" });
-  const watch = setInterval(() => {
-    void databases().then((names) => names !== "" && controller.abort(stop));
-  }, 30);
+  let seen = "";
+  const drilling = drill(repository, id, {
+    on: onServer(),
+    signal: controller.signal,
+    onPhase: (phase) => {
+      if (phase !== "data and indexes") return;
+      void databases()
+        .then((names) => (seen = names))
+        .finally(() => controller.abort(new Error("stop")));
+    },
+    plant: "SELECT pg_sleep(5)",
+  });
   await expect(drilling).rejects.toThrow("stop");
-  clearInterval(watch);
+  expect(seen).toMatch(/^cairn_drill_/);
   expect(await databases()).toBe("");
 });
 
@@ -191,7 +202,7 @@ test("drill without server programs of the major names --on and the packages; on
   const toc = { header: {}, textEncoding: "utf8", entries: [] } as unknown as Parameters<
     typeof openThrowaway
   >[1]["toc"];
-  const request = { toc, restorePointId: id, sourceMajor: 99, rawBytes: 0 };
+  const request = { toc, restorePointId: id, sourceMajor: 99, rawBytes: 0, globals: null };
   await expect(openThrowaway(context, request)).rejects.toMatchObject({
     code: "preflight_failed",
     message: "no server programs of PostgreSQL 99 were found for the drill",
@@ -205,11 +216,69 @@ test("drill without server programs of the major names --on and the packages; on
     tablespace: null,
   };
   const needing = { ...toc, entries: [extension] } as unknown as typeof toc;
-  const before = await readdir(tmpdir());
+  const temporary = await useTemporaryFolder("places");
   await expect(openThrowaway(context, { ...request, toc: needing, sourceMajor: 18 })).rejects.toMatchObject({
     message: "PostgreSQL 18 is here without extensions that are needed: nowhere_to_be_found",
     hint: expect.stringContaining("--on SERVER"),
   });
-  const left = (await readdir(tmpdir())).filter((name) => name.startsWith("cairn-pg-") && !before.includes(name));
-  expect(left).toEqual([]);
+
+  // Programs of the right major that do not work.
+  const bin = join(folder, "broken", "bin");
+  await mkdir(bin, { recursive: true });
+  await writeFile(join(bin, "postgres"), "#!/bin/sh\necho 'postgres (PostgreSQL) 97.1'\n", { mode: 0o755 });
+  await writeFile(join(bin, "initdb"), "#!/bin/sh\necho 'no room at all' >&2\nexit 1\n", { mode: 0o755 });
+  const broken = { ...context, environment: { PATH: bin } };
+  await expect(openThrowaway(broken, { ...request, sourceMajor: 97 })).rejects.toMatchObject({
+    code: "preflight_failed",
+    message: "could not start a throwaway server for the drill: initdb failed for a throwaway server",
+    detail: expect.stringContaining("no room at all"),
+    hint: expect.stringContaining("--on SERVER"),
+  });
+  expect(await readdir(temporary)).toEqual([]);
 });
+
+test("drill ended by Ctrl-C stops its server and removes its folder", async () => {
+  const temporary = await useTemporaryFolder("command");
+  const launcher = fileURLToPath(new URL("../../bin/cairn.mjs", import.meta.url));
+  const environment = {
+    PATH: await toolsPath(),
+    HOME: folder,
+    TMPDIR: temporary,
+    CAIRN_PASSPHRASE: repository.access.givenPassphrase ?? "",
+  };
+  const child = spawn(process.execPath, [launcher, "drill", id, "--repo", repository.access.location], {
+    env: environment,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  let said = "";
+  let server = 0;
+  for await (const text of child.stderr.setEncoding("utf8")) {
+    said += String(text);
+    if (server > 0 || !said.includes("restoring")) continue;
+    const [name = ""] = await readdir(temporary);
+    server = Number.parseInt(await readFile(join(temporary, name, "data", "postmaster.pid"), "utf8"), 10);
+    expect(isAlive(server)).toBe(true);
+    child.kill("SIGINT");
+  }
+  expect(await exited, said).toBe(130);
+  expect(isAlive(server)).toBe(false);
+  expect(await readdir(temporary)).toEqual([]);
+});
+
+/** A folder for temporary files of this process alone; the servers may run as another user. */
+async function useTemporaryFolder(name: string): Promise<string> {
+  const path = join(folder, name);
+  await mkdir(path, { mode: 0o755 });
+  await chmod(folder, 0o755);
+  process.env["TMPDIR"] = path;
+  return path;
+}
+
+function isAlive(processId: number): boolean {
+  try {
+    return process.kill(processId, 0);
+  } catch {
+    return false;
+  }
+}

@@ -10,6 +10,7 @@ export interface DrillOptions extends Partial<DrillSettings> {
   /** PATH instead of the stock tools'. */
   readonly path?: string;
   readonly signal?: AbortSignal;
+  readonly onPhase?: (phase: string) => void;
 }
 
 /** Drills a restore point of the repository. */
@@ -18,8 +19,8 @@ export async function drill(
   reference: string,
   options: DrillOptions = {},
 ): Promise<DrillReport> {
-  const { plant, path, signal, ...settings } = options;
-  const context = repository.context();
+  const { plant, path, signal, onPhase, ...settings } = options;
+  const context = repository.context({ onEvent: (event) => event.type === "phase" && onPhase?.(event.phase) });
   const plantDefects: OnRestored = async (target) => {
     if (plant === undefined) return;
     await using session = await openSession(target);

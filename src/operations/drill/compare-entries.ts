@@ -6,14 +6,14 @@ import { isOperatingError, messageOf } from "../../base/errors.ts";
 import { formatVersion } from "../../postgres/index.ts";
 import { compareTocs, databaseNameOf, entryName, withDatabaseName, type Difference } from "../../restore/index.ts";
 import type { Drilling, EntriesCompared } from "./drilling.ts";
-import { findSamePgDump, readRestoredToc } from "./restored-toc.ts";
+import { readRestoredToc } from "./restored-toc.ts";
 
 /** Both archives are compared as those of a database of this name, so that its quoting is the same. */
 const COMMON_NAME = "the drilled database";
 
 /** Compares entry by entry; says why where that cannot be done. */
 export async function compareEntries(drilling: Drilling, flags: readonly SelectionFlag[]): Promise<EntriesCompared> {
-  const { context, contents, place, settings } = drilling;
+  const { context, contents, place, pgDump } = drilling;
   const { manifest } = contents.restorePoint;
   const sourceMajor = Math.floor(manifest.source.serverVersionNum / 10_000);
   if (place.version.major !== sourceMajor) {
@@ -22,7 +22,6 @@ export async function compareEntries(drilling: Drilling, flags: readonly Selecti
     );
   }
   const { pgDumpVersion, pgDumpPath } = manifest.tool;
-  const pgDump = await findSamePgDump(context, manifest, settings.pgDump);
   if (pgDump === null) {
     return without(
       `pg_dump ${pgDumpVersion} (${pgDumpPath ?? "bundled"}), which wrote the archive, is not on this machine`,

@@ -7,6 +7,7 @@ import { defaultJobs } from "../../dump/index.ts";
 import { formatVersion, openSession } from "../../postgres/index.ts";
 import { checkTarget, compareContents, planRestore, runRestore, type RestoreResult } from "../../restore/index.ts";
 import { warn } from "../events.ts";
+import { globalsOf } from "../globals-facts.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import { RestorePointContents } from "../restore-point-contents.ts";
@@ -16,12 +17,12 @@ import { runAssertions } from "./assertions.ts";
 import { compareEntries } from "./compare-entries.ts";
 import { DrilledContents } from "./drilled-contents.ts";
 import type { DrillFacts, Drilling } from "./drilling.ts";
-import { writeEvidence } from "./evidence.ts";
+import { checkEvidenceFolder, writeEvidence } from "./evidence.ts";
 import { openNamed } from "./named-place.ts";
 import { PhaseTimer } from "./phase-timer.ts";
 import type { DrillPlace } from "./place.ts";
 import { makeReport } from "./report.ts";
-import { readSettingsOf, selectionOf } from "./restored-toc.ts";
+import { findSamePgDump, readSettingsOf, selectionOf } from "./restored-toc.ts";
 import { openThrowaway } from "./throwaway-place.ts";
 import type { DrillReport, DrillSettings, OnRestored } from "./types.ts";
 
@@ -37,14 +38,17 @@ export async function runDrill(
   await using repository = await openRepositoryAt(settings.repository);
   const id = await repository.resolve(settings.reference, context.signal);
   const stored = await RestorePointContents.open(await repository.openRestorePoint(id, context.signal));
-  const flags = selectionOf(stored.restorePoint.manifest);
+  const { manifest } = stored.restorePoint;
+  const flags = selectionOf(manifest);
+  const pgDump = await findSamePgDump(context, manifest, settings.pgDump);
+  if (settings.evidence !== null) await checkEvidenceFolder(settings.evidence);
 
   timer.begin("server", "making a place to restore into");
   const contents = new DrilledContents(stored);
   await using place = await openPlace(context, settings, contents);
   contents.toc = place.toc;
   const jobs = settings.jobs ?? defaultJobs();
-  const drilling: Drilling = { context, settings, repository, contents, place, timer, jobs, warnings: [] };
+  const drilling: Drilling = { context, settings, repository, contents, place, timer, jobs, pgDump, warnings: [] };
 
   const { restored, durationMs } = await restore(drilling);
   timer.begin("between");
@@ -71,10 +75,10 @@ async function openPlace(
 ): Promise<DrillPlace> {
   const { source, totals } = restorePoint.manifest;
   const sourceMajor = Math.floor(source.serverVersionNum / 10_000);
-  const request = { toc, restorePointId: restorePoint.id, sourceMajor, rawBytes: totals.rawBytes };
+  const globals = globalsOf(restorePoint.manifest);
+  const request = { toc, restorePointId: restorePoint.id, sourceMajor, rawBytes: totals.rawBytes, globals };
   if (settings.on === null) return await openThrowaway(context, request);
-  const place = await openNamed(context, settings.on, request);
-  return place;
+  return await openNamed(context, settings.on, request);
 }
 
 async function restore({ context, contents, place, timer, jobs }: Drilling): Promise<{

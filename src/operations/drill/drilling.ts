@@ -1,5 +1,6 @@
 // What the steps of a drill share, and what they find.
 
+import type { AvailablePgDump } from "../../dump/index.ts";
 import type { Repository } from "../../repository/index.ts";
 import type { ContentComparison, Difference, Excused, NotCompared, RestoreResult } from "../../restore/index.ts";
 import type { OperationContext } from "../operation.ts";
@@ -17,6 +18,8 @@ export interface Drilling {
   readonly place: DrillPlace;
   readonly timer: PhaseTimer;
   readonly jobs: number;
+  /** The pg_dump that wrote the archive; null when it is not here. */
+  readonly pgDump: AvailablePgDump | null;
   readonly warnings: string[];
 }
 

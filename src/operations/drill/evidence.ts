@@ -1,10 +1,27 @@
 // The evidence of a drill: the report as JSON, and one page for people. Both new files, for their owner only.
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { OperatingError } from "../../base/errors.ts";
+import { messageOf, OperatingError } from "../../base/errors.ts";
 import { evidencePage } from "./evidence-page.ts";
 import type { DrillReport } from "./types.ts";
+
+/** Makes the folder if need be, before a long drill begins. Throws "permission_denied". */
+export async function checkEvidenceFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    throw notWritable(folder, error);
+  }
+}
+
+function notWritable(folder: string, cause: unknown): OperatingError {
+  return new OperatingError("permission_denied", `could not write the evidence into "${folder}": ${messageOf(cause)}`, {
+    hint: "Name a folder that you may write to.",
+    cause,
+  });
+}
 
 /** Writes `drill-<restore point>-<time>.json` and `.html` into the folder; the report that names them. */
 export async function writeEvidence(folder: string, report: DrillReport): Promise<DrillReport> {
@@ -12,15 +29,10 @@ export async function writeEvidence(folder: string, report: DrillReport): Promis
   const base = join(folder, `drill-${report.restorePointId}-${time}`);
   const named: DrillReport = { ...report, evidence: { json: `${base}.json`, html: `${base}.html` } };
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
     await writeFile(`${base}.json`, `${JSON.stringify(named, null, 2)}\n`, { mode: 0o600, flag: "wx" });
     await writeFile(`${base}.html`, evidencePage(named), { mode: 0o600, flag: "wx" });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new OperatingError("permission_denied", `could not write the evidence into "${folder}": ${reason}`, {
-      hint: "Name a folder that you may write to.",
-      cause: error,
-    });
+    throw notWritable(folder, error);
   }
   return named;
 }

@@ -3,6 +3,7 @@
 
 import type { Toc } from "../../archive/index.ts";
 import { isOperatingError, messageOf } from "../../base/errors.ts";
+import type { Globals } from "../../globals/index.ts";
 import { quoteIdentifier, type ConnectionSettings, type ServerVersion, type Session } from "../../postgres/index.ts";
 import { readSessionDefaults, type NotCompared } from "../../restore/index.ts";
 
@@ -25,6 +26,8 @@ export interface PlaceRequest {
   readonly restorePointId: string;
   readonly sourceMajor: number;
   readonly rawBytes: number;
+  /** Roles that the restore point carries; null: none. */
+  readonly globals: Globals | null;
 }
 
 const LOCALE_OPTIONS =

@@ -11,6 +11,7 @@ import {
   type SelectionFlag,
 } from "../../dump/index.ts";
 import { assert } from "../../base/assert.ts";
+import { OperatingError } from "../../base/errors.ts";
 import { formatVersion, openSession } from "../../postgres/index.ts";
 import type { Manifest } from "../../repository/index.ts";
 import type { OperationContext } from "../operation.ts";
@@ -39,7 +40,7 @@ export function readSettingsOf(flags: readonly SelectionFlag[]): readonly string
   });
 }
 
-/** The pg_dump that wrote the archive, of the same version; null when it is not here. */
+/** The pg_dump that wrote the archive, of the same version; null when it is not here. Throws "usage" for another one asked for. */
 export async function findSamePgDump(
   context: OperationContext,
   manifest: Manifest,
@@ -48,6 +49,17 @@ export async function findSamePgDump(
   const { pgDumpPath, pgDumpVersion } = manifest.tool;
   const found = await availablePgDumps(request, context.environment);
   const same = found.filter(({ version }) => formatVersion(version) === pgDumpVersion);
+  if (request !== null && same.length === 0) {
+    const versions = found.map(({ version }) => formatVersion(version)).join(", ");
+    throw new OperatingError(
+      "usage",
+      `--pg-dump is of version ${versions}, the archive was written by ${pgDumpVersion}`,
+      {
+        detail: "Another version words definitions otherwise, so that it is no judge of them.",
+        hint: "Leave --pg-dump out: everything else is compared then.",
+      },
+    );
+  }
   const wanted = pgDumpPath === null ? "bundled" : "installed";
   return same.find(({ kind }) => kind === wanted) ?? same[0] ?? null;
 }

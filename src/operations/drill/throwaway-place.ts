@@ -3,7 +3,7 @@
 
 import { statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { OperatingError } from "../../base/errors.ts";
+import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { formatSize } from "../../base/units.ts";
 import {
   findAllServerBinaries,
@@ -18,6 +18,7 @@ import {
 import { databaseNameOf, serverNeeds, type ServerNeeds } from "../../restore/index.ts";
 import { warn } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
+import { makeCarriedRoles, makeMissing } from "./drill-roles.ts";
 import { fitDatabase, makeDatabase, type DrillPlace, type PlaceRequest } from "./place.ts";
 
 /** For a database that is filled once and thrown away. */
@@ -41,7 +42,7 @@ export async function openThrowaway(context: OperationContext, request: PlaceReq
   const server = await startFitting(context, request, needs);
   try {
     const name = databaseNameOf(request.toc);
-    const maintenance = await prepareServer(server, needs, name ?? TARGET_DATABASE, context.signal);
+    const maintenance = await prepareServer(context, server, request);
     await using session = await openSession(maintenance, { signal: context.signal });
     const { toc, notCompared } = await fitDatabase(session, request.toc, context.signal);
     if (name === null) await makeDatabase(session, toc, TARGET_DATABASE, context.signal);
@@ -62,60 +63,76 @@ export async function openThrowaway(context: OperationContext, request: PlaceReq
   }
 }
 
-/** The first installed server of the major that has all extensions, else an error with the way out. */
+/** Why a server that is installed cannot be used. */
+interface Unfit {
+  readonly binaries: ServerBinaries;
+  /** Extensions that it lacks; empty: it did not start. */
+  readonly extensions: readonly string[];
+  readonly error: OperatingError | null;
+}
+
+/** The first installed server of the major that starts and has all extensions, else an error with the way out. */
 async function startFitting(
   context: OperationContext,
   { sourceMajor }: PlaceRequest,
   needs: ServerNeeds,
 ): Promise<ThrowawayServer> {
-  const candidates = await findAllServerBinaries(sourceMajor, context.environment["PATH"]);
-  let lacking: { readonly binaries: ServerBinaries; readonly extensions: readonly string[] } | null = null;
-  for (const binaries of candidates) {
-    const { signal } = context;
-    const server = await startThrowawayServer({
-      binariesDirectory: binaries.directory,
-      settings: THROWAWAY_SETTINGS,
-      signal,
-    });
+  const { signal, environment } = context;
+  let unfit: Unfit | null = null;
+  for (const binaries of await findAllServerBinaries(sourceMajor, environment["PATH"])) {
+    const options = { binariesDirectory: binaries.directory, settings: THROWAWAY_SETTINGS, signal };
+    const server = await startThrowawayServer(options).catch((error: unknown) => notStarted(error, signal));
+    if (server instanceof OperatingError) {
+      unfit ??= { binaries, extensions: [], error: server };
+      continue;
+    }
     try {
       const extensions = await missingExtensions(server, needs, signal);
       if (extensions.length === 0) return server;
-      lacking ??= { binaries, extensions };
+      unfit ??= { binaries, extensions, error: null };
     } catch (error) {
       await server[Symbol.asyncDispose]();
       throw error;
     }
     await server[Symbol.asyncDispose]();
   }
-  throw noServer(sourceMajor, lacking);
+  throw unfit === null ? noServer(sourceMajor) : unfitServer(sourceMajor, unfit);
 }
 
-function noServer(
-  major: number,
-  lacking: { readonly binaries: ServerBinaries; readonly extensions: readonly string[] } | null,
-): OperatingError {
+function notStarted(error: unknown, signal: AbortSignal): OperatingError {
+  signal.throwIfAborted();
+  if (isOperatingError(error)) return error;
+  throw error;
+}
+
+function noServer(major: number): OperatingError {
   const install =
     `apt-get install postgresql-${major} (Debian, Ubuntu), dnf install postgresql${major}-server (RHEL, Fedora) or ` +
     `brew install postgresql@${major}`;
-  if (lacking === null) {
+  const message = `no server programs of PostgreSQL ${major} were found for the drill`;
+  return new OperatingError("preflight_failed", message, {
+    detail: "initdb and postgres were looked for in PATH and in the usual folders of Debian, RHEL and Homebrew.",
+    hint: `Install them: ${install}; or name a server with --on SERVER.`,
+  });
+}
+
+function unfitServer(major: number, { binaries, extensions, error }: Unfit): OperatingError {
+  if (error !== null) {
     return new OperatingError(
       "preflight_failed",
-      `no server programs of PostgreSQL ${major} were found for the drill`,
+      `could not start a throwaway server for the drill: ${error.message}`,
       {
-        detail: "initdb and postgres were looked for in PATH and in the usual folders of Debian, RHEL and Homebrew.",
-        hint: `Install them: ${install}; or name a server with --on SERVER.`,
+        detail: `Its programs are in ${binaries.directory}. ${error.detail ?? ""}`.trim(),
+        hint: `${error.hint ?? "Cure what its log says"}. Or name a server with --on SERVER.`.replace("..", "."),
+        cause: error,
       },
     );
   }
-  const names = lacking.extensions.join(", ");
-  return new OperatingError(
-    "preflight_failed",
-    `PostgreSQL ${major} is here without extensions that are needed: ${names}`,
-    {
-      detail: `Looked at: ${lacking.binaries.directory}.`,
-      hint: "Install their packages for that server here, or name a server that has them with --on SERVER.",
-    },
-  );
+  const message = `PostgreSQL ${major} is here without extensions that are needed: ${extensions.join(", ")}`;
+  return new OperatingError("preflight_failed", message, {
+    detail: `Looked at: ${binaries.directory}.`,
+    hint: "Install their packages for that server here, or name a server that has them with --on SERVER.",
+  });
 }
 
 async function missingExtensions(
@@ -132,28 +149,20 @@ async function missingExtensions(
 
 /** Makes roles and tablespaces, and a free place for the database's name. Gives the database to connect to. */
 async function prepareServer(
+  context: OperationContext,
   server: ThrowawayServer,
-  needs: ServerNeeds,
-  databaseName: string,
-  signal: AbortSignal,
+  { globals, toc }: PlaceRequest,
 ): Promise<ConnectionSettings> {
-  await using session = await openSession(server.settings, { signal });
-  const { rows } = await session.query("SELECT rolname FROM pg_catalog.pg_roles;", { signal });
-  const there = new Set(rows.map(([name]) => name));
-  for (const { name, ownsAsSuperuser } of needs.roles) {
-    // What only a newer or another maker's server has by itself cannot be made: the restore says so.
-    if (there.has(name) || name.startsWith("pg_")) continue;
-    await session.query(`CREATE ROLE ${quoteIdentifier(name)}${ownsAsSuperuser ? " SUPERUSER" : ""};`, { signal });
-  }
-  if (needs.tablespaces.length > 0) await session.query("SET allow_in_place_tablespaces = on;", { signal });
-  for (const name of needs.tablespaces) {
-    if (name.startsWith("pg_")) continue;
-    await session.query(`CREATE TABLESPACE ${quoteIdentifier(name)} LOCATION '';`, { signal });
-  }
+  const { signal } = context;
+  const { settings } = server;
+  if (globals !== null) await makeCarriedRoles(context, settings, globals);
+  await makeMissing(settings, serverNeeds(toc), signal);
+  const databaseName = databaseNameOf(toc) ?? TARGET_DATABASE;
   const maintenanceName = databaseName === MAINTENANCE_DATABASE ? `${MAINTENANCE_DATABASE}_2` : MAINTENANCE_DATABASE;
+  await using session = await openSession(settings, { signal });
   await session.query(`CREATE DATABASE ${quoteIdentifier(maintenanceName)} TEMPLATE template0;`, { signal });
   await session.close();
-  const maintenance = { ...server.settings, database: maintenanceName };
+  const maintenance = { ...settings, database: maintenanceName };
   if (databaseName !== "postgres" && databaseName !== "template1") return maintenance;
   await using other = await openSession(maintenance, { signal });
   await other.query(`ALTER DATABASE ${databaseName} IS_TEMPLATE false;`, { signal });

@@ -56,7 +56,7 @@ export interface DrillReport {
   };
   readonly startedAt: string;
   readonly finishedAt: string;
-  /** The time to restore: from opening the restore point until every entry was restored. */
+  /** The time to restore: from planning it until every entry was restored, without making the server. */
   readonly restoreDurationMs: number;
   readonly phases: readonly { readonly name: string; readonly durationMs: number }[];
   readonly rowCount: number;
