@@ -92,31 +92,31 @@ describe("Repository.prune()", () => {
   });
 
   test("repacks again what was repacked before; old restore points follow from pack to pack", async () => {
-    const segments = ["a", "b", "c", "d"];
-    const first = await bench.backUp({ orders: segments.map((seed) => rows(seed)), kept: [rows("k")] });
-    const repository = await bench.open();
-    await repository.hold(first, "");
-    // Each round, one more segment goes out of use, except for a restore point that is held and names the first pack.
-    const narrow = await bench.backUp({ orders: [rows("a"), rows("b"), rows("c")], kept: [rows("k")] });
-    await repository.hold(narrow, "");
-    await repository.release(first);
-    for (let round = 0; round < 3; round += 1) {
-      await bench.backUp({ orders: [rows(`r${round}`)], kept: [rows("k")] });
-      await bench.keepLast(1);
+    const segments = ["a", "b", "c", "d"].map((seed) => rows(seed));
+    for (let count = 4; count > 0; count -= 1)
+      await bench.backUp({ orders: segments.slice(0, count), kept: [rows("k")] });
+    const [first] = await bench.files("packs");
+    // Each of them names the first pack; each that goes leaves one more of its chunks to nobody.
+    for (const count of [3, 2, 1]) {
+      await bench.keepLast(count);
       await bench.prune();
       bench.nowMs += DAY_MS;
-      await bench.prune();
+      expect(actions(await bench.prune())).toContain("repacked");
       await bench.expectWhole();
     }
-    await repository.release(narrow);
+    const repository = await bench.open();
+    const [id, tables] = [...bench.expected][0]!;
+    const { manifest } = await repository.openRestorePoint(id);
+    expect(manifest.packs.map(([name]) => name)).toContain(first);
+    expect((await bench.files("packs")).filter((name) => name.endsWith(".moved")).length).toBeGreaterThanOrEqual(3);
+    // A new restore point refers to where everything lies now; with the last old one, all that was written of moves goes.
+    await bench.backUp(tables);
     await bench.keepLast(1);
-    for (let round = 0; round < 3; round += 1) {
-      await bench.prune();
-      bench.nowMs += DAY_MS;
-    }
+    await bench.prune();
+    bench.nowMs += DAY_MS;
+    await bench.prune();
+    expect((await bench.files("packs")).filter((name) => name.endsWith(".moved"))).toEqual([]);
     await bench.expectWhole();
-    const manifest = (await repository.openRestorePoint([...bench.expected.keys()][0]!)).manifest;
-    expect((await bench.files("packs")).filter((name) => !name.includes(".moved"))).toHaveLength(manifest.packs.length);
   });
 
   test("deletes packs of a killed run, after the grace", async () => {
@@ -301,6 +301,21 @@ describe("Repository.prune() beside others", () => {
     expect(lists).toHaveLength(2);
     bench.nowMs += 4 * DAY_MS;
     expect(actions(await bench.prune())).toEqual(["deleted", "deleted"]);
+    await bench.expectWhole();
+  });
+
+  test("a list of a clock that was a year ahead is written anew, and does not wait for a year", async () => {
+    await bench.backUp({ orders: [rows("a")] });
+    await bench.backUp({ orders: [rows("b")] });
+    await bench.keepLast(1);
+    bench.nowMs += 365 * DAY_MS;
+    expect(actions(await bench.prune())).toEqual(["listed"]);
+    bench.nowMs -= 365 * DAY_MS;
+    expect(actions(await bench.prune())).toEqual(["listed"]);
+    expect(await bench.files("prune")).toHaveLength(1);
+    expect(actions(await bench.prune())).toEqual([]);
+    bench.nowMs += DAY_MS;
+    expect(actions(await bench.prune())).toEqual(["deleted"]);
     await bench.expectWhole();
   });
 

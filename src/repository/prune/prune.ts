@@ -12,13 +12,16 @@ import { RunBeacon } from "../run-record.ts";
 import type { RunObserver } from "../run-record.ts";
 import { carryOut } from "./carry-out.ts";
 import { listUnneeded } from "./list-unneeded.ts";
-import { readPruneLists } from "./prune-lists.ts";
+import { deletePruneList, readPruneLists } from "./prune-lists.ts";
 import type { PruneList } from "./prune-lists.ts";
 import { deleteMarksOfNobody, listMarks } from "./prune-marks.ts";
 import type { PruneDecision, PruneOptions, PrunePlace, PruneResult, PruneWork, WaitingList } from "./types.ts";
 import { surveyRepository } from "./survey.ts";
 import type { Survey } from "./survey.ts";
 import { watchRuns } from "./watch-runs.ts";
+
+/** A list whose time lies further ahead was not written by a right clock. */
+const CLOCK_AHEAD_MS_MAX = 7 * 86_400_000;
 
 /** One prune. Throws OperatingError "locked" beside another one, "corrupt" while a manifest or list cannot be read. */
 export async function prune(place: PrunePlace, options: PruneOptions): Promise<PruneResult> {
@@ -75,14 +78,26 @@ async function work(
   };
   const pruneWork: PruneWork = { context, chunks, options, survey, decide, ...run };
   const nowMs = context.clock.now().getTime();
-  const waiting = lists.flatMap((list) => waitingList(list, { nowMs, graceMs, survey, ownRunId: run.runId }) ?? []);
+  const { astray, inTime } = splitByClock(lists, nowMs);
+  const waiting = inTime.flatMap((list) => waitingList(list, { nowMs, graceMs, survey, ownRunId: run.runId }) ?? []);
   const isWaiting = new Set(waiting.map(({ id }) => id));
-  const remaining = await carryOut(pruneWork, lists.filter(({ id }) => !isWaiting.has(id))); // prettier-ignore
-  const stillThere = options.isDryRun ? lists : [...lists.filter(({ id }) => isWaiting.has(id)), ...remaining];
-  await listUnneeded(pruneWork, stillThere, lists.at(-1)?.id ?? null);
+  const remaining = await carryOut(pruneWork, inTime.filter(({ id }) => !isWaiting.has(id))); // prettier-ignore
+  const stillThere = options.isDryRun ? inTime : [...inTime.filter(({ id }) => isWaiting.has(id)), ...remaining];
+  await listUnneeded(pruneWork, stillThere, inTime.at(-1)?.id ?? null);
+  // Only now: what they name and is still not needed stands on a new list.
+  if (!options.isDryRun) for (const list of astray) await deletePruneList(context, list);
   await deleteMarksOfNobody(pruneWork, marks);
   const sizes = [...survey.packs.values()];
   return { decisions, waiting, packCount: sizes.length, totalBytes: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+/** Lists from a clock that was far ahead would wait as long as it was: they are written anew. */
+function splitByClock(
+  lists: readonly PruneList[],
+  nowMs: number,
+): { readonly inTime: readonly PruneList[]; readonly astray: readonly PruneList[] } {
+  const isAstray = ({ id }: PruneList): boolean => timeOfId(id).getTime() > nowMs + CLOCK_AHEAD_MS_MAX;
+  return { inTime: lists.filter((list) => !isAstray(list)), astray: lists.filter(isAstray) };
 }
 
 function refuseUnreadable({ unreadable }: Survey): void {
