@@ -27,7 +27,7 @@ test.each(isFullMatrix ? ([13, 14, 15, 16, 17] as const) : ([13, 17] as const))(
       const report = await repository.restore(receipt.id, copy.uri);
       expect(report.entriesFailed).toEqual([]);
       expect(report).toMatchObject({ isComplete: true, rowCount: receipt.rowCount });
-      expectAdaptations(report.adaptations, expectedAdaptations(major, pgDumpMajor));
+      expectAdaptations(report.adaptations, expectedAdaptations("torture", major, pgDumpMajor));
       const exceptions = officialExceptions({ sourceMajor: major, targetMajor: major, toolsMajor: pgDumpMajor });
       const comparison = await compareDatabases(source, copy, { exceptions });
       expect(formatDifferences(comparison.differences)).toBe("");

@@ -108,10 +108,7 @@ export function testRoundTrips(majors: readonly Major[]): void {
         const report = await repository.restore(receipt.id, copy.uri);
         expect(report.entriesFailed).toEqual([]);
         expect(report).toMatchObject({ isComplete: true, rowCount: receipt.rowCount });
-        expectAdaptations(
-          report.adaptations,
-          name === "torture" ? expectedAdaptations(major, pgDumpMajor(receipt)) : [],
-        );
+        expectAdaptations(report.adaptations, expectedAdaptations(name, major, pgDumpMajor(receipt)));
         await expectEqual(copy);
         count(name, String(major), "restore --jobs 2");
       });
