@@ -2,15 +2,13 @@
 // head and table of contents are written again in the old version, the data left as it was. pg_restore 18, which still reads
 // them, is the judge. What old pg_dumps wrote otherwise (their SQL, their quirks) is not tested by this.
 
-import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 
 import { describe, expect, test } from "vitest";
 
 import { CustomArchiveReader, encodeHeadAndToc, memorySource, readToc, type Toc } from "../../src/archive/index.ts";
 import { TestRepository } from "../matrix/support.ts";
 import { clientTools, runTool } from "../support/servers.ts";
-import { cleanEnvironment } from "../support/server-user.ts";
 import { fixture, importFile, listOf, listOfFile } from "./support.ts";
 
 /** The table of contents in an old version; before March 2018 there was no SEARCHPATH entry. */
@@ -55,9 +53,7 @@ describe.each(VERSIONS)("an archive of version %s, search path %s", (version, ha
   test("directory: imports, lists and prints as pg_restore does", async () => {
     await using repository = await TestRepository.create({ isEncrypted: false });
     const folder = repository.file("old.directory");
-    execFileSync("cp", ["-r", new URL("../archive/fixtures/small-15.directory", import.meta.url).pathname, folder], {
-      env: cleanEnvironment(),
-    });
+    cpSync(new URL("../archive/fixtures/small-15.directory", import.meta.url), folder, { recursive: true });
     const { toc } = await readToc(readFileSync(`${folder}/toc.dat`), { format: "directory" });
     writeFileSync(`${folder}/toc.dat`, encodeHeadAndToc(aged(toc, version, hasSearchPath)).bytes);
     await expectSame(repository, folder);

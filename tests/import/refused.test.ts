@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
@@ -20,6 +21,9 @@ import { TestRepository } from "../matrix/support.ts";
 import { fixture, importFile, listOfFile } from "./support.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../archive/fixtures/small-18.directory", import.meta.url));
+
+/** Of every system's own. */
+const MAKE_PIPE = "/usr/bin/mkfifo";
 
 let repository: TestRepository;
 beforeEach(async () => {
@@ -52,10 +56,7 @@ describe("import refuses", () => {
   test("a file that is no archive, is empty, is compressed as a whole, or is not there", async () => {
     await expectRefused(write("text", "SELECT 1;\n"), "archive_unsupported");
     await expectRefused(write("empty", ""), "archive_unsupported");
-    await expectRefused(
-      write("dump.gz", execFileSync("gzip", ["-c"], { input: fixture("small-18.dump") })),
-      "archive_unsupported",
-    );
+    await expectRefused(write("dump.gz", gzipSync(fixture("small-18.dump"))), "archive_unsupported");
     await expectRefused(repository.file("nothing"), "usage");
     mkdirSync(repository.file("folder"));
     await expectRefused(repository.file("folder"), "archive_invalid");
@@ -89,10 +90,10 @@ describe("import refuses", () => {
   test("a pipe in place of a file, without waiting for it", async () => {
     const folder = directory((path) => {
       rmSync(`${path}/toc.dat`);
-      execFileSync("mkfifo", [`${path}/toc.dat`]);
+      execFileSync(MAKE_PIPE, [`${path}/toc.dat`]);
     });
     await expectRefused(folder, "archive_invalid");
-    execFileSync("mkfifo", [repository.file("pipe")]);
+    execFileSync(MAKE_PIPE, [repository.file("pipe")]);
     await expectRefused(repository.file("pipe"), "usage");
   });
 
