@@ -17,11 +17,16 @@ import {
 export interface GlobalsTextOptions {
   /** Key of psql's \restrict, letters and digits; null: no such lines, for psql before August 2025. */
   readonly restrictKey: string | null;
+  /** Leaves the last heading off, because databases follow. */
+  readonly hasDatabases?: boolean;
 }
 
 const PLAIN_NAME = /^[a-z_][a-z0-9_]*$/;
 const ONE_HEADING_SINCE = 140_000;
 const PARAMETER_ACLS_SINCE = 150_000;
+
+/** What stands at the end of pg_dumpall's text. */
+export const CLUSTER_DUMP_END = `${heading("PostgreSQL database cluster dump complete")}\n`;
 
 /** The text, in the encoding that it sets: `Buffer.from(text, globals.textEncoding)` are its bytes. */
 export function globalsText(globals: Globals, options: GlobalsTextOptions): string {
@@ -51,8 +56,7 @@ export function globalsText(globals: Globals, options: GlobalsTextOptions): stri
     "\n\n",
     settingsOfAll(globals, quote),
     key === null ? "" : `\\unrestrict ${key}\n\n`,
-    heading("PostgreSQL database cluster dump complete"),
-    "\n",
+    options.hasDatabases === true ? "" : CLUSTER_DUMP_END,
   ];
   return parts.join("");
 }

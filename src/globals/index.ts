@@ -2,7 +2,7 @@
 
 export { applyGlobals, type GlobalsFailure } from "./apply-globals.ts";
 export type { Globals } from "./globals.ts";
-export { globalsText } from "./globals-text.ts";
+export { CLUSTER_DUMP_END, globalsText } from "./globals-text.ts";
 export { parseGlobals } from "./parse-globals.ts";
 export { planGlobals } from "./plan-globals.ts";
 export { readGlobals } from "./read-globals.ts";

@@ -21,6 +21,7 @@ Change nothing in it by hand. To read it with Cairn (npm package pgcairn):
 To read it without Cairn, with nothing but Node.js 24 or newer, in a copy of this folder:
 
   node cairn-rescue.mjs list
+  node cairn-rescue.mjs globals RESTORE_POINT > roles.sql
   node cairn-rescue.mjs export RESTORE_POINT database.dump
   pg_restore --list database.dump
 

@@ -3,6 +3,7 @@
 // One file, Node.js 24 or newer, nothing else. Run it in (a copy of) the repository's folder; it changes nothing there.
 //
 //   node cairn-rescue.mjs list
+//   node cairn-rescue.mjs globals ID > roles.sql
 //   node cairn-rescue.mjs export ID FILE [--uncompressed]
 //
 // ID: an id from the list or its unique beginning. The key: CAIRN_PASSPHRASE or CAIRN_RECOVERY_KEY, or typed when asked.
@@ -479,8 +480,9 @@ function list(repository) {
   let exitCode = 0;
   for (const { id, name } of findManifests()) {
     try {
-      const { lineage, snapshotAt, source, totals } = readManifest(repository, name).summary;
-      const size = `${totals.rows} rows, ${(totals.rawBytes / 1e6).toFixed(1)} MB`;
+      const { lineage, snapshotAt, source, totals, cluster } = readManifest(repository, name).summary;
+      const ids = cluster?.members.map(({ restorePointId }) => restorePointId ?? "(failed)").join(" ");
+      const size = cluster ? `whole server: ${ids}` : `${totals.rows} rows, ${(totals.rawBytes / 1e6).toFixed(1)} MB`;
       console.log(`${id}  ${snapshotAt}  ${lineage.name}  PostgreSQL ${source.serverVersion}  ${size}`);
     } catch (error) {
       exitCode = 1;
@@ -497,6 +499,7 @@ function exportTo(repository, prefix, path, isUncompressed) {
   if (existsSync(path) || existsSync(partial)) fail(`"${path}" or "${partial}" is there already`);
   try {
     const manifest = readManifest(repository, matches[0].name);
+    if (manifest.summary.cluster) fail('it is of a whole server: export each restore point that "list" shows for it');
     new ArchiveWriter(repository, manifest, { path: partial, isUncompressed }).writeData();
     fs.renameSync(partial, path);
   } catch (error) {
@@ -507,12 +510,52 @@ function exportTo(repository, prefix, path, isUncompressed) {
   return 0;
 }
 
+const name = (text) => `"${text.replaceAll('"', '""')}"`;
+const literal = (text) => ` E'${text.replaceAll("'", "''").replaceAll("\\", "\\\\")}'`;
+const LIST_SETTINGS =
+  /^(search_path|temp_tablespaces|(local|session|shared)_preload_libraries|unix_socket_directories)$/;
+
+/** Prints the roles that a restore point carries, their settings, memberships, and tablespaces, as SQL for psql; privileges and comments are left out. */
+function printGlobals(repository, prefix) {
+  const matches = findManifests().filter(({ id }) => id.startsWith(prefix));
+  if (matches.length !== 1) fail(`${matches.length} restore points begin with "${prefix}"`);
+  const { globals } = readManifest(repository, matches[0].name).body;
+  if (!globals) fail("it carries no roles");
+  const roles = globals.roles.filter((role) => role.name !== globals.bootstrapRole);
+  const lines = [`SET client_encoding ='${globals.clientEncoding.replaceAll(/\W/g, "")}'`];
+  for (const role of roles) {
+    const words = [role.isSuperuser && "SUPERUSER", role.inherits || "NOINHERIT", role.createsRoles && "CREATEROLE"];
+    words.push(role.createsDatabases && "CREATEDB", role.canLogIn && "LOGIN", role.replicates && "REPLICATION");
+    words.push(role.bypassesRowSecurity && "BYPASSRLS", `CONNECTION LIMIT ${Number(role.connectionLimit)}`);
+    if (role.password !== null) words.push(`PASSWORD${literal(role.password)}`);
+    if (role.validUntil !== null) words.push(`VALID UNTIL${literal(role.validUntil)}`);
+    lines.push(`CREATE ROLE ${name(role.name)} ${words.filter((word) => typeof word === "string").join(" ")}`);
+  }
+  for (const role of roles) {
+    for (const [setting, value] of role.settings) {
+      // The value of a list is names, quoted as identifiers.
+      const items = LIST_SETTINGS.test(setting) ? (value.match(/"(?:[^"]|"")*"|[^,\s"]+/g) ?? [""]) : null;
+      const plain = items?.map((item) => item.replace(/^"(.*)"$/s, "$1").replaceAll('""', '"')) ?? [value];
+      lines.push(`ALTER ROLE ${name(role.name)} SET ${name(setting)} TO${plain.map(literal).join(",")}`);
+    }
+  }
+  for (const { role, member, hasAdminOption } of globals.memberships) {
+    lines.push(`GRANT ${name(role)} TO ${name(member)}${hasAdminOption ? " WITH ADMIN OPTION" : ""}`);
+  }
+  for (const { name: space, owner, location } of globals.tablespaces) {
+    lines.push(`CREATE TABLESPACE ${name(space)} OWNER ${name(owner)} LOCATION${literal(location)}`);
+  }
+  process.stdout.write(Buffer.from(lines.map((line) => `${line};\n`).join(""), globals.textEncoding));
+  return 0;
+}
+
 async function main(parameters) {
   const isUncompressed = parameters.includes("--uncompressed");
   const [command, ...rest] = parameters.filter((parameter) => parameter !== "--uncompressed");
   if (command === "list" && rest.length === 0) return list(await unlock());
+  if (command === "globals" && rest.length === 1) return printGlobals(await unlock(), rest[0]);
   if (command !== "export" || rest.length !== 2) {
-    console.error("usage: node cairn-rescue.mjs list | export ID FILE [--uncompressed]");
+    console.error("usage: node cairn-rescue.mjs list | globals ID | export ID FILE [--uncompressed]");
     return 2;
   }
   return exportTo(await unlock(), rest[0], rest[1], isUncompressed);

@@ -8,11 +8,17 @@ export { runRestore, type RunOptions } from "./run.ts";
 export { selectEntries, type Selection, type Wanted } from "./selection.ts";
 export type { ConnectTarget } from "./session.ts";
 export { readSessionDefaults } from "./session-settings.ts";
-export { sqlScript, type SqlScriptOptions } from "./sql-script.ts";
+export { connectCommand, sqlScript, type SqlScriptOptions } from "./sql-script.ts";
 export { planScratch, type ScratchPlan, type ScratchRequest } from "./scratch.ts";
 export type { LeftOut } from "./scratch-closure.ts";
 export { runScratch, type ScratchResult } from "./run-scratch.ts";
-export { checkTarget, objectsOfTarget, type TargetCheck, type TargetExpectation, type TargetFinding } from "./target.ts";
+export {
+  checkTarget,
+  objectsOfTarget,
+  type TargetCheck,
+  type TargetExpectation,
+  type TargetFinding,
+} from "./target.ts";
 export {
   compareContents,
   compareTocs,

@@ -4,6 +4,7 @@
 
 import type { ArchiveContents, Toc, TocEntry } from "../archive/index.ts";
 import { assert } from "../base/assert.ts";
+import { OperatingError } from "../base/errors.ts";
 import { bareIdentifier, withBareIdentifiers } from "./bare-identifier.ts";
 import { hasPartitionRootMark } from "./entry-kinds.ts";
 import { planRestore, type RestorePlan, type RestoreTask } from "./plan.ts";
@@ -24,6 +25,8 @@ const END_OF_ROWS = "\\.\n\n\n";
 export interface SqlScriptOptions {
   /** For psql's \restrict, which forbids its other commands; letters and digits. Null: the script has none. */
   readonly restrictKey: string | null;
+  /** Creates the database first and connects to it, as pg_restore --create. */
+  readonly create?: boolean;
   /** The file that holds an entry's data, which then stands not in the script; null when it has none to be named. */
   readonly dataFileName?: (entry: TocEntry) => string | null;
   readonly signal?: AbortSignal;
@@ -36,7 +39,8 @@ export async function* sqlScript(
   contents: Pick<ArchiveContents, "toc" | "tableData" | "largeObjects">,
   options: SqlScriptOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const plan = planRestore(contents.toc, { statistics: true }, { version: NEWEST_SERVER });
+  const create = options.create === true;
+  const plan = planRestore(contents.toc, { statistics: true, create }, { version: NEWEST_SERVER });
   const printer = new ScriptPrinter(contents.toc, plan);
   const { restrictKey } = options;
   assert(restrictKey === null || /^[A-Za-z0-9]+$/.test(restrictKey), "a restrict key is letters and digits");
@@ -44,6 +48,7 @@ export async function* sqlScript(
   for (const task of plan.serial) {
     options.signal?.throwIfAborted();
     printer.printTask(task);
+    if (task.reconnectTo !== null) printer.connect(task.reconnectTo, restrictKey);
     if (task.load !== null) yield* printData(contents, task, printer, options);
     yield* printer.take();
   }
@@ -138,6 +143,10 @@ class ScriptPrinter {
     if (restrictKey !== null) this.print(`\\restrict ${restrictKey}\n\n`);
     this.print(`-- Dumped from database version ${header.serverVersion}\n`);
     this.print(`-- Dumped by pg_dump version ${header.pgDumpVersion}\n\n`);
+    this.#printSettings();
+  }
+
+  #printSettings(): void {
     const defaults = readSessionDefaults(this.#toc);
     const statements = sessionStatements(defaults, this.#plan.options, this.#plan.targetVersion);
     for (const sql of statements) {
@@ -145,6 +154,18 @@ class ScriptPrinter {
       if (!isOurOwn) this.print(`${sql.trimEnd()}\n`);
     }
     this.print("\n");
+  }
+
+  /** Has psql connect to another database; what was set before is set anew. */
+  connect(database: string, restrictKey: string | null): void {
+    if (restrictKey !== null) this.print(`\\unrestrict ${restrictKey}\n`);
+    this.print(connectCommand(database));
+    if (restrictKey !== null) this.print(`\\restrict ${restrictKey}\n`);
+    this.print("\n");
+    this.#printSettings();
+    this.#schema = null;
+    this.#tablespace = null;
+    this.#tableAccessMethod = null;
   }
 
   end(restrictKey: string | null): void {
@@ -226,6 +247,22 @@ function bareText(entry: TocEntry, { purpose, sql }: RestoreStatement): string {
   const isOurs = !SIGNATURE_OWNED_KINDS.has(entry.description);
   const subject = sql.slice(0, ownerAt);
   return (isOurs ? withBareIdentifiers(subject) : subject) + withBareIdentifiers(sql.slice(ownerAt));
+}
+
+/**
+ * psql's command to connect to a database: its name as it is, where it needs no quotes. Throws "value_too_large" for a
+ * name that psql cannot be told. Source: string_utils.c (18), appendPsqlMetaConnect.
+ */
+export function connectCommand(database: string): string {
+  if (/[\r\n]/.test(database)) {
+    throw new OperatingError("value_too_large", "the name of a database has a line end, which psql cannot connect to", {
+      hint: "Restore it with Cairn, or write an archive for pg_restore.",
+    });
+  }
+  if (/^[A-Za-z0-9_.]+$/.test(database)) return `\\connect ${database}\n`;
+  const value = database.replaceAll(/['\\]/g, String.raw`\$&`);
+  const conninfo = `dbname='${value}'`.replaceAll('"', '""');
+  return `\\encoding SQL_ASCII\n\\connect -reuse-previous=on "${conninfo}"\n`;
 }
 
 function onOneLine(text: string): string {

@@ -13,7 +13,15 @@ import {
 } from "../../src/operations/restore-cluster/index.ts";
 import { isFullMatrix, TestRepository } from "../matrix/support.ts";
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
-import { MAJORS, ownServer, quoteIdentifier, quoteLiteral, server, type OwnServer } from "../support/servers.ts";
+import {
+  MAJORS,
+  ownServer,
+  quoteIdentifier,
+  quoteLiteral,
+  runTool,
+  server,
+  type OwnServer,
+} from "../support/servers.ts";
 import { clusterSettings, globalsScript, makeOwnPlaces, ODD_ROLES, ODD_TABLESPACES, stockGlobals } from "./support.ts";
 
 const HOSTILE = `hostile "base"\n'x' 🙂`;
@@ -21,7 +29,9 @@ const [plain, emoji, lined, keyword] = [ODD_ROLES.plain, ODD_ROLES.emoji, ODD_RO
   quoteIdentifier,
 );
 const [space, oddSpace] = [ODD_TABLESPACES.plain, ODD_TABLESPACES.odd].map(quoteIdentifier);
+const PATTERN = `pat "tern" 'x' \\ 🙂`;
 const hostile = quoteIdentifier(HOSTILE);
+const pattern = quoteIdentifier(PATTERN);
 
 /** Three databases with all that a database can have besides its contents; and something in "postgres". */
 async function fill(pg: OwnServer): Promise<void> {
@@ -30,12 +40,12 @@ async function fill(pg: OwnServer): Promise<void> {
     "postgres",
     `CREATE DATABASE shop OWNER ${plain} TEMPLATE template0 CONNECTION LIMIT 7;
      CREATE DATABASE ${hostile} OWNER ${lined} TEMPLATE template0 TABLESPACE ${oddSpace} ENCODING 'LATIN1' LOCALE 'C';
-     CREATE DATABASE pattern OWNER ${emoji} TEMPLATE template0 IS_TEMPLATE true;
+     CREATE DATABASE ${pattern} OWNER ${emoji} TEMPLATE template0 IS_TEMPLATE true;
      GRANT CREATE, CONNECT ON DATABASE shop TO ${keyword} WITH GRANT OPTION;
      REVOKE ALL ON DATABASE ${hostile} FROM PUBLIC;
      COMMENT ON DATABASE shop IS 'the shop''s';
      ALTER DATABASE shop SET work_mem = '5MB';
-     ALTER DATABASE pattern SET default_transaction_read_only = on;
+     ALTER DATABASE ${pattern} SET default_transaction_read_only = on;
      ALTER ROLE ${lined} IN DATABASE shop SET search_path = odd, "$user";
      ALTER DATABASE postgres SET work_mem = '6MB';
      ALTER ROLE ALL SET log_min_duration_statement = '9s';
@@ -52,7 +62,7 @@ async function fill(pg: OwnServer): Promise<void> {
     ALTER DEFAULT PRIVILEGES FOR ROLE ${emoji} IN SCHEMA odd GRANT SELECT ON TABLES TO ${lined};
     CREATE POLICY own ON odd.goods TO ${lined} USING (id > 5);
     SELECT lo_from_bytea(0, 'large');`;
-  await Promise.all(["shop", HOSTILE, "pattern"].map((name) => pg.psql(name, tables)));
+  await Promise.all(["shop", HOSTILE, PATTERN].map((name) => pg.psql(name, tables)));
 }
 
 function restore(
@@ -106,7 +116,7 @@ describe.each(majors)("PostgreSQL %i", (major) => {
     expect(report.databases.map(({ databaseName, wasThere }) => [databaseName, wasThere])).toEqual([
       ["template1", true],
       [HOSTILE, false],
-      ["pattern", false],
+      [PATTERN, false],
       ["postgres", true],
       ["shop", false],
     ]);
@@ -114,7 +124,7 @@ describe.each(majors)("PostgreSQL %i", (major) => {
     expect(await stockGlobals(target)).toBe(await stockGlobals(source));
     const settings = "SELECT setrole::regrole, setconfig FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole = 0";
     expect(await target.psql("postgres", settings)).toBe(await source.psql("postgres", settings));
-    for (const name of ["template1", HOSTILE, "pattern", "postgres", "shop"]) {
+    for (const name of ["template1", HOSTILE, PATTERN, "postgres", "shop"]) {
       const [left, right] = [source, target].map((pg) => ({ server: pg, name })) as [never, never];
       const comparison = await compareDatabases(left, right, { databaseProperties: true });
       expect(formatDifferences(comparison.differences), name).toBe("");
@@ -158,5 +168,32 @@ describe.each(majors)("PostgreSQL %i", (major) => {
     await expect(restore(repository, shop, { target: uri })).rejects.toThrow("is of one database");
     await expect(repository.restore(receipt.id, uri)).rejects.toThrow("is of a whole server");
     await expect(restore(repository, receipt.id, { target: uri })).rejects.toMatchObject({ code: "target_not_empty" });
+  });
+
+  test("export --format plain of a cluster is SQL that psql makes the server of", async () => {
+    await expect(repository.export(receipt.id, "all.sql", { format: "plain" })).rejects.toThrow("has a line end");
+    await using rebuilt = await ownServer(18);
+    await makeOwnPlaces(rebuilt, 3);
+    // What is read-only by its own settings, psql cannot fill; nor can the stock tools.
+    await source.psql("postgres", `ALTER DATABASE ${pattern} RESET default_transaction_read_only`);
+    const backup = clusterSettings(repository, source.uri("postgres"), {
+      excludedDatabases: ["hostile*", "template1"],
+    });
+    const cluster = await runClusterBackup(repository.context(), backup);
+    const { file } = await repository.export(cluster.id, "all.sql", { format: "plain", restrictKey: "KEY" });
+    const text = await readFile(file, "utf8");
+    const member = cluster.databases.find(({ databaseName }) => databaseName === PATTERN)?.receipt?.id ?? "";
+    const archive = await repository.export(member, "pattern.dump");
+    const flags = ["--create", "--statistics", "--restrict-key=KEY", "--file=-"];
+    const stock = await runTool(source.tools.pgRestore, [...flags, archive.file]);
+    expect(text).toContain(`--\n-- Database "${PATTERN}" dump\n--\n\n${stock}`);
+
+    await rebuilt.psql("postgres", text.replace(/^CREATE ROLE postgres;\n/m, ""));
+    expect(await stockGlobals(rebuilt)).toBe(await stockGlobals(source));
+    for (const name of ["shop", PATTERN]) {
+      const [left, right] = [source, rebuilt].map((pg) => ({ server: pg, name })) as [never, never];
+      const { differences } = await compareDatabases(left, right, { databaseProperties: true });
+      expect(formatDifferences(differences), name).toBe("");
+    }
   });
 });

@@ -2,7 +2,7 @@
 // leaves no file, and no folder.
 
 import { OperatingError } from "../../base/errors.ts";
-import type { RestorePoint } from "../../repository/index.ts";
+import type { Repository, RestorePoint } from "../../repository/index.ts";
 import { planArchive } from "../archive-file/archive-plan.ts";
 import { checkFileTarget, checkFreeSpace, TemporaryFile } from "../archive-file/file-sink.ts";
 import { checkFolderTarget, TemporaryFolder } from "../archive-file/folder-sink.ts";
@@ -13,7 +13,8 @@ import { isQuarantined, RestorePointContents } from "../restore-point-contents.t
 import type { ExportFormat, ExportReport, ExportSettings } from "./types.ts";
 import { writeCustom, writeDirectory, writeTar, type ArchiveWriting } from "./write-archive.ts";
 import type { Counts } from "./write-entries.ts";
-import { writePlain, writeQuarantined } from "./write-plain.ts";
+import { clusterTotals, writePlainCluster } from "./write-plain-cluster.ts";
+import { restrictKeyOf, writePlain, writeQuarantined } from "./write-plain.ts";
 
 const FORMATS: readonly ExportFormat[] = ["custom", "directory", "tar", "plain"];
 
@@ -33,7 +34,7 @@ export async function runExport(context: OperationContext, settings: ExportSetti
   await using repository = await openRepositoryAt(settings.repository);
   const id = await repository.resolve(settings.reference, context.signal);
   const restorePoint = await repository.openRestorePoint(id, context.signal);
-  const exporting: Exporting = { settings, restorePoint, path };
+  const exporting: Exporting = { settings, repository, restorePoint, path };
   const { counts, sizeBytes, sha256, ...form } = await (format === "plain"
     ? exportPlain(context, exporting)
     : exportArchive(context, exporting, format));
@@ -51,6 +52,7 @@ export async function runExport(context: OperationContext, settings: ExportSetti
 
 interface Exporting {
   readonly settings: ExportSettings;
+  readonly repository: Repository;
   readonly restorePoint: RestorePoint;
   /** Absolute, checked. */
   readonly path: string;
@@ -80,19 +82,23 @@ async function exportArchive(
 }
 
 async function exportPlain(context: OperationContext, exporting: Exporting): Promise<Exported> {
-  const { settings, restorePoint, path } = exporting;
-  const { totals } = restorePoint.manifest;
+  const { settings, repository, restorePoint, path } = exporting;
+  const { cluster } = restorePoint.manifest;
   if ((settings.compression ?? "none") !== "none") {
     throw new OperatingError("usage", "plain SQL is written without compression");
   }
   if (settings.archiveVersion !== null) throw new OperatingError("usage", "plain SQL has no archive version");
-  await checkFreeSpace(path, totals.rawBytes);
+  await checkFreeSpace(path, promised(restorePoint).rawBytes);
   beginPhase(context, "write", `writing ${path}`);
-  const output = await intoFile(context, exporting, (file) =>
-    isQuarantined(restorePoint)
+  const restrictKey = restrictKeyOf(settings.restrictKey);
+  const output = await intoFile(context, exporting, (file) => {
+    if (cluster !== undefined) {
+      return writePlainCluster(context, file, { repository, restorePoint, cluster, restrictKey });
+    }
+    return isQuarantined(restorePoint)
       ? writeQuarantined(context, file, restorePoint)
-      : writePlain(context, file, { restorePoint, restrictKey: settings.restrictKey }),
-  );
+      : writePlain(context, file, { restorePoint, restrictKey });
+  });
   const readableBy = isQuarantined(restorePoint) ? "whoever has read it first: it is in quarantine" : "psql";
   return { ...output, archiveVersion: null, compression: "none", readableBy };
 }
@@ -123,8 +129,13 @@ async function intoFolder(
   return { counts, sizeBytes: folder.sizeBytes, sha256: null };
 }
 
-function checkRows({ rowCount }: Counts, { manifest }: RestorePoint): void {
-  const { rows } = manifest.totals;
+/** What the restore point says that it holds; a whole server's is what it names. */
+function promised({ manifest }: RestorePoint): { readonly rows: number; readonly rawBytes: number } {
+  return manifest.cluster === undefined ? manifest.totals : clusterTotals(manifest.cluster);
+}
+
+function checkRows({ rowCount }: Counts, restorePoint: RestorePoint): void {
+  const { rows } = promised(restorePoint);
   if (rowCount === rows) return;
   throw new OperatingError("corrupt", `${rowCount} rows were written, the restore point has ${rows}`);
 }

@@ -12,18 +12,22 @@ import { reporter, type Counts } from "./write-entries.ts";
 
 const RESTRICT_KEY_BYTES = 32;
 
+/** The key that was given, or a random one. */
+export function restrictKeyOf(given: string | undefined): string {
+  if (given === undefined) return randomBytes(RESTRICT_KEY_BYTES).toString("hex");
+  if (/^[A-Za-z0-9]+$/.test(given)) return given;
+  throw new OperatingError("usage", "a restrict key is of letters and digits only");
+}
+
 /** Writes the script. */
 export async function writePlain(
   context: OperationContext,
   file: TemporaryFile,
-  { restorePoint, restrictKey }: { readonly restorePoint: RestorePoint; readonly restrictKey: string | undefined },
+  { restorePoint, restrictKey }: { readonly restorePoint: RestorePoint; readonly restrictKey: string },
 ): Promise<Counts> {
-  if (restrictKey !== undefined && !/^[A-Za-z0-9]+$/.test(restrictKey)) {
-    throw new OperatingError("usage", "a restrict key is of letters and digits only");
-  }
   const { counts, report } = begin(context, file, restorePoint);
   const script = sqlScript(await RestorePointContents.open(restorePoint), {
-    restrictKey: restrictKey ?? randomBytes(RESTRICT_KEY_BYTES).toString("hex"),
+    restrictKey,
     signal: context.signal,
     onData: ({ rawBytes, rowCount }) => {
       counts.rawBytes += rawBytes;

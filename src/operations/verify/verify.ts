@@ -1,6 +1,7 @@
 // `cairn verify`: reads back and authenticates every byte that a restore point refers to.
 
-import type { Damage } from "../../repository/index.ts";
+import { isOperatingError } from "../../base/errors.ts";
+import type { ClusterMember, Damage, Repository, RestorePoint } from "../../repository/index.ts";
 import { beginPhase, warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
@@ -8,13 +9,56 @@ import type { VerifyReport, VerifySettings } from "./types.ts";
 
 const PROGRESS_INTERVAL_MS = 200;
 
-/** Verifies one restore point; what is damaged is in the report, and marked so that later backups store it anew. */
+/**
+ * Verifies a restore point, and those that it names if it is a whole server's; what is damaged is in the report, and
+ * marked so that later backups store it anew.
+ */
 export async function runVerify(context: OperationContext, settings: VerifySettings): Promise<VerifyReport> {
   const startedAtMs = performance.now();
   await using repository = await openRepositoryAt(settings.repository);
   const id = await repository.resolve(settings.reference, context.signal);
   const restorePoint = await repository.openRestorePoint(id, context.signal);
-  beginPhase(context, "verify", `reading back every byte of ${id}`);
+  const parts = [await verifyOne(context, repository, restorePoint)];
+  for (const member of restorePoint.manifest.cluster?.members ?? []) {
+    if (member.restorePointId !== null) parts.push(await verifyMember(context, repository, member));
+  }
+  const sum = (valueOf: (part: Verified) => number): number => parts.reduce((total, part) => total + valueOf(part), 0);
+  return {
+    restorePointId: id,
+    isIntact: parts.every(({ isIntact }) => isIntact),
+    chunkCount: sum(({ chunkCount }) => chunkCount),
+    bytesRead: sum(({ bytesRead }) => bytesRead),
+    rawBytes: sum(({ rawBytes }) => rawBytes),
+    rowCount: sum(({ rowCount }) => rowCount),
+    durationMs: Math.round(performance.now() - startedAtMs),
+    damage: parts.flatMap(({ damage }) => damage),
+  };
+}
+
+type Verified = Omit<VerifyReport, "restorePointId" | "durationMs">;
+
+async function verifyMember(
+  context: OperationContext,
+  repository: Repository,
+  { databaseName, restorePointId }: ClusterMember,
+): Promise<Verified> {
+  const id = restorePointId ?? "";
+  try {
+    return await verifyOne(context, repository, await repository.openRestorePoint(id, context.signal));
+  } catch (error) {
+    const isGone = isOperatingError(error, "restore_point_not_found") || isOperatingError(error, "corrupt");
+    if (!isGone) throw error;
+    const damage = [{ object: `restore point ${id} of database "${databaseName}"`, reason: error.message, tables: [] }];
+    return { isIntact: false, chunkCount: 0, bytesRead: 0, rawBytes: 0, rowCount: 0, damage };
+  }
+}
+
+async function verifyOne(
+  context: OperationContext,
+  repository: Repository,
+  restorePoint: RestorePoint,
+): Promise<Verified> {
+  beginPhase(context, "verify", `reading back every byte of ${restorePoint.id}`);
   let reportedAtMs = Number.NEGATIVE_INFINITY;
   const result = await repository.verifyRestorePoint(restorePoint, {
     signal: context.signal,
@@ -41,13 +85,11 @@ export async function runVerify(context: OperationContext, settings: VerifySetti
     });
   }
   return {
-    restorePointId: id,
     isIntact: result.isWhole,
     chunkCount: result.chunkCount,
     bytesRead: result.sealedBytes,
     rawBytes: result.rawBytes,
     rowCount: restorePoint.manifest.totals.rows,
-    durationMs: Math.round(performance.now() - startedAtMs),
     damage: groupDamage(result.damage),
   };
 }
