@@ -9,8 +9,8 @@ import { cutPieces, withoutEndMark } from "./cut-pieces.ts";
 import { decodeRuns, type DecodedChunk } from "./decode-data.ts";
 import { LARGE_OBJECT_COUNT_MAX, OID_MAX } from "./limits.ts";
 import {
-  isMemberName,
   largeObjectListName,
+  largeObjectName,
   MEMBER_ENDINGS,
   readRuns,
   TOC_MEMBER_NAME,
@@ -47,6 +47,7 @@ export class MemberArchiveReader implements ArchiveContents {
     if (dataStartOffset !== open.sizeBytes) {
       throw invalidArchive(dataStartOffset, TOC_MEMBER_NAME, "there are bytes after the table of contents");
     }
+    checkFileNames(toc);
     return new MemberArchiveReader(members, toc);
   }
 
@@ -129,6 +130,17 @@ export class MemberArchiveReader implements ArchiveContents {
   }
 }
 
+/** One member is the data of one entry: else a small archive could hold any amount of data. */
+function checkFileNames(toc: Toc): void {
+  const names = new Set<string>();
+  for (const { hadDumper, layout } of toc.entries) {
+    const name = layout?.fileName ?? null;
+    if (!hadDumper || name === null) continue;
+    if (names.has(name)) throw invalidArchive(0, TOC_MEMBER_NAME, "two entries have their data in one file");
+    names.add(name);
+  }
+}
+
 interface OpenMember {
   readonly source: MemberSource;
   readonly compression: CompressionAlgorithm;
@@ -137,6 +149,6 @@ interface OpenMember {
 function parseListLine(line: string, field: string): { oid: number; name: string } {
   const [, digits, name = ""] = /^([1-9][0-9]{0,9}) (\S+)$/.exec(line) ?? [];
   const oid = Number(digits);
-  if (digits !== undefined && oid <= OID_MAX && isMemberName(name)) return { oid, name };
-  throw corruptData(field, "a line is not an OID and the name of a file");
+  if (digits !== undefined && oid <= OID_MAX && name === largeObjectName(oid)) return { oid, name };
+  throw corruptData(field, "a line is not an OID and the name of its file");
 }

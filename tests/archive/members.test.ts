@@ -123,6 +123,7 @@ describe("MemberArchiveReader", () => {
     ["a path", "5001 ../5001.dat\n"],
     ["an absolute path", "5001 /etc/passwd\n"],
     ["no OID", "x blob_5001.dat\n"],
+    ["another object's file", "5001 blob_5002.dat\n"],
     ["an OID that is too large", "5000000000 blob_5001.dat\n"],
     ["a line without end", "5001 blob_5001.dat"],
     ["a line that never ends", "5".repeat(100_000)],
@@ -142,6 +143,29 @@ describe("MemberArchiveReader", () => {
       expect(await outcome(() => openDirectory(files))).toBe("archive_invalid");
     },
   );
+
+  test("refuses a table of contents in which entries share a file", async () => {
+    const { toc } = await openDirectory(directory("small-18"));
+    const name = toc.entries.find(({ hadDumper }) => hadDumper)?.layout?.fileName ?? null;
+    const entries = toc.entries.map((entry) => {
+      return entry.hadDumper && entry.layout ? { ...entry, layout: { ...entry.layout, fileName: name } } : entry;
+    });
+    const files = directory("small-18").set("toc.dat", encodeHeadAndToc({ ...toc, entries }).bytes);
+    expect(await outcome(() => openDirectory(files))).toBe("archive_invalid");
+  });
+
+  test("reads gzip data in several members, and refuses bytes after it", async () => {
+    const { gzipSync } = await import("node:zlib");
+    const files = directory("small-15");
+    const [name, bytes] = [...files].find(([key]) => /^\d+\.dat\.gz$/.test(key)) ?? ["", Buffer.of()];
+    const rows = Buffer.from("1\tx\t2026-01-01 00:00:00+00\n");
+    files.set(name, Buffer.concat([gzipSync(rows), gzipSync(rows), gzipSync("\\.\n\n\n")]));
+    const reader = await openDirectory(files);
+    const entry = reader.toc.entries.find(({ layout }) => `${layout?.fileName}.gz` === name);
+    expect(await rowsOf(reader, entry!)).toBe(`${rows.toString()}${rows.toString()}`);
+    files.set(name, Buffer.concat([bytes, Buffer.from("more")]));
+    expect(await outcome(() => openDirectory(files))).toBe("corrupt");
+  });
 
   test("refuses the table of contents of a custom archive, and bytes after it", async () => {
     const custom = directory("small-18").set("toc.dat", readFixture("small-18.dump"));
