@@ -1,5 +1,6 @@
 // What every part of an open repository works with, and a few bounded ways to do many things at a time.
 
+import { isOperatingError } from "../base/errors.ts";
 import type { Clock, Random } from "./environment.ts";
 import type { Keyring } from "./keys.ts";
 import type { CountingStorage } from "./transfer.ts";
@@ -10,6 +11,20 @@ export interface RepositoryContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly packSizeBytes: number;
+}
+
+/** The bytes of an object that was listed; null when it was removed meanwhile. */
+export async function readListed(
+  context: RepositoryContext,
+  name: string,
+  signal?: AbortSignal,
+): Promise<Uint8Array | null> {
+  try {
+    return await context.storage.read(name, undefined, signal);
+  } catch (error) {
+    if (isOperatingError(error, "not_found")) return null;
+    throw error;
+  }
 }
 
 /** Maps items in order with at most `concurrency` calls under way. After a failure no new call begins. */

@@ -1,6 +1,7 @@
 // Marks of drills: what came out when a restore point was restored and compared. Source: docs/formats/repository.md §8.
 // The outcome stands in the name, so that nobody has to open a mark to know whether a restore point was drilled.
 
+import { readListed } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { isId, makeId, MARKS_PREFIX } from "./identifiers.ts";
 import { corrupt } from "./sealing.ts";
@@ -54,7 +55,9 @@ export async function readDrillMarks(
   for await (const { name } of context.storage.list(`${MARKS_PREFIX}${restorePointId}/`, signal)) {
     const match = FILE_NAME.exec(name.split("/").at(-1) ?? "");
     if (match === null || !isId(match[2]!)) continue;
-    const object = openObject(context.keyring, name, await context.storage.read(name, undefined, signal));
+    const bytes = await readListed(context, name, signal);
+    if (bytes === null) continue;
+    const object = openObject(context.keyring, name, bytes);
     const item = object.items[0];
     if (item?.kind !== "mark") throw corrupt(name, "it is no mark");
     const mark = parseMark(await object.load(item));

@@ -1,6 +1,7 @@
 // Marks: small objects beside a restore point that say what was found out later. Source: docs/formats/repository.md §8.
 // Damage has its own kind of name, so that a backup reads only the marks that matter to it.
 
+import { readListed } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { isId, isPackName, makeId, MARKS_PREFIX } from "./identifiers.ts";
 import type { ChunkReference } from "./lists.ts";
@@ -51,7 +52,8 @@ export async function* readVerifyMarks(
     const match = /^(verify|damage)-(.+)$/.exec(fileName);
     if (match === null || !isId(restorePointId) || !isId(match[2]!)) continue;
     if (filter.kind !== undefined && filter.kind !== match[1]) continue;
-    yield await readMark(context, name, restorePointId, signal);
+    const mark = await readMark(context, name, restorePointId, signal);
+    if (mark !== null) yield mark;
   }
 }
 
@@ -60,8 +62,11 @@ async function readMark(
   name: string,
   restorePointId: string,
   signal: AbortSignal | undefined,
-): Promise<VerifyMark> {
-  const object = openObject(context.keyring, name, await context.storage.read(name, undefined, signal));
+): Promise<VerifyMark | null> {
+  const bytes = await readListed(context, name, signal);
+  // Its restore point is gone, and it with it.
+  if (bytes === null) return null;
+  const object = openObject(context.keyring, name, bytes);
   const item = object.items[0];
   if (item?.kind !== "mark") throw corrupt(name, "it is no mark");
   const mark = parseMark(await object.load(item));

@@ -301,6 +301,8 @@ export class Repository implements AsyncDisposable {
     try {
       return await readSummary(this.#context, object, options.signal);
     } catch (error) {
+      // An expire removed it since it was listed.
+      if (isOperatingError(error, "not_found")) return null;
       if (options.onDamage === undefined || !isOperatingError(error) || !isDamage(error)) throw error;
       options.onDamage(object.name, error);
       return null;

@@ -134,6 +134,8 @@ async function readFacts(
   signal: AbortSignal | undefined,
 ): Promise<PackFacts> {
   const damage = await readDamage(context, signal);
+  // Before and after looking at the packs: a list that is carried out meanwhile is among the first, a new one among the last.
+  const before = await readPruneLists(context, signal);
   const sizes = new Map<string, number>();
   const moved = new Map<string, MovedItems>();
   let wanted: readonly string[] = packs.map(([name]) => name);
@@ -148,8 +150,8 @@ async function readFacts(
     }
     wanted = [...targets];
   }
-  // Read last: what was listed while the packs were looked at is on the lists.
-  return { damage, sizes, moved, listed: new ListedForPruning(await readPruneLists(context, signal)) };
+  const listed = new ListedForPruning([...before, ...(await readPruneLists(context, signal))]);
+  return { damage, sizes, moved, listed };
 }
 
 /** Adds the sizes of those packs that are there. */

@@ -2,6 +2,7 @@
 // Source: docs/formats/repository.md §9. Memory: the names and ranges of all lists there are.
 
 import { MIB } from "../../base/units.ts";
+import { readListed } from "../context.ts";
 import type { RepositoryContext } from "../context.ts";
 import { isId, isPackName, makeId, PRUNE_PREFIX } from "../identifiers.ts";
 import { itemSetOf } from "../item-set.ts";
@@ -52,7 +53,10 @@ export async function readPruneLists(context: RepositoryContext, signal?: AbortS
     const id = name.slice(PRUNE_PREFIX.length);
     if (!isId(id)) continue;
     if (sizeBytes > LIST_BYTES_MAX) throw corrupt(name, "it is too long");
-    const object = openObject(context.keyring, name, await context.storage.read(name, undefined, signal));
+    const bytes = await readListed(context, name, signal);
+    // Carried out since it was listed.
+    if (bytes === null) continue;
+    const object = openObject(context.keyring, name, bytes);
     const item = object.items[0];
     if (item?.kind !== "prune" || item.rawLengthBytes > LIST_BYTES_MAX) throw corrupt(name, "it is no prune list");
     const contents = parse(await object.load(item));

@@ -1,6 +1,7 @@
 // What the retention policy is told of each restore point: a manifest's summary, and what its marks say by their names.
 // Reads a few KiB of each manifest, never a pack. Memory: one summary's facts for each restore point.
 
+import { isOperatingError } from "../../base/errors.ts";
 import { mapAhead } from "../context.ts";
 import type { RepositoryContext } from "../context.ts";
 import { isId, MARKS_PREFIX, timeOfId } from "../identifiers.ts";
@@ -41,9 +42,10 @@ export async function readCandidates(
     for (const name of marks.get(object.id)?.holdNames ?? []) {
       holdReasons.push(await readHoldReason(context, name, signal));
     }
-    return candidateOf(object, await summaryOf(context, object, signal), marks.get(object.id), holdReasons);
+    const read = await readSummaryOf(context, object, signal);
+    return read === null ? null : candidateOf(object, read.summary, marks.get(object.id), holdReasons);
   });
-  for await (const candidate of reads) candidates.push(candidate);
+  for await (const candidate of reads) if (candidate !== null) candidates.push(candidate);
   return candidates;
 }
 
@@ -76,15 +78,17 @@ function candidateOf(
   };
 }
 
-async function summaryOf(
+/** Its summary, null in it when it cannot be read; null when it was removed since it was listed. */
+async function readSummaryOf(
   context: RepositoryContext,
   object: ManifestObject,
   signal: AbortSignal | undefined,
-): Promise<RestorePointSummary | null> {
+): Promise<{ readonly summary: RestorePointSummary | null } | null> {
   try {
-    return await readSummary(context, object, signal);
+    return { summary: await readSummary(context, object, signal) };
   } catch (error) {
-    if (isDamage(error)) return null;
+    if (isOperatingError(error, "not_found")) return null;
+    if (isDamage(error)) return { summary: null };
     throw error;
   }
 }
