@@ -35,6 +35,16 @@ describe("Repository.prune()", () => {
     await bench.expectWhole();
   });
 
+  test("knows what a long manifest needs, of which one request does not read all", async () => {
+    const names = Array.from({ length: 2500 }, (_, index) => `t${index}_${rows(String(index), 40).slice(0, 40)}`);
+    await bench.backUp(Object.fromEntries(names.map((name) => [name, []])));
+    await bench.backUp({ ...Object.fromEntries(names.map((name) => [name, []])), orders: [rows("a")] });
+    const [object] = await listing(bench, "backups/");
+    expect(object!.sizeBytes).toBeGreaterThan(64 * 1024);
+    expect(actions(await bench.prune())).toEqual([]);
+    expect(await (await bench.open()).leftovers()).toMatchObject({ packs: [], unreadable: [] });
+  });
+
   test("lists what nobody needs, waits for the grace, then deletes it", async () => {
     const first = await bench.backUp({ orders: [rows("a"), rows("b")] });
     await bench.backUp({ orders: [rows("c"), rows("d")] });
@@ -341,6 +351,12 @@ describe("Repository.prune() beside others", () => {
     await bench.expectWhole();
   });
 });
+
+async function listing(on: PruneBench, prefix: string): Promise<StoredObject[]> {
+  const objects: StoredObject[] = [];
+  for await (const object of openLocalStorage(on.path).list(prefix)) objects.push(object);
+  return objects;
+}
 
 /** The record of a prune on another machine. */
 async function writeForeignRecord(on: PruneBench, counter: number): Promise<void> {
