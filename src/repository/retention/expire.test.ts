@@ -5,10 +5,13 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openLocalStorage } from "../../storage/index.ts";
 import type { Storage } from "../../storage/index.ts";
+import { unlockRepository } from "../create.ts";
+import { systemRandom } from "../environment.ts";
 import { packObjectName } from "../identifiers.ts";
 import { openRepository } from "../index.ts";
 import type { Repository } from "../index.ts";
 import { backUp, changed, FACTS, PASSPHRASE, smallRepository, temporaryFolder } from "../repository.fixture.ts";
+import { sealObject } from "../sealed-object.ts";
 import type { RetentionRules } from "./policy.ts";
 
 const LAST_ONE: RetentionRules = {
@@ -158,6 +161,22 @@ test("Repository.hold() fails when the restore point was expired meanwhile", asy
   const opened = await openRepository(vanishing, { passphrase: PASSPHRASE });
   await expect(opened.hold(id, "")).rejects.toMatchObject({ code: "restore_point_not_found" });
   expect(await readdir(join(folder.path, "marks", id))).toEqual([]);
+});
+
+test("Repository.hold() is not kept off by an expire that died long ago on another machine", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  const [id] = (await days(repository, 1)) as [string];
+  const { keyring } = await unlockRepository(storage, { passphrase: PASSPHRASE });
+  const runId = "20200101T120000Z-00000000";
+  const host = { host: "000000000000", boot: "0", processId: 1, startTicks: "0" };
+  const startedAt = "2020-01-01T12:00:00.000Z";
+  const record = { runId, kind: "expire", lineageName: null, startedAt, hostName: "elsewhere", process: host };
+  const name = `runs/${runId}/00000003`;
+  const item = { kind: "run", encoding: "none", bytes: Buffer.from(JSON.stringify(record)) } as const;
+  await storage.put(name, await sealObject({ keyring, random: systemRandom }, name, [item]));
+  expect(await repository.hold(id, "")).toMatchObject({ restorePointId: id });
 });
 
 test("Repository.expire() with tags or a lineage leaves all others alone", async () => {

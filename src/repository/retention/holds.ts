@@ -7,7 +7,8 @@ import type { RepositoryContext } from "../context.ts";
 import { isId, makeId, MARKS_PREFIX } from "../identifiers.ts";
 import type { ManifestObject } from "../manifest-objects.ts";
 import { isDamage } from "../restore-point.ts";
-import type { RunObserver } from "../run-record.ts";
+import { DEAD_AFTER_MS } from "../run-record.ts";
+import type { RunObserver, SeenRun } from "../run-record.ts";
 import { openObject, sealObject } from "../sealed-object.ts";
 import { EXPIRE_KIND } from "./kinds.ts";
 
@@ -91,6 +92,13 @@ export async function release(
   return names.length;
 }
 
+/** Dead; or of another machine, and its counter, which counts minutes, stands far behind the time since its start. */
+function isOver({ counter, record, state }: SeenRun, nowMs: number): boolean {
+  if (state !== "unknown") return state === "dead";
+  const renewedMs = Date.parse(record?.startedAt ?? "") + counter * 60_000;
+  return nowMs - renewedMs > 2 * DEAD_AFTER_MS;
+}
+
 async function untilNoExpire(
   context: RepositoryContext,
   observer: RunObserver,
@@ -99,7 +107,7 @@ async function untilNoExpire(
   const beginMs = context.clock.monotonicMs();
   for (;;) {
     const runs = await observer.runs(signal);
-    const expire = runs.find(({ record, state }) => record?.kind === EXPIRE_KIND && state !== "dead");
+    const expire = runs.find((run) => run.record?.kind === EXPIRE_KIND && !isOver(run, context.clock.now().getTime()));
     if (expire === undefined) return;
     if (context.clock.monotonicMs() - beginMs >= EXPIRE_WAIT_MS_MAX) {
       throw new OperatingError("locked", `the hold is set, but expire ${expire.runId} is at work and may not see it`, {
