@@ -47,18 +47,16 @@ describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start
     return { bench, uri, environment: { ...s3.keys, CAIRN_REPOSITORY: uri, AWS_EC2_METADATA_DISABLED: "true" } };
   }
 
-  test("init, backup, list, show, verify, restore, export", async () => {
+  test("init, backup, list, verify, restore, export", async () => {
     const { bench, environment } = await newPlace();
     await using _ = bench;
     const options = { environment };
     await bench.succeeds(["init", "--recovery-kit", bench.file("kit")], options);
-    expect(await bench.run(["init", "--recovery-kit", bench.file("kit2")], options)).toMatchObject({ status: 1 });
     const first = (await bench.succeeds(["backup", database.uri, "--json"], options)).json();
     const second = (await bench.succeeds(["backup", database.uri, "--json"], options)).json();
     expect(second.newBytes).toBeLessThan(first.newBytes / 100);
     const { restorePoints } = (await bench.succeeds(["list", "--json"], options)).json();
     expect(restorePoints).toHaveLength(2);
-    expect((await bench.succeeds(["show", "latest"], options)).output).toContain("public.files");
     expect((await bench.succeeds(["verify", "latest"], options)).output).toContain("is intact");
 
     await using copy = await pg.createDatabase();
@@ -106,8 +104,6 @@ describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start
     killed.child.kill("SIGKILL");
     await killed.ended;
     expect(await namesIn(storage, "backups/")).toEqual([]);
-    const { output } = await bench.succeeds(["list"], { environment });
-    expect(output).toContain("No restore points");
     expect(await collect(storage.leftovers())).not.toEqual([]);
 
     const stopped = bench.start(["backup", database.uri, "--lineage", "other", "--limit-upload", "10M"], {
@@ -120,6 +116,8 @@ describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start
     expect(await collect(storage.leftovers())).toHaveLength(before);
 
     await bench.succeeds(["backup", database.uri], { environment });
+    const { output } = await bench.succeeds(["list"], { environment });
+    expect(output).toContain("uploadId=");
     await bench.succeeds(["verify", "latest"], { environment });
   });
 
