@@ -29,7 +29,7 @@ import { needsLineages, resolveReference } from "./references.ts";
 import { isDamage, openManifest, readSummary, RestorePoint } from "./restore-point.ts";
 import { expire } from "./retention/expire.ts";
 import type { ExpireDecision, ExpireOptions } from "./retention/expire.ts";
-import { hold, release } from "./retention/holds.ts";
+import { hold, holdNames, release } from "./retention/holds.ts";
 import type { HoldMark } from "./retention/holds.ts";
 import { ReusablePacks } from "./reuse.ts";
 import { RunBeacon, RunObserver } from "./run-record.ts";
@@ -269,6 +269,11 @@ export class Repository implements AsyncDisposable {
   async hold(id: string, reason: string, signal?: AbortSignal): Promise<HoldMark> {
     const manifest = await this.#findManifest(id, signal);
     return await hold(this.#context, this.#observer, { manifest, reason }, signal);
+  }
+
+  /** True when a restore point is held. */
+  async isHeld(id: string, signal?: AbortSignal): Promise<boolean> {
+    return (await holdNames(this.#context, id, signal)).length > 0;
   }
 
   /** Takes all holds of a restore point away; how many there were. */

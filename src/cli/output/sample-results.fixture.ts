@@ -130,6 +130,7 @@ export const listedPoint: ListedRestorePoint = {
   isDamaged: true,
   drilledAt: null,
   drillOutcome: null,
+  isHeld: false,
   cluster: null,
 };
 

@@ -67,6 +67,7 @@ export async function describeRestorePoint(
     isDamaged: last !== undefined && last.damage.length > 0,
     drilledAt: lastDrill?.at ?? null,
     drillOutcome: lastDrill?.outcome ?? null,
+    isHeld: await repository.isHeld(summary.id, signal),
     cluster:
       cluster === undefined
         ? null

@@ -27,6 +27,8 @@ export interface ListedRestorePoint {
   /** When it was last restored and compared, ISO 8601, and what came out; null: never. */
   readonly drilledAt: string | null;
   readonly drillOutcome: "passed" | "partial" | "failed" | null;
+  /** True when no expire removes it until it is released. */
+  readonly isHeld: boolean;
   /** A whole server's: how many databases it names, and which of them are missing; null: one database's. */
   readonly cluster: { readonly databaseCount: number; readonly failedDatabases: readonly string[] } | null;
 }
