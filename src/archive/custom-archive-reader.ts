@@ -84,6 +84,18 @@ export class CustomArchiveReader implements ArchiveContents {
     onEnd(cursor.offset);
   }
 
+  /** Bytes of each entry's data as it lies in the archive, where that can be told without reading it. */
+  dataSizes(): Map<number, number> {
+    const places = this.toc.entries
+      .filter(({ layout }) => layout?.dataState === "set")
+      .map(({ dumpId, layout }) => ({ dumpId, offset: layout?.dataOffset ?? 0 }))
+      .toSorted((one, other) => one.offset - other.offset);
+    const sizes = places.map(({ dumpId, offset }, index): [number, number] => {
+      return [dumpId, Math.max(0, (places[index + 1]?.offset ?? this.#source.sizeBytes) - offset)];
+    });
+    return new Map(sizes);
+  }
+
   /** The OIDs of a BLOBS entry, without decoding anything. */
   async largeObjectOids(entry: TocEntry, signal?: AbortSignal): Promise<number[]> {
     const cursor = await this.#openBlock(entry, "blobs", signal);

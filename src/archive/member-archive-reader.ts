@@ -70,6 +70,19 @@ export class MemberArchiveReader implements ArchiveContents {
     }
   }
 
+  /** Bytes of each table's data as it lies in the archive. Missing members are passed over. */
+  async dataSizes(): Promise<Map<number, number>> {
+    const sizes = new Map<number, number>();
+    for (const { dumpId, hadDumper, description, layout } of this.toc.entries) {
+      if (!hadDumper || description === "BLOBS") continue;
+      const found = await this.#find(layout?.fileName ?? `${dumpId}.dat`);
+      if (found === null) continue;
+      await using source = found.source;
+      sizes.set(dumpId, source.sizeBytes);
+    }
+    return sizes;
+  }
+
   async *#readLargeObject(oid: number, name: string, signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
     for await (const { bytes } of this.#decoded(name, `large object ${oid}`, signal)) {
       if (bytes.length > 0) yield bytes;

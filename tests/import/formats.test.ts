@@ -11,8 +11,8 @@ import { clientTools, runTool, server, type ClientTools, type Major, type TestDa
 import { dumpTo, importFile, listOf, listOfFile, withoutForm } from "./support.ts";
 
 const FORMS: readonly (readonly [name: string, flags: readonly string[], majors: readonly Major[]])[] = [
-  ["custom", ["-Fc"], [15, 17, 18]],
-  ["directory", ["-Fd"], [15, 18]],
+  ["custom", ["-Fc"], [15, 17]],
+  ["directory", ["-Fd"], [15]],
   ["directory-none", ["-Fd", "-Z0"], [18]],
   ["tar", ["-Ft"], [15, 17, 18]],
   ["directory-lz4", ["-Fd", "-Z", "lz4"], [17]],
@@ -24,7 +24,7 @@ const FORMS: readonly (readonly [name: string, flags: readonly string[], majors:
 const RESTORED = {
   15: { imported: ["tar"], direct: [] },
   17: { imported: [], direct: ["directory-lz4"] },
-  18: { imported: ["custom-lz4"], direct: ["tar"] },
+  18: { imported: [], direct: ["tar"] },
 } as const;
 
 describe.each([15, 17, 18] as const)("archives of torture.sql by pg_dump %i", (major) => {

@@ -35,6 +35,8 @@ export interface ArchiveSource extends AsyncDisposable {
   readonly path: string;
   readonly format: ArchiveFormat;
   readonly contents: ArchiveContents;
+  /** By dump id, how large data is in the archive, where that is known: to tell the largest, not how much there is to do. */
+  storedSizes(): Promise<ReadonlyMap<number, number>>;
   readonly transfer: Readonly<SourceTransfer>;
   /** Throws "archive_invalid" when the file was written to since it was opened. */
   checkUnchanged(): Promise<void>;
@@ -92,10 +94,12 @@ async function openFolder(path: string, signal: AbortSignal): Promise<ArchiveSou
       return member === null ? null : { ...member, ...counted(member, transfer) };
     },
   };
+  const contents = await MemberArchiveReader.open(members, "directory", signal);
   return {
     path,
     format: "directory",
-    contents: await MemberArchiveReader.open(members, "directory", signal),
+    contents,
+    storedSizes: () => contents.dataSizes(),
     transfer,
     checkUnchanged: async () => {},
     [Symbol.asyncDispose]: async () => {},
@@ -118,11 +122,12 @@ async function openFile(path: string, handle: FileHandle, signal: AbortSignal): 
   };
   const head = Buffer.from(await source.read(0, TAR_BLOCK_BYTES));
   if (head.toString("latin1", 0, 5) === "PGDMP") {
-    return { ...common, format: "custom", contents: await CustomArchiveReader.open(source, { signal }) };
+    const contents = await CustomArchiveReader.open(source, { signal });
+    return { ...common, format: "custom", contents, storedSizes: async () => contents.dataSizes() };
   }
   if (isTarHeader(head)) {
-    const members = await TarMembers.open(source, signal);
-    return { ...common, format: "tar", contents: await MemberArchiveReader.open(members, "tar", signal) };
+    const contents = await MemberArchiveReader.open(await TarMembers.open(source, signal), "tar", signal);
+    return { ...common, format: "tar", contents, storedSizes: () => contents.dataSizes() };
   }
   if (isPlain(head)) return { ...common, format: "plain", source, modifiedAt: before.mtime };
   throw new OperatingError("archive_unsupported", `"${path}" is not an archive of pg_dump`, {

@@ -14,8 +14,10 @@ import type { RestoreSettings } from "./types.ts";
 /** Contents to be restored, and where they are from; dispose of it. */
 export interface RestoreOrigin extends AsyncDisposable {
   readonly contents: ArchiveContents;
-  /** Raw bytes by dump id; null where that is not known. */
-  readonly sizes: ReadonlyMap<number, number> | null;
+  /** Bytes by dump id, where they are known: the largest are restored first. */
+  readonly sizes: ReadonlyMap<number, number>;
+  /** True when these are the sizes of the data as it will be sent; false when it is compressed. */
+  readonly areSizesExact: boolean;
   /** Null for a file. */
   readonly restorePointId: string | null;
   /** Absolute; null for a restore point. */
@@ -53,6 +55,7 @@ export async function originInRepository(
   return {
     contents,
     sizes: contents.sizes,
+    areSizesExact: true,
     restorePointId: id,
     file: null,
     word: id.slice(0, 15).toLowerCase(),
@@ -65,9 +68,17 @@ export async function originInRepository(
 async function openFile(file: string, signal: AbortSignal): Promise<RestoreOrigin> {
   const source = await openRestorableSource(file, signal);
   const { path, contents, transfer } = source;
+  let sizes: ReadonlyMap<number, number>;
+  try {
+    sizes = await source.storedSizes();
+  } catch (error) {
+    await source[Symbol.asyncDispose]();
+    throw error;
+  }
   return {
     contents,
-    sizes: null,
+    sizes,
+    areSizesExact: false,
     restorePointId: null,
     file: path,
     word: basename(path)

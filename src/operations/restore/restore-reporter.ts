@@ -18,10 +18,10 @@ export class RestoreReporter {
     this.#context = context;
   }
 
-  /** Learns how much there is to do. */
-  expect(plan: RestorePlan): void {
+  /** Learns how much there is to do; the plan's sizes count only when they are those of the data as it is sent. */
+  expect(plan: RestorePlan, areSizesExact = true): void {
     const loads = [...plan.serial, ...plan.parallel].filter(({ isWanted, load }) => isWanted && load !== null);
-    this.#totalBytes = loads.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    this.#totalBytes = !areSizesExact ? 0 : loads.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     this.#tablesTotal = loads.filter(({ load }) => load?.kind !== "large-objects").length;
   }
 

@@ -102,9 +102,9 @@ async function restoreInPlace(
   reporter: RestoreReporter,
 ): Promise<Outcome> {
   const { settings, target, connect } = restoring;
-  const { contents, sizes } = restoring.origin;
+  const { contents, sizes, areSizesExact } = restoring.origin;
   await using session = await connect(null, context.signal);
-  const planTarget = { version: session.serverVersion.number, ...(sizes === null ? {} : { sizes }) };
+  const planTarget = { version: session.serverVersion.number, sizes };
   const plan = planRestore(contents.toc, settings.options, planTarget);
   const { findings } = await checkTarget(session, plan, {
     allowsNonEmpty: settings.allowsNonEmptyTarget,
@@ -112,7 +112,7 @@ async function restoreInPlace(
   });
   for (const { message, hint } of findings) warn(context, { message, hint });
   await session.close();
-  reporter.expect(plan);
+  reporter.expect(plan, areSizesExact);
   const result = await runPlan(contents, plan, {
     connect,
     signal: context.signal,
@@ -147,9 +147,9 @@ async function restoreIntoScratch(
       ...(schemas === undefined ? {} : { schemas }),
       ...(jobs === undefined ? {} : { jobs }),
     },
-    { version, ...(sizes === null ? {} : { sizes }) },
+    { version, sizes },
   );
-  reporter.expect(scratch.plan);
+  reporter.expect(scratch.plan, origin.areSizesExact);
   const outcome = await runScratch(contents, scratch, {
     connect,
     signal: context.signal,
