@@ -52,7 +52,7 @@ test("expire, hold, release, prune and check, one after another", async () => {
 
   const held = await cairn("hold", second, "--reason", "audit of 2026");
   expect(held).toMatchObject({ status: 0, output: `Restore point ${second} is held: audit of 2026.\n` });
-  expect((await cairn("list")).output).toMatch(new RegExp(`${second} .* not verified, held\n`));
+  expect((await cairn("list")).output).toMatch(new RegExp(`${second} .* not verified, held +why=test\n`));
   const dry = await cairn("expire", "--keep-last", "1", "--dry-run");
   expect(dry.status).toBe(0);
   expect(dry.output).toMatch(new RegExp(`${third} .* keep +one of the last 1; the last good one of its lineage\n`));
