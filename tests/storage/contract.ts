@@ -11,7 +11,7 @@ import type { ObjectWriter, Storage, StoredObject } from "../../src/storage/inde
 import { MIB } from "../../src/base/units.ts";
 
 const RACERS = 8;
-const WRITES_AT_ONCE = 32;
+const WRITES_AT_ONCE = 64;
 
 export interface StorageUnderTest {
   open(place: string): Promise<Storage>;
@@ -279,7 +279,7 @@ function describeRefusing(at: At): void {
 }
 
 function describeListing(at: At, title: string, under: StorageUnderTest): void {
-  test(`lists ${under.manyNames} names in their order, page after page`, { timeout: 20 * 60_000 }, async () => {
+  test(`lists ${under.manyNames} names in their order, page after page`, { timeout: 45 * 60_000 }, async () => {
     const place = `many-${randomBytes(4).toString("hex")}`;
     await using storage = await at(place);
     const names = Array.from(

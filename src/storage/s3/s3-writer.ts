@@ -205,8 +205,11 @@ export class S3Writer implements ObjectWriter {
     const ChecksumAlgorithm = uploadAlgorithm(checksum);
     const input = { ...this.#uploadKey(), PartNumber: number, Body: body, ChecksumAlgorithm, ...fields };
     const facts = { action: this.#action, sizeBytes: body.length, isUpload: true, signal: this.#signal };
-    const { ETag } = await this.#requests.run(facts, async (client, attempt) => {
+    const sending = this.#requests.run(facts, async (client, attempt) => {
       return await client.send(new UploadPartCommand(input), { abortSignal: attempt.signal });
+    });
+    const { ETag } = await sending.catch((error: unknown) => {
+      throw isOperatingError(error, "not_found") ? uploadVanished(error, this.#action) : error;
     });
     this.#parts[number - 1] = { PartNumber: number, ETag, fields: checksum === "md5" ? {} : fields };
     freeBuffer(body);
