@@ -2,9 +2,10 @@
 // compared with the archive by content, and the table of contents that the same pg_dump writes of it, entry by entry.
 // Whatever is missing or different is named; what could not be compared too. The database is gone in the end.
 
-import { isOperatingError, messageOf } from "../../base/errors.ts";
+import { isOperatingError, messageOf, OperatingError } from "../../base/errors.ts";
 import { defaultJobs } from "../../dump/index.ts";
 import { formatVersion, openSession } from "../../postgres/index.ts";
+import type { RestorePoint } from "../../repository/index.ts";
 import { checkTarget, compareContents, planRestore, runRestore, type RestoreResult } from "../../restore/index.ts";
 import { warn } from "../events.ts";
 import { globalsOf } from "../globals-facts.ts";
@@ -37,7 +38,9 @@ export async function runDrill(
   timer.begin("open", "opening the restore point");
   await using repository = await openRepositoryAt(settings.repository);
   const id = await repository.resolve(settings.reference, context.signal);
-  const stored = await RestorePointContents.open(await repository.openRestorePoint(id, context.signal));
+  const restorePoint = await repository.openRestorePoint(id, context.signal);
+  refuseWholeServer(restorePoint);
+  const stored = await RestorePointContents.open(restorePoint);
   const { manifest } = stored.restorePoint;
   const flags = selectionOf(manifest);
   const pgDump = await findSamePgDump(context, manifest, settings.pgDump);
@@ -66,6 +69,13 @@ export async function runDrill(
   const report = await keepEvidence(drilling, makeReport(drilling, facts));
   await mark(drilling, report);
   return report;
+}
+
+function refuseWholeServer({ id, manifest }: RestorePoint): void {
+  if (manifest.cluster === undefined) return;
+  throw new OperatingError("usage", `restore point ${id} is of a whole server, a drill is of one database`, {
+    hint: `"cairn show ${id}" lists the restore points of its databases: drill these.`,
+  });
 }
 
 async function openPlace(
