@@ -13,6 +13,8 @@ export const ADAPTATION_RULES = {
   subscription_option:
     "A subscription option that the server does not know, at the value the server has anyhow, is left out.",
   column_version: "pg_attver is a server's own mark on a column, not an option that can be set; it is left out.",
+  locale_provider:
+    "Below 15 every database has its locale from the system's library, and LOCALE_PROVIDER = libc cannot be said.",
   public_schema_create:
     "Since 15 PUBLIC may not create in schema public and pg_dump takes that as given; below 15 it is revoked.",
 } as const;
@@ -65,6 +67,7 @@ export function adaptStatements(
     ) {
       sql = withoutTableNotNull(entry, sql, report);
     }
+    if (entry.description === "DATABASE") sql = withoutLibcProvider(sql, context.targetVersion, report);
     if (entry.description === "SUBSCRIPTION") sql = withoutSubscriptionOptions(sql, context.targetVersion, report);
     return sql === statement.sql ? statement : { ...statement, sql };
   });
@@ -115,6 +118,16 @@ function withoutTableNotNull(entry: TocEntry, sql: string, report: Report): stri
   const table = qualifiedName(entry.namespace, entry.tag);
   const added = columns.map((column) => `\n${kind} ONLY ${table} ALTER COLUMN ${column} SET NOT NULL;`);
   return `${sql.slice(0, body.start)}${list}${sql.slice(body.end)}${added.join("")}\n`;
+}
+
+const LIBC_PROVIDER = " LOCALE_PROVIDER = libc";
+
+function withoutLibcProvider(sql: string, targetVersion: number, report: Report): string {
+  // After the name, which may hold anything.
+  const place = sql.indexOf(LIBC_PROVIDER, sql.lastIndexOf(" WITH TEMPLATE = "));
+  if (targetVersion >= 150_000 || !sql.startsWith("CREATE DATABASE ") || place < 0) return sql;
+  report("locale_provider", LIBC_PROVIDER.trim());
+  return sql.slice(0, place) + sql.slice(place + LIBC_PROVIDER.length);
 }
 
 /** Options at the value that servers before `since` always have. */

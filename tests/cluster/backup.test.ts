@@ -6,10 +6,11 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { runClusterBackup, type ClusterReceipt } from "../../src/operations/backup-cluster/index.ts";
+import { globalsText } from "../../src/globals/index.ts";
 import { runShow } from "../../src/operations/show/index.ts";
 import { TestRepository } from "../matrix/support.ts";
 import { ownServer, quoteIdentifier, type OwnServer } from "../support/servers.ts";
-import { clusterSettings } from "./support.ts";
+import { clusterSettings, ownGlobals } from "./support.ts";
 
 const HOSTILE = `hostile "base"\n'x' 🙂`;
 
@@ -85,7 +86,7 @@ test("cairn-rescue.mjs lists a cluster restore point and prints its roles as SQL
   const sql = await rescue("globals", receipt.id);
   await pg.psql("postgres", sql.replaceAll('"app"', '"rescued"'));
   const copied =
-    "SELECT rolpassword, rolconfig, pg_has_role(oid, 'pg_monitor', 'USAGE WITH ADMIN OPTION') FROM pg_authid JOIN pg_roles USING (oid)";
+    "SELECT pg_authid.rolpassword, rolconfig, pg_has_role(oid, 'pg_monitor', 'USAGE WITH ADMIN OPTION') FROM pg_authid JOIN pg_roles USING (oid)";
   const [app, rescued] = await Promise.all(
     ["app", "rescued"].map((role) => pg.psql("postgres", `${copied} WHERE pg_roles.rolname = '${role}'`)),
   );
@@ -110,6 +111,19 @@ test("backup --cluster goes on after a database that fails, and is not complete"
   expect(incomplete.databases.find(({ databaseName }) => databaseName === "Kept")?.receipt?.lineage).toBe("Kept@prod");
   const [listed] = (await repository.list("prod")).restorePoints;
   expect(listed?.cluster).toEqual({ databaseCount: 3, failedDatabases: [HOSTILE] });
+});
+
+test("globals with names that are no UTF-8 keep their bytes, as pg_dumpall's text does", async () => {
+  await using latin = await pg.createDatabase("latin", { encoding: "LATIN1", locale: "C" });
+  await latin.psql(Buffer.from(`SET client_encoding TO LATIN1; CREATE ROLE "caf\u00e9" CONNECTION LIMIT 4`, "latin1"));
+  const globals = await ownGlobals(latin.uri);
+  expect(globals).toMatchObject({ clientEncoding: "LATIN1", textEncoding: "latin1" });
+  const text = globalsText(globals, { restrictKey: "KEY" });
+  const flags = ["--globals-only", "--restrict-key=KEY", "-d", pg.uri("postgres"), "-l", "latin"];
+  const stock = await promisify(execFile)(pg.tools.pgDumpall, flags, { encoding: "latin1" });
+  expect(text).toBe(stock.stdout);
+  expect(text).toContain('CREATE ROLE "caf\u00e9";\n');
+  await latin.psql(Buffer.from(`SET client_encoding TO LATIN1; DROP ROLE "caf\u00e9"`, "latin1"));
 });
 
 test('backup --cluster of a server without "postgres" begins in template1; of nothing at all it says so', async () => {

@@ -196,4 +196,21 @@ describe.each(majors)("PostgreSQL %i", (major) => {
       expect(formatDifferences(differences), name).toBe("");
     }
   });
+
+  if (!isFullMatrix) return;
+
+  test("restore --cluster --older-server goes from 18 to 14, and tells what was adapted", async () => {
+    await using older = await ownServer(14);
+    await makeOwnPlaces(older, 3);
+    const report = await restore(repository, receipt.id, { target: older.uri("postgres"), allowsOlderServer: true });
+    expect(report.globals.failed).toEqual([]);
+    expect(report.globals.adaptations).toContain("privileges on parameter work_mem: left out, the target has none");
+    expect(
+      report.globals.adaptations.filter((text) => text.includes("INHERIT and SET options are left out")),
+    ).toHaveLength(3);
+    const adaptations = report.databases.flatMap((database) => database.report?.adaptations ?? []);
+    expect(adaptations.filter((text) => text.endsWith(": LOCALE_PROVIDER = libc"))).toHaveLength(3);
+    expect(report.databases.flatMap((database) => database.report?.entriesFailed ?? [])).toEqual([]);
+    expect(report).toMatchObject({ isComplete: true, rowCount: 3001 });
+  });
 });

@@ -71,12 +71,28 @@ async function openCluster(
   }
   const globals = globalsOf(manifest);
   if (globals === null) throw new OperatingError("corrupt", `cluster restore point ${id} carries no roles`);
-  for (const { databaseName, restorePointId, error } of members) {
-    if (restorePointId !== null) continue;
+  for (const member of members) await warnIfMissing(context, repository, member);
+  return { manifest, members, globals };
+}
+
+/** Told before the first statement; the rest can be restored all the same. */
+async function warnIfMissing(
+  context: OperationContext,
+  repository: Repository,
+  { databaseName, restorePointId, error }: ClusterMember,
+): Promise<void> {
+  if (restorePointId === null) {
     const detail = error === null ? undefined : `Its backup failed: ${error}`;
     warn(context, { message: `database "${databaseName}" is missing in the cluster restore point`, detail });
+    return;
   }
-  return { manifest, members, globals };
+  try {
+    await repository.resolve(restorePointId, context.signal);
+  } catch (thrown) {
+    if (!isOperatingError(thrown, "restore_point_not_found")) throw thrown;
+    const message = `restore point ${restorePointId} of database "${databaseName}" is not in the repository`;
+    warn(context, { message, hint: "An older one of its lineage may be: cairn list shows them." });
+  }
 }
 
 function namesOf(members: readonly ClusterMember[]): string[] {
