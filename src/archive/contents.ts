@@ -15,7 +15,7 @@ export interface StoredFrame {
  */
 export interface DataPiece {
   readonly rawLengthBytes: number;
-  /** Rows that end in this piece; null when the source does not know (archive files). */
+  /** Rows that end in this piece; null when the source does not know (INSERT commands in an archive). */
   readonly rowCount: number | null;
   readonly continues: boolean;
   /** The COPY text, checked. The buffer belongs to the caller. */

@@ -49,7 +49,8 @@ export class CustomArchiveReader implements ArchiveContents {
     const cursor = await this.#openBlock(entry, "data", signal);
     const field = `data of dump id ${entry.dumpId}`;
     const chunks = decodeRuns(cursor.readRuns(), this.toc.header.compression, field);
-    yield* cutPieces(entry.copyStatement === "" ? chunks : withoutEndMark(chunks));
+    const isCopyText = entry.copyStatement !== "";
+    yield* cutPieces(isCopyText ? withoutEndMark(chunks) : chunks, isCopyText);
   }
 
   /** The large objects of a BLOBS entry. A piece may be read at any time, also after the iteration has gone on. */

@@ -46,9 +46,15 @@ describe("cutPieces()", () => {
 
   async function pieces(texts: readonly (string | Uint8Array)[]): Promise<{ piece: DataPiece; bytes: Uint8Array }[]> {
     const result = [];
-    for (const piece of await collect(cutPieces(chunks(texts)))) result.push({ piece, bytes: await piece.load() });
+    for (const piece of await collect(cutPieces(chunks(texts), true)))
+      result.push({ piece, bytes: await piece.load() });
     return result;
   }
+
+  test("counts no rows in what is not COPY text", async () => {
+    const cut = await collect(cutPieces(chunks(["INSERT INTO a VALUES ('\n');\n"]), false));
+    expect(cut.map(({ rowCount }) => rowCount)).toEqual([null]);
+  });
 
   test("cuts at row ends, near the target", async () => {
     const row = `${"x".repeat(999)}\n`;
@@ -56,6 +62,7 @@ describe("cutPieces()", () => {
     const cut = await pieces(texts);
     expect(Buffer.concat(cut.map(({ bytes }) => bytes)).toString()).toBe(texts.join(""));
     expect(cut.every(({ piece, bytes }) => isWhole(bytes) && !piece.continues)).toBe(true);
+    expect(cut.reduce((sum, { piece }) => sum + (piece.rowCount ?? 0), 0)).toBe(60 * 150);
     expect(cut.every(({ piece }) => piece.rawLengthBytes < PIECE_TARGET_BYTES + 200_000)).toBe(true);
     expect(cut.length).toBe(5);
   });

@@ -48,14 +48,20 @@ export async function* withoutEndMark(
   else if (markStart > 0) yield { bytes: tail.bytes.subarray(0, markStart), frame: null };
 }
 
-/** Cuts text into pieces of about PIECE_TARGET_BYTES at row ends; a chunk that has its frame stays one piece. */
-export async function* cutPieces(chunks: AsyncIterable<DecodedChunk>): AsyncGenerator<DataPiece, void, void> {
+/**
+ * Cuts text into pieces of about PIECE_TARGET_BYTES at row ends; a chunk that has its frame stays one piece. `isCopyText`:
+ * its rows are counted.
+ */
+export async function* cutPieces(
+  chunks: AsyncIterable<DecodedChunk>,
+  isCopyText: boolean,
+): AsyncGenerator<DataPiece, void, void> {
   let held: Cut | null = null;
   for await (const cut of cuts(chunks)) {
-    if (held !== null) yield toPiece(held, held.bytes.at(-1) !== NEWLINE);
+    if (held !== null) yield toPiece(held, held.bytes.at(-1) !== NEWLINE, isCopyText);
     held = cut;
   }
-  if (held !== null) yield toPiece(held, false);
+  if (held !== null) yield toPiece(held, false, isCopyText);
 }
 
 type Cut = DecodedChunk;
@@ -87,10 +93,16 @@ async function* cuts(chunks: AsyncIterable<DecodedChunk>): AsyncGenerator<Cut, v
   if (pendingBytes > 0) yield { bytes: Buffer.concat(pending, pendingBytes), frame: null };
 }
 
-function toPiece({ bytes, frame }: Cut, continues: boolean): DataPiece {
+function countRows(text: Buffer): number {
+  let count = 0;
+  for (let at = text.indexOf(NEWLINE); at >= 0; at = text.indexOf(NEWLINE, at + 1)) count += 1;
+  return count;
+}
+
+function toPiece({ bytes, frame }: Cut, continues: boolean, isCopyText: boolean): DataPiece {
   return {
     rawLengthBytes: bytes.length,
-    rowCount: null,
+    rowCount: isCopyText ? countRows(bytes) : null,
     continues,
     load: async () => bytes,
     loadFrame: async () => (frame === null ? { encoding: "none", bytes } : { encoding: "zstd", bytes: frame }),

@@ -57,7 +57,8 @@ export class MemberArchiveReader implements ArchiveContents {
     const name = entry.layout?.fileName ?? `${entry.dumpId}.dat`;
     const field = `data of dump id ${entry.dumpId}`;
     const chunks = this.#decoded(name, field, signal);
-    yield* cutPieces(entry.copyStatement === "" ? chunks : withoutEndMark(chunks, { isRequired: true, field }));
+    const isCopyText = entry.copyStatement !== "";
+    yield* cutPieces(isCopyText ? withoutEndMark(chunks, { isRequired: true, field }) : chunks, isCopyText);
   }
 
   /** The large objects of a BLOBS entry, in the order of its list. A piece may be read at any time. */
