@@ -266,6 +266,28 @@ test("drill ended by Ctrl-C stops its server and removes its folder", async () =
   expect(await readdir(temporary)).toEqual([]);
 });
 
+test("drill of a damaged repository fails by the table's name", async () => {
+  await using damaged = await TestRepository.create();
+  await using small = await pg.createDatabase();
+  await small.psql(
+    "CREATE TABLE whole (id int); INSERT INTO whole VALUES (1); CREATE TABLE broken (t text); INSERT INTO broken SELECT md5(i::text) FROM generate_series(1, 90000) AS i",
+  );
+  const receipt = await damaged.backup(small.uri);
+  const packs = join(damaged.access.location, "packs");
+  const [pack = ""] = (await readdir(packs, { recursive: true })).filter((name) => /-\d+$/.test(name));
+  const bytes = await readFile(join(packs, pack));
+  bytes[bytes.length >> 1]! ^= 1;
+  await chmod(join(packs, pack), 0o600);
+  await writeFile(join(packs, pack), bytes);
+  const report = await drill(damaged, receipt.id, { on: onServer() });
+  expect(report.outcome).toBe("failed");
+  expect(findingsOf(report)).toEqual([
+    expect.stringMatching(/^restore: TABLE DATA public\.broken was not restored: could not read chunk/),
+    expect.stringMatching(/^rows: table public\.broken could not be read from the repository: could not read chunk/),
+  ]);
+  expect((await damaged.list()).restorePoints).toMatchObject([{ drillOutcome: "failed" }]);
+});
+
 /** A folder for temporary files of this process alone; the servers may run as another user. */
 async function useTemporaryFolder(name: string): Promise<string> {
   const path = join(folder, name);

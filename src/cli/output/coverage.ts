@@ -2,6 +2,7 @@
 
 import { formatCount, formatSize } from "../../base/units.ts";
 import type { CoverageReport, DatabaseCoverage } from "../../operations/coverage/types.ts";
+import { sanitizeLine } from "./sanitize.ts";
 import { countOf, fieldLines, formatTime, joinLines, listLines, tableLines } from "./text.ts";
 import type { Column } from "./text.ts";
 
@@ -66,9 +67,5 @@ function uncoveredLines({ name, uncovered }: DatabaseCoverage): string[] {
       ? `large objects: ${one.reason}`
       : `${one.kind} ${one.name}${size}: ${one.reason}`;
   });
-  return items.length === 0 ? [] : listLines(`IN NO BACKUP of ${sanitizedName(name)}`, items);
-}
-
-function sanitizedName(name: string): string {
-  return JSON.stringify(name);
+  return items.length === 0 ? [] : listLines(`IN NO BACKUP of "${sanitizeLine(name)}"`, items);
 }
