@@ -98,6 +98,7 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ start }) => {
         expect(sha256(await storage.read(name)).equals(sha256(bytes))).toBe(true);
       }
       expect(storage.retryCount).toBeGreaterThanOrEqual(3);
+      expect(await collect(storage.leftovers())).toEqual([]);
     },
   );
 

@@ -14,6 +14,7 @@ import { freeBuffer } from "../../base/free-buffer.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { digestFields, digestOf, uploadAlgorithm } from "./checksums.ts";
 import type { Digest } from "./checksums.ts";
+import { abortForgottenUploads } from "./forgotten-uploads.ts";
 import { IN_FLIGHT_BYTES_MAX, partSizeBytes } from "./part-plan.ts";
 import {
   conditionOf,
@@ -60,6 +61,8 @@ export class S3Writer implements ObjectWriter {
   #turn: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
   #isOpen = true;
+  /** True where the upload may have been begun twice. */
+  #hasForgotten = false;
   /** True once the last request was sent: the object may be there whatever was answered. */
   #isCompleting = false;
 
@@ -98,6 +101,7 @@ export class S3Writer implements ObjectWriter {
       const sent = { sizeBytes: this.#sizeBytes, digests, isInParts };
       const object = await confirmObject(this.#requests, this.#write, sent);
       this.#isOpen = false;
+      if (this.#hasForgotten) await abortForgottenUploads(this.#requests, this.#write.name);
       return object;
     } catch (error) {
       await this.abort();
@@ -116,6 +120,7 @@ export class S3Writer implements ObjectWriter {
     // An upload that cannot be aborted now is named as a left-over.
     await this.#abortUpload().catch(() => undefined);
     if (this.#isCompleting) await removeIfOurs(this.#requests, this.#write);
+    if (this.#hasForgotten) await abortForgottenUploads(this.#requests, this.#write.name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -191,6 +196,7 @@ export class S3Writer implements ObjectWriter {
     };
     const facts = { action: this.#action, signal: this.#signal };
     const { UploadId } = await this.#requests.run(facts, async (client, attempt) => {
+      this.#hasForgotten = attempt.number > 1 && this.#write.ifAbsent;
       return await client.send(new CreateMultipartUploadCommand(input), { abortSignal: attempt.signal });
     });
     if (UploadId === undefined) throw new OperatingError("storage_failed", `${this.#action}: the upload got no id`);
@@ -205,14 +211,17 @@ export class S3Writer implements ObjectWriter {
     const ChecksumAlgorithm = uploadAlgorithm(checksum);
     const input = { ...this.#uploadKey(), PartNumber: number, Body: body, ChecksumAlgorithm, ...fields };
     const facts = { action: this.#action, sizeBytes: body.length, isUpload: true, signal: this.#signal };
+    let attempts = 0;
     const sending = this.#requests.run(facts, async (client, attempt) => {
+      attempts = attempt.number;
       return await client.send(new UploadPartCommand(input), { abortSignal: attempt.signal });
     });
     const { ETag } = await sending.catch((error: unknown) => {
       throw isOperatingError(error, "not_found") ? uploadVanished(error, this.#action) : error;
     });
     this.#parts[number - 1] = { PartNumber: number, ETag, fields: checksum === "md5" ? {} : fields };
-    freeBuffer(body);
+    // An earlier attempt that was given up could still hold it.
+    if (attempts === 1) freeBuffer(body);
   }
 
   async #putWhole(expected: WrittenContent | undefined): Promise<Digest[]> {
