@@ -29,7 +29,8 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** No sockets, files, processes, clock or randomness in these. */
 export const pureFiles = [
   "src/archive/**",
-  "src/restore/{selection,plan,scheduler}.ts",
+  "src/restore/{selection,plan,scheduler,server-needs}.ts",
+  "src/restore/compare/{row-hash,row-sum,table-groups,compare-toc,toc-exceptions}.ts",
   "src/incremental/rules/**",
   "src/repository/retention/{policy,calendar}.ts",
 ];

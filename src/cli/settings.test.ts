@@ -202,9 +202,8 @@ describe("cairn backup, dump and doctor", () => {
       dropLimits: { totalPercent: 50, tablePercent: 90 },
       globals: "with passwords",
     });
-    const { dropLimits } = (await settingsOf([
-      ...["backup", "-R", "/r", "--max-drop", "off", "--max-table-drop", "12.5"],
-    ])) as { dropLimits: unknown };
+    const limits = ["--max-drop", "off", "--max-table-drop", "12.5"];
+    const { dropLimits } = (await settingsOf(["backup", "-R", "/r", ...limits])) as { dropLimits: unknown };
     expect(dropLimits).toEqual({ totalPercent: null, tablePercent: 12.5 });
   });
 
