@@ -8,7 +8,10 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import type { Toc } from "../../src/archive/index.ts";
+import { fitDatabase } from "../../src/operations/drill/place.ts";
 import { openThrowaway } from "../../src/operations/drill/throwaway-place.ts";
+import { openSession, resolveConnection } from "../../src/postgres/index.ts";
 import { clientTools, server, type TestDatabase, type TestServer } from "../support/servers.ts";
 import { TestRepository, toolsPath } from "../matrix/support.ts";
 import { drill, findingsOf } from "./support.ts";
@@ -264,6 +267,27 @@ test("drill ended by Ctrl-C stops its server and removes its folder", async () =
   expect(await exited, said).toBe(130);
   expect(isAlive(server)).toBe(false);
   expect(await readdir(temporary)).toEqual([]);
+});
+
+test("fitDatabase() makes a database whose locale is not on this machine with locale C, and says so", async () => {
+  await using session = await openSession(await resolveConnection({ source: onServer(), ...repository.context() }));
+  const definition = (locale: string): string =>
+    `CREATE DATABASE drill_fit WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE_PROVIDER = libc LOCALE = '${locale}';\n`;
+  const tocOf = (locale: string): Toc => {
+    const entries = [{ description: "DATABASE", tag: "drill_fit", namespace: null, definition: definition(locale) }];
+    return { header: {}, textEncoding: "utf8", entries } as unknown as Toc;
+  };
+  const { signal } = repository.context();
+  const fitting = tocOf("C");
+  expect(await fitDatabase(session, fitting, signal)).toEqual({ toc: fitting, notCompared: [] });
+  const { toc, notCompared } = await fitDatabase(session, tocOf("xx_XX.UTF-8"), signal);
+  expect(toc.entries[0]!.definition).toBe(
+    "CREATE DATABASE drill_fit WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE = 'C';\n",
+  );
+  expect(notCompared).toEqual([
+    { name: "DATABASE drill_fit", reason: expect.stringMatching(/^made with locale C, .*xx_XX\.UTF-8/) },
+  ]);
+  expect(await pg.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'drill_fit'")).toBe("0");
 });
 
 test("drill of a damaged repository fails by the table's name", async () => {
