@@ -46,6 +46,6 @@ export function warnOfClearPasswords(
 ): string[] {
   const count = globals.roles.filter(({ password }) => password !== null).length;
   if (isEncrypted || count === 0) return [];
-  const message = `the repository is not encrypted: the password hashes of ${count} roles are stored in clear`;
+  const message = `the repository is not encrypted: the password hashes of ${count} ${count === 1 ? "role" : "roles"} are stored in clear`;
   return [warn(context, { message, hint: "Give --no-role-passwords, or back up into an encrypted repository." })];
 }

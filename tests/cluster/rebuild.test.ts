@@ -172,8 +172,6 @@ describe.each(majors)("PostgreSQL %i", (major) => {
 
   test("export --format plain of a cluster is SQL that psql makes the server of", async () => {
     await expect(repository.export(receipt.id, "all.sql", { format: "plain" })).rejects.toThrow("has a line end");
-    await using rebuilt = await ownServer(18);
-    await makeOwnPlaces(rebuilt, 3);
     // What is read-only by its own settings, psql cannot fill; nor can the stock tools.
     await source.psql("postgres", `ALTER DATABASE ${pattern} RESET default_transaction_read_only`);
     const backup = clusterSettings(repository, source.uri("postgres"), {
@@ -187,6 +185,10 @@ describe.each(majors)("PostgreSQL %i", (major) => {
     const flags = ["--create", "--statistics", "--restrict-key=KEY", "--file=-"];
     const stock = await runTool(source.tools.pgRestore, [...flags, archive.file]);
     expect(text).toContain(`--\n-- Database "${PATTERN}" dump\n--\n\n${stock}`);
+    if (!isFullMatrix) return;
+
+    await using rebuilt = await ownServer(18);
+    await makeOwnPlaces(rebuilt, 3);
 
     await rebuilt.psql("postgres", text.replace(/^CREATE ROLE postgres;\n/m, ""));
     expect(await stockGlobals(rebuilt)).toBe(await stockGlobals(source));
