@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
 # ceph-server.sh TREE FOLDER PORT : an S3 server on loopback: Ceph's monitor, one OSD in memory, the object gateway.
 # TREE holds Debian's packages (see s3-servers.ts) and is not written to; FOLDER is this server's own and goes with it.
-# Needs root (chroot in a mount namespace of its own). Stays in the foreground; ends, and ends its children, when its
-# standard input closes. Prints "ready" on standard output. Keys: CEPH_KEY and CEPH_SECRET; READ_KEY may only read.
+# Needs root (chroot in namespaces of its own: when this script ends, however, the kernel ends all servers in them).
+# Stays in the foreground, and ends when its standard input closes. Prints "ready" on standard output.
+# Keys: CEPH_KEY and CEPH_SECRET; READ_KEY may only read.
 set -euo pipefail
-[ "${CEPH_NAMESPACE:-}" ] || CEPH_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+[ "${CEPH_NAMESPACE:-}" ] ||
+  CEPH_NAMESPACE=1 exec unshare --mount --propagation private --pid --fork --kill-child "$0" "$@"
 
 tree=$1 folder=$2 port=$3
 monitor_port=$((port + 1))
 root=$folder/root
 keyring=/etc/ceph/keyring
-pids=()
 
 inside() { chroot "$root" env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
 
 stop() {
-  kill -KILL "${pids[@]}" 2>/dev/null || true
-  wait 2>/dev/null || true
-  umount -l "$root" 2>/dev/null || true
+  # The servers end with this script, the first process of their namespace.
+  umount -l "$root" "$folder/upper" 2>/dev/null || true
   rm -rf "$folder"
 }
 trap stop EXIT
@@ -70,18 +70,15 @@ fsid=$(sed -n 's/^fsid=//p' "$root/etc/ceph/ceph.conf")
 inside monmaptool --create --fsid "$fsid" --addv a "[v2:127.0.0.1:$monitor_port]" /data/monmap >/dev/null
 inside ceph-mon -i a --mkfs --monmap /data/monmap --keyring "$keyring"
 inside ceph-mon -i a -f >"$root/data/mon.out" 2>&1 &
-pids+=($!)
 osd=$(cat /proc/sys/kernel/random/uuid)
 inside timeout 60 ceph osd new "$osd" >/dev/null
 inside ceph-osd -i 0 --mkfs --osd-uuid "$osd" >/dev/null 2>&1
 inside ceph-osd -i 0 -f >"$root/data/osd.out" 2>&1 &
-pids+=($!)
 for _ in $(seq 120); do
   if inside ceph osd stat 2>/dev/null | grep -q '1 up'; then break; fi
   sleep 0.5
 done
 inside radosgw -n client.rgw -f >"$root/data/rgw.out" 2>&1 &
-pids+=($!)
 for _ in $(seq 240); do
   if curl -sf -o /dev/null "http://127.0.0.1:$port/"; then break; fi
   sleep 0.5
