@@ -95,7 +95,7 @@ describe("MemberArchiveReader", () => {
       const without = new Map([...files].filter(([other]) => other !== member));
       const isOwn = member !== "toc.dat";
       expect(await outcome(() => openDirectory(without)), member).toBe(isOwn ? "corrupt" : "archive_invalid");
-      for (let length = 0; length < bytes.length; length += member === "toc.dat" ? 97 : 1) {
+      for (let length = 0; length < bytes.length; length += member === "toc.dat" ? 397 : 3) {
         const cut = new Map([...files, [member, bytes.subarray(0, length)] as const]);
         const found = await outcome(() => openDirectory(cut));
         // Nothing at all is how pg_dump writes an empty large object with lz4 and zstd; a list may end after a line.
@@ -175,11 +175,11 @@ describe("MemberArchiveReader", () => {
     expect(await outcome(() => openDirectory(files))).toBe("archive_invalid");
   });
 
-  test("a compressed file that claims gigabytes is read in bounded memory", async () => {
+  test("a compressed file that holds a thousand times its size is read in bounded pieces", async () => {
     const { gzipSync } = await import("node:zlib");
     const row = Buffer.alloc(1 << 20, "x");
     row[row.length - 1] = 10;
-    const bomb = gzipSync(Buffer.concat([...Array.from({ length: 200 }, () => row), Buffer.from("\\.\n\n\n")]));
+    const bomb = gzipSync(Buffer.concat([...Array.from({ length: 48 }, () => row), Buffer.from("\\.\n\n\n")]));
     const files = directory("small-15");
     const name = [...files.keys()].find((key) => key.endsWith(".dat.gz") && !key.startsWith("blob_")) ?? "";
     const reader = await openDirectory(files.set(name, bomb));
@@ -190,7 +190,7 @@ describe("MemberArchiveReader", () => {
       largestBytes = Math.max(largestBytes, piece.rawLengthBytes);
       sumBytes += piece.rawLengthBytes;
     }
-    expect(sumBytes).toBe(200 << 20);
+    expect(sumBytes).toBe(48 << 20);
     expect(largestBytes).toBeLessThan(4 << 20);
   });
 });

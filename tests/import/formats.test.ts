@@ -11,11 +11,12 @@ import { clientTools, runTool, server, type ClientTools, type Major, type TestDa
 import { dumpTo, importFile, listOf, listOfFile, withoutForm } from "./support.ts";
 
 const FORMS: readonly (readonly [name: string, flags: readonly string[], majors: readonly Major[]])[] = [
-  ["custom", ["-Fc"], [15, 17]],
+  ["custom", ["-Fc"], [15]],
   ["directory", ["-Fd"], [15]],
   ["directory-none", ["-Fd", "-Z0"], [18]],
   ["tar", ["-Ft"], [15, 17, 18]],
   ["directory-lz4", ["-Fd", "-Z", "lz4"], [17]],
+  ["custom-zstd", ["-Fc", "-Z", "zstd"], [17]],
   ["directory-zstd", ["-Fd", "-Z", "zstd"], [18]],
   ["custom-lz4", ["-Fc", "-Z", "lz4"], [18]],
 ];
