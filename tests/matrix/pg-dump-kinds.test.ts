@@ -62,7 +62,7 @@ describe.each([17, 18] as const)("dump with pg_dump %i, bundled and installed,",
         lists.push(await contentsOf(major, file));
       }
       const [bundled, installed] = lists as [string[], string[]];
-      expect(bundled.length).toBeGreaterThan(50);
+      expect(bundled.length).toBeGreaterThan(name === "torture" ? 50 : 20); // 10 of them are the head
       // Exception by name: 17.5 orders entries that sort equal by OID, 17.6 and later do not.
       const compared = (lines: string[]): string[] =>
         major === 17 ? withoutNumbers(lines).toSorted() : withoutNumbers(lines);

@@ -15,6 +15,7 @@ import {
   databasesFor,
   type DatabaseName,
   isFullMatrix,
+  isNamedError,
   pgDumpMajor,
   stockRestore,
   TestRepository,
@@ -37,11 +38,6 @@ function exportsOf(major: Major, name: DatabaseName): Export[] {
   if (own >= 17) exports.push({ archiveVersion: "1.14", toolsMajor: 15, jobs: isFullMatrix ? 1 : 4 });
   if (own === 18) exports.push({ archiveVersion: "1.15", toolsMajor: 17, jobs: 4 });
   return exports;
-}
-
-/** Exception by name: pg_restore 17 and later set what servers before 17 do not know, and go on. */
-function isNamedError(error: string, targetMajor: Major): boolean {
-  return targetMajor < 17 && error.includes('unrecognized configuration parameter "transaction_timeout"');
 }
 
 /**

@@ -3,12 +3,14 @@
 import { expect, test } from "vitest";
 
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
-import { clientTools, server, type TestDatabase } from "../support/servers.ts";
-import { isFullMatrix, stockRestore, TestRepository } from "./support.ts";
+import { clientTools, server, type Major, type TestDatabase } from "../support/servers.ts";
+import { isFullMatrix, isNamedError, stockRestore, TestRepository } from "./support.ts";
 
 const ROW_COUNT = 300_000;
-/** Of the first backup's bytes, with 1 % of rows appended. */
-const STORED_SHARE_MAX = 0.03;
+/** Of the first backup's bytes, with 1 % of rows appended; before 14 a table's last chunk is a whole one of 2 MiB of text. */
+function storedShareMax(major: Major): number {
+  return major < 14 ? 0.05 : 0.03;
+}
 
 /** Rows that do not compress away, so that bytes stored tell what was stored. */
 const events = `
@@ -52,7 +54,7 @@ test.each(isFullMatrix ? ([13, 14, 15, 16, 17, 18] as const) : ([18] as const))(
     const second = await repository.backup(source.uri);
     expect(second.parentId).toBe(unchanged.id);
     process.stdout.write(`second backup on ${major}: ${second.newBytes} of ${first.newBytes} bytes stored\n`);
-    expect(second.newBytes).toBeLessThan(first.newBytes * STORED_SHARE_MAX);
+    expect(second.newBytes).toBeLessThan(first.newBytes * storedShareMax(major));
     expect(second.rowCount).toBe(first.rowCount + ROW_COUNT * 0.01);
 
     await source.psql(
@@ -66,10 +68,9 @@ test.each(isFullMatrix ? ([13, 14, 15, 16, 17, 18] as const) : ([18] as const))(
     await expectEqual(source, copy);
     await using stock = await pg.createDatabase();
     const { file } = await repository.export(third.id, "third");
-    expect(await stockRestore(await clientTools(major), file, stock.uri, ["-j2"])).toMatchObject({
-      status: 0,
-      errors: [],
-    });
+    const { status, errors } = await stockRestore(await clientTools(major), file, stock.uri, ["-j2"]);
+    expect(errors.filter((error) => !isNamedError(error, major))).toEqual([]);
+    expect(status).toBe(errors.length === 0 ? 0 : 1);
     await expectEqual(source, stock);
 
     await using again = await pg.createDatabase();

@@ -184,6 +184,11 @@ export function stockRestore(
   });
 }
 
+/** Exception by name: pg_restore 17 and later set what servers before 17 do not know, and go on. */
+export function isNamedError(error: string, targetMajor: Major): boolean {
+  return targetMajor < 17 && error.includes('unrecognized configuration parameter "transaction_timeout"');
+}
+
 /** The major of the pg_dump that a receipt names. */
 export function pgDumpMajor(receipt: BackupReceipt): Major {
   const major = Number.parseInt(receipt.pgDump.version, 10);
