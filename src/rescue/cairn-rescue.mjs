@@ -341,7 +341,8 @@ function parseToc(bytes) {
     for (let field = 0; field < 3; field += 1) string();
     entry.kind = string();
     int();
-    for (let field = 0; field < 6; field += 1) string();
+    const [, , copyStatement] = Array.from({ length: 6 }, string);
+    entry.isCopied = Boolean(copyStatement);
     if (minor >= 16) int();
     for (let field = 0; field < 2; field += 1) string();
     while (string() !== null);
@@ -384,6 +385,8 @@ class ArchiveWriter {
       this.#write(this.#int(entry.dumpId));
       if (record && isLargeObjects) this.#writeLargeObjects(record);
       else if (record) this.#writeRows(record);
+      // What ends the rows in a script; pg_dump writes it behind the data of every COPY, of an empty table too.
+      if (entry.isCopied) this.#writePiece(Buffer.from("\\.\n\n\n"));
       this.#write(this.#int(0));
     }
     this.#flush();

@@ -97,6 +97,11 @@ describe.each([15, 17, 18] as const)("cairn-rescue.mjs, PostgreSQL %s", (major: 
         await runTool(pg.tools.pgRestore, ["-e", jobs, "-d", target.uri, file]);
         expect(await target.psql(CONTENTS)).toBe(await database.psql(CONTENTS));
       }
+      const script = join(folder.path, `out${more.join("")}.sql`);
+      await runTool(pg.tools.pgRestore, ["-f", script, file]);
+      await using target = await pg.createDatabase();
+      await runTool(pg.tools.psql, ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", target.uri, "-f", script]);
+      expect(await target.psql(CONTENTS)).toBe(await database.psql(CONTENTS));
     }
   });
 });
