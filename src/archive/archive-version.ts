@@ -49,13 +49,13 @@ export function checkWritable({ header, entries }: Toc): void {
     );
   }
   if (minorOf(version) < 14) throw unsupportedArchive(`could not write an archive of version ${version}`);
-  if (minorOf(version) < 16 && entries.some((entry) => entry.description === "BLOB METADATA")) {
-    throw unsupportedArchive(`archive version ${version} cannot hold large objects in groups`);
-  }
   if (minorOf(version) < 15 && (compression === "zstd" || compression === "lz4")) {
     throw unsupportedArchive(
       `could not write an archive of version ${version} with ${compression} compression`,
       "pg_restore before 16 reads only gzip and uncompressed archives.",
     );
+  }
+  if (minorOf(version) < 16 && entries.some((entry) => entry.description === "BLOB METADATA")) {
+    throw unsupportedArchive(`archive version ${version} cannot hold large objects in groups`);
   }
 }

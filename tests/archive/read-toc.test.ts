@@ -127,7 +127,8 @@ describe("readToc()", () => {
     };
     expect(await outcomeOf(changed(6, 17))).toBe("archive_unsupported");
     expect(await outcomeOf(changed(6, 11))).toBe("archive_unsupported");
-    await expect(readToc(changed(10, 5))).rejects.toThrow(/archive format directory is not supported/);
+    await expect(readToc(changed(10, 5))).rejects.toThrow(/is of a directory archive, not of a custom one/);
+    expect(await outcomeOf(changed(10, 9))).toBe("archive_unsupported");
     await expect(readToc(changed(11, 9))).rejects.toThrow(/compression algorithm 9/);
     await expect(readToc(Buffer.from("-- PostgreSQL database dump"))).rejects.toThrow(/does not begin with PGDMP/);
   });
