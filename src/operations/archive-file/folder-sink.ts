@@ -19,6 +19,9 @@ const GATHER_SIZE_BYTES = MIB;
 const SYNCS_MAX = 8;
 const TOC_NAME = "toc.dat";
 
+/** What pg_dump and Cairn write into a folder. Nothing else is ever removed. */
+const ARCHIVE_FILE = /^(?:toc\.dat|(?:blob_)?[0-9]+\.dat(?:\.gz|\.lz4|\.zst)?|blobs(?:_[0-9]+)?\.toc)$/;
+
 /** Checks before anything long: the folder is not there, or holds an archive that may be replaced. Its absolute path. */
 export async function checkFolderTarget({ file, overwrite }: FileTarget): Promise<string> {
   if (file === "") throw new OperatingError("usage", "no folder was named");
@@ -39,7 +42,18 @@ export async function checkFolderTarget({ file, overwrite }: FileTarget): Promis
   await access(join(path, TOC_NAME)).catch(() => {
     throw new OperatingError("usage", `folder "${path}" holds no archive that could be replaced`);
   });
+  await refuseStrangers(path, path);
   return path;
+}
+
+/** Replacing an archive removes its folder: with anything else in there it is refused. */
+async function refuseStrangers(folder: string, shownAs: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const stranger = entries.find((entry) => !entry.isFile() || !ARCHIVE_FILE.test(entry.name));
+  if (stranger === undefined) return;
+  throw new OperatingError("usage", `folder "${shownAs}" holds "${stranger.name}", which is no file of an archive`, {
+    hint: "An archive is replaced as a whole folder: move what else is in there, or name another folder.",
+  });
 }
 
 /** A folder under its temporary name. Disposing it without publish() removes it. */
@@ -126,6 +140,8 @@ export class TemporaryFolder implements MemberSink, AsyncDisposable {
     const isReplaced = existing.includes(TOC_NAME);
     if (isReplaced) await rename(this.#finalPath, aside);
     try {
+      // Looked at again, under the name by which nobody adds to it.
+      if (isReplaced) await refuseStrangers(aside, this.#finalPath);
       await rename(this.#temporaryPath, this.#finalPath);
     } catch (error) {
       if (isReplaced) await rename(aside, this.#finalPath);
