@@ -7,6 +7,7 @@ import { openLocalStorage } from "../storage/index.ts";
 import type { ObjectWriter } from "../storage/index.ts";
 import { createRepository, openRepository } from "./index.ts";
 import { packObjectName } from "./identifiers.ts";
+import type { RestorePointSummary } from "./manifest.ts";
 import {
   backUp,
   changed,
@@ -59,7 +60,47 @@ test("Run.commit() fails when the manifest reads back otherwise", async () => {
   const opened = await openRepository(lying, { passphrase: PASSPHRASE });
   await expect(backUp(opened, { tables: TABLES })).rejects.toMatchObject({ code: "corrupt" });
   expect(await repository.restorePoints()).toEqual([]);
-  expect(await repository.leftovers()).toEqual({ runs: [], packs: [], unfinished: [], unreadable: [] });
+  expect(await repository.leftovers()).toMatchObject({ runs: [], packs: [{}], unfinished: [], unreadable: [] });
+});
+
+test("Run.commit() that fails after its manifest was seen leaves what others took over from it", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  let other: RestorePointSummary | null = null;
+  const failing = changed(storage, {
+    read: async (name, range, signal) => {
+      if (!name.startsWith("backups/") || other !== null) return await storage.read(name, range, signal);
+      // The manifest is there, and is about to be read back.
+      other = await backUp(repository, { tables: TABLES });
+      throw new OperatingError("storage_failed", "connection reset");
+    },
+  });
+  const opened = await openRepository(failing, { passphrase: PASSPHRASE });
+  await expect(backUp(opened, { tables: TABLES })).rejects.toMatchObject({ code: "storage_failed" });
+  const { id, totals } = other as unknown as RestorePointSummary;
+  expect(totals.reusedChunks).toBe(totals.chunks);
+  expect((await repository.restorePoints()).map((one) => one.id)).toEqual([id]);
+  expect(await readTables(await repository.openRestorePoint(id))).toEqual(TABLES);
+});
+
+test("Run.commit(): a manifest that arrives after it was withdrawn is whole", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  let arrive = async (): Promise<unknown> => await Promise.reject(new Error("no manifest was put"));
+  const late = changed(storage, {
+    put: async (name, bytes, options) => {
+      if (!name.startsWith("backups/")) return await storage.put(name, bytes, options);
+      arrive = async () => await storage.put(name, bytes, options);
+      throw new OperatingError("storage_failed", "timed out");
+    },
+  });
+  const opened = await openRepository(late, { passphrase: PASSPHRASE });
+  await expect(backUp(opened, { tables: TABLES })).rejects.toMatchObject({ code: "storage_failed" });
+  await arrive();
+  const [found] = await repository.restorePoints();
+  expect(await readTables(await repository.openRestorePoint(found!.id))).toEqual(TABLES);
 });
 
 test("Run.storeChunk() and commit() fail when a pack cannot be made durable", async () => {

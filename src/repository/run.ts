@@ -76,6 +76,8 @@ export class Run implements AsyncDisposable {
   #state: "open" | "committing" | "ended" = "open";
   #finishedPacks: readonly FinishedPack[] = [];
   #isManifestInDoubt = false;
+  /** From then on others may have seen the manifest and refer to the packs: only prune may delete them. */
+  #wasManifestBegun = false;
 
   constructor(context: RepositoryContext, parts: RunParts) {
     const { id, parent, signal } = parts;
@@ -143,12 +145,15 @@ export class Run implements AsyncDisposable {
     return summary;
   }
 
-  /** Gives the run up: removes what it stored and its record. Safe to call at any time; does nothing after commit(). */
+  /**
+   * Gives the run up: removes its record and what it stored; packs stay for prune once the manifest's put was begun.
+   * Safe to call at any time; does nothing after commit().
+   */
   async abort(): Promise<void> {
     if (this.#state === "ended") return;
     this.#state = "ended";
     const durable = await this.#packs.abort();
-    if (!this.#isManifestInDoubt) {
+    if (!this.#wasManifestBegun) {
       // What cannot be removed now stays as a left-over that `check` names; nothing refers to it.
       for (const { name } of durable) await this.#deleteQuietly(packObjectName(name));
     }
@@ -234,6 +239,7 @@ export class Run implements AsyncDisposable {
     await openManifest(this.#context, name, object);
     signal?.throwIfAborted();
     this.#isManifestInDoubt = true;
+    this.#wasManifestBegun = true;
     try {
       await storage.put(name, object, { ifAbsent: true });
       await reusable.confirm(parts.reused);
@@ -245,7 +251,10 @@ export class Run implements AsyncDisposable {
     }
   }
 
-  /** Removes a manifest that must not count. When even that fails, its packs stay, so that it is at least whole. */
+  /**
+   * Removes a manifest that must not count. Its packs stay: somebody may have taken them over meanwhile, and a put that
+   * arrives after this delete (or a delete that fails) leaves a manifest that is at least whole.
+   */
   async #withdraw(name: string, reason: unknown): Promise<void> {
     // Under that name stands somebody else's restore point.
     if (reason instanceof OperatingError && reason.code === "repository_exists") this.#isManifestInDoubt = false;
