@@ -49,6 +49,24 @@ export async function* withoutEndMark(
 }
 
 /**
+ * Passes INSERT statements on, and throws "corrupt", naming `field`, when their end is missing: two empty lines after the
+ * last statement, or nothing else. Source: pg_dump.c, dumpTableData_insert, of 13 to 18.
+ */
+export async function* withEndOfInserts(
+  chunks: AsyncIterable<DecodedChunk>,
+  field: string,
+): AsyncGenerator<DecodedChunk, void, void> {
+  let end = "";
+  let lengthBytes = 0;
+  for await (const chunk of chunks) {
+    lengthBytes += chunk.bytes.length;
+    end = (end + chunk.bytes.toString("latin1", Math.max(0, chunk.bytes.length - 4))).slice(-4);
+    yield chunk;
+  }
+  if (end !== ";\n\n\n" && !(lengthBytes === 2 && end === "\n\n")) throw corruptData(field, "its end is missing");
+}
+
+/**
  * Cuts text into pieces of about PIECE_TARGET_BYTES at row ends; a chunk that has its frame stays one piece. `isCopyText`:
  * its rows are counted.
  */

@@ -50,7 +50,10 @@ function plainRuns(
   return compression === "lz4" ? decodeLz4Frames(runs, field) : runs;
 }
 
-/** One zlib stream; no run at all is empty data (pg_dump 16 and later, of an empty large object). */
+/**
+ * One zlib stream. No run at all is empty data in a custom archive (pg_dump 16 and later, of an empty large object); a file
+ * of gzip has its header even then.
+ */
 async function* inflateRuns(
   runs: AsyncIterable<Buffer>,
   container: "gzip" | "gzip-file",
@@ -60,6 +63,7 @@ async function* inflateRuns(
   let isEmpty = true;
   const iterator = runs[Symbol.asyncIterator]();
   const first = await iterator.next();
+  if (first.done === true && container === "gzip-file") throw corruptData(field, "the file is empty");
   if (first.done === true) return;
   const options = { chunkSize: STREAM_CHUNK_BYTES };
   const inflate = container === "gzip" ? createInflate(options) : createGunzip(options);

@@ -7,8 +7,9 @@
 // Source: pg_dump.c, getLOs, dumpLO; pg_backup_db.c, IssueCommandPerBlob, IssueACLPerBlob.
 
 import { OperatingError } from "../base/errors.ts";
+import { minorOf } from "./archive-version.ts";
 import { LARGE_OBJECT_COUNT_MAX, OID_MAX } from "./limits.ts";
-import type { TocEntry } from "./toc.ts";
+import type { Toc, TocEntry } from "./toc.ts";
 
 /** The OIDs of a BLOB METADATA entry. Throws archive_invalid when its definition is something else. */
 export function oidsOfMetadata(entry: TocEntry): number[] {
@@ -23,6 +24,22 @@ export function oidsOfMetadata(entry: TocEntry): number[] {
     );
   }
   return oids;
+}
+
+/**
+ * The OIDs whose data a BLOBS entry holds: of its group's metadata, or of all BLOB entries. Null when the table of contents
+ * does not name them, as before 9.0.
+ */
+export function oidsOfData(toc: Toc, blobs: TocEntry): Set<number> | null {
+  if (minorOf(toc.header.version) >= 16) {
+    const ids = new Set(blobs.dependencies);
+    const metadata = toc.entries.filter(
+      ({ dumpId, description }) => description === "BLOB METADATA" && ids.has(dumpId),
+    );
+    return metadata.length === 0 ? null : new Set(metadata.flatMap(oidsOfMetadata));
+  }
+  const each = toc.entries.filter(({ description }) => description === "BLOB");
+  return each.length === 0 ? null : new Set(each.map(({ tag }) => Number(tag)));
 }
 
 /** True for the ACL of a group of large objects, whose commands are written for the first object only. */

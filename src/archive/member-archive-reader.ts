@@ -5,8 +5,9 @@
 import { assert } from "../base/assert.ts";
 import { corruptData, invalidArchive } from "./archive-errors.ts";
 import type { ArchiveContents, DataPiece, LargeObjectPiece } from "./contents.ts";
-import { cutPieces, withoutEndMark } from "./cut-pieces.ts";
+import { cutPieces, withEndOfInserts, withoutEndMark } from "./cut-pieces.ts";
 import { decodeRuns, type DecodedChunk } from "./decode-data.ts";
+import { oidsOfData } from "./large-object-entries.ts";
 import { LARGE_OBJECT_COUNT_MAX, OID_MAX } from "./limits.ts";
 import {
   largeObjectListName,
@@ -58,17 +59,26 @@ export class MemberArchiveReader implements ArchiveContents {
     const field = `data of dump id ${entry.dumpId}`;
     const chunks = this.#decoded(name, field, signal);
     const isCopyText = entry.copyStatement !== "";
-    yield* cutPieces(isCopyText ? withoutEndMark(chunks, { isRequired: true, field }) : chunks, isCopyText);
+    const whole = isCopyText ? withoutEndMark(chunks, { isRequired: true, field }) : withEndOfInserts(chunks, field);
+    yield* cutPieces(whole, isCopyText);
   }
 
-  /** The large objects of a BLOBS entry, in the order of its list. A piece may be read at any time. */
+  /**
+   * The large objects of a BLOBS entry, in the order of its list. A piece may be read at any time. Throws "corrupt", at
+   * its end too, for a list that does not name those of the table of contents: nothing else tells that a list is whole.
+   */
   async *largeObjects(entry: TocEntry, signal?: AbortSignal): AsyncGenerator<LargeObjectPiece, void, void> {
+    const field = `list of large objects of dump id ${entry.dumpId}`;
+    const missing = oidsOfData(this.toc, entry);
     let count = 0;
     for await (const { oid, name } of this.#listed(entry, signal)) {
+      if (missing?.delete(oid) === false) throw corruptData(field, `it names ${oid} twice, or wrongly`);
       if (count++ >= LARGE_OBJECT_COUNT_MAX) throw invalidArchive(0, "large objects", "there are too many");
       const read = (readSignal?: AbortSignal): AsyncIterable<Buffer> => this.#readLargeObject(oid, name, readSignal);
       yield { oid, lengthBytes: null, read };
     }
+    const [first] = missing ?? [];
+    if (first !== undefined) throw corruptData(field, `${missing?.size} are missing, the first is ${first}`);
   }
 
   /** Bytes of each table's data as it lies in the archive. Missing members are passed over. */
