@@ -57,3 +57,26 @@ test.each([
 test.each([null, 7, "x", [], {}])("parseGlobals() refuses %j", (json) => {
   expect(parseGlobals(json)).toBeNull();
 });
+
+test.each([
+  "SJIS",
+  "SHIFT_JIS_2004",
+  "BIG5",
+  "GBK",
+  "UHC",
+  "GB18030",
+  "JOHAB",
+  "sjis",
+  "Shift_JIS",
+  "MSKANJI",
+  "WIN949",
+])("parseGlobals() refuses the encoding %s, which clients only have", (name) => {
+  expect(reread((json) => json.replace("UTF8", name))).toBeNull();
+});
+
+test.each(["SQL_ASCII", "EUC_JIS_2004", "LATIN1", "LATIN10", "WIN1252", "KOI8U", "ISO_8859_8", "MULE_INTERNAL"])(
+  "parseGlobals() takes the encoding %s",
+  (name) => {
+    expect(reread((json) => json.replace("UTF8", name))).not.toBeNull();
+  },
+);

@@ -8,7 +8,14 @@ type Check = (value: unknown) => boolean;
 const isText: Check = (value) => typeof value === "string" && !value.includes("\0");
 const isFlag: Check = (value) => typeof value === "boolean";
 const isInteger: Check = (value) => Number.isSafeInteger(value);
-const isEncodingName: Check = (value) => typeof value === "string" && /^[A-Za-z0-9_]{1,64}$/.test(value);
+/**
+ * Encodings that servers know, and no server has for its own. In those of clients (SJIS, BIG5, GB18030 and the like) a
+ * backslash or quote may be half a character, and with it what was quoted would end elsewhere. Source: PostgreSQL manual,
+ * "Supported Character Sets".
+ */
+const SERVER_ENCODING =
+  /^(?:SQL_ASCII|UTF8|EUC_(?:JP|CN|KR|TW|JIS_2004)|LATIN(?:10|[1-9])|WIN(?:866|874|125[0-8])|KOI8[RU]|ISO_8859_[5-8]|MULE_INTERNAL)$/;
+const isEncodingName: Check = (value) => typeof value === "string" && SERVER_ENCODING.test(value);
 const isTablespaceOption: Check = (value) => typeof value === "string" && /^[a-z_]{1,64}=[\w.+-]{1,64}$/.test(value);
 
 function oneOf(...values: readonly unknown[]): Check {
