@@ -2,10 +2,13 @@
 // sent apart from the contents, because a database's name stands in a catalog that all databases share, and their
 // encodings may differ: it is created with the bytes that the name has, where a conversion would make another name of it.
 
-import type { Toc } from "../../archive/index.ts";
+import type { Toc, TocEntry } from "../../archive/index.ts";
 import { messageOf } from "../../base/errors.ts";
 import { ServerError, type Session } from "../../postgres/index.ts";
 import { planRestore, type RestoreTask } from "../../restore/index.ts";
+
+/** Entries whose tag says what kind of object they are of. */
+const TAGGED: ReadonlySet<string> = new Set(["ACL", "COMMENT", "SECURITY LABEL"]);
 
 /** What has to be sent, in order. */
 export interface DatabaseEntries {
@@ -29,7 +32,7 @@ export function isOnEveryServer(databaseName: string): boolean {
 export function planDatabaseEntries(toc: Toc, targetVersion: number): DatabaseEntries {
   const plan = planRestore(toc, { create: true }, { version: targetVersion });
   const tasks = plan.serial.filter(({ entry, isWanted }) => {
-    return isWanted && (entry.description.startsWith("DATABASE") || entry.tag.startsWith("DATABASE "));
+    return isWanted && isOfDatabase(entry);
   });
   const ids = new Set(tasks.map(({ entry }) => entry.dumpId));
   return {
@@ -39,6 +42,11 @@ export function planDatabaseEntries(toc: Toc, targetVersion: number): DatabaseEn
       .filter(({ dumpId }) => ids.has(dumpId))
       .map(({ description, tag, change }) => `${description} ${tag}: ${change}`),
   };
+}
+
+/** Its own tag is free text: a table may be named "DATABASE x". */
+function isOfDatabase({ description, tag }: TocEntry): boolean {
+  return description.startsWith("DATABASE") || (TAGGED.has(description) && tag.startsWith("DATABASE "));
 }
 
 /** Creates the database, from a session in another one. Throws what the server says. */
