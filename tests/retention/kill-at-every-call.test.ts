@@ -13,6 +13,8 @@ import type { Repository } from "../../src/repository/index.ts";
 import { openLocalStorage } from "../../src/storage/index.ts";
 
 const CALLS_MAX = 1000;
+/** After so many prunes, a day apart, nothing is left to do. */
+const PRUNES_MAX = 6;
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 const seeds: Record<string, PruneBench> = {};
@@ -52,8 +54,10 @@ async function expectRecovery(bench: PruneBench): Promise<void> {
   await bench.expectWhole();
   await bench.backUp({ orders: ["a", "y", "z"].map((seed) => rows(seed)), items: [rows("i")] });
   await bench.keepLast(1);
-  for (let round = 0; round < 3; round += 1) {
-    await bench.prune();
+  // What one prune repacks, a later one may find needed in part again, a day after it listed that.
+  for (let round = 0, left = [""]; left.length > 0; round += 1) {
+    expect(round, `rounds of prune; still ${left.join()}`).toBeLessThan(PRUNES_MAX);
+    left = actions(await bench.prune());
     bench.nowMs += DAY_MS;
   }
   await bench.expectWhole();
@@ -86,7 +90,7 @@ test.each<[what: string, from: string, work: Work, deathsMin: number]>([
   let deaths = 0;
   for (let isAlive = false; !isAlive; deaths += isAlive ? 0 : 1) {
     expect(deaths).toBeLessThan(CALLS_MAX);
-    const bench = await copyOf(seeds[from]!, String(deaths));
+    const bench = await copyOf(seeds[from]!, `${from} ${what} ${deaths}`);
     const storage = new DyingStorage(openLocalStorage(bench.path), deaths);
     isAlive = (await isDone(bench.open(storage).then((at) => work(bench, at)))) && storage.calls <= deaths;
     await expectRecovery(bench);
