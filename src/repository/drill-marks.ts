@@ -3,7 +3,8 @@
 
 import { readListed } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
-import { isId, makeId, MARKS_PREFIX } from "./identifiers.ts";
+import { isId, MARKS_PREFIX } from "./identifiers.ts";
+import { makeMarkId } from "./marks.ts";
 import { corrupt } from "./sealing.ts";
 import { openObject, sealObject } from "./sealed-object.ts";
 
@@ -38,7 +39,8 @@ const FILE_NAME = /^(drill|drill-partial|drill-failed)-(\d.*)$/;
 /** Writes the mark of a drill. */
 export async function writeDrillMark(context: RepositoryContext, mark: Omit<DrillMark, "at">): Promise<void> {
   const now = context.clock.now();
-  const name = `${MARKS_PREFIX}${mark.restorePointId}/${KINDS[mark.outcome]}-${makeId(now, context.random)}`;
+  const id = await makeMarkId(context, mark.restorePointId);
+  const name = `${MARKS_PREFIX}${mark.restorePointId}/${KINDS[mark.outcome]}-${id}`;
   const bounded = { ...mark, at: now.toISOString(), differences: mark.differences.slice(0, DIFFERENCES_MAX) };
   const bytes = Buffer.from(JSON.stringify(bounded));
   const object = await sealObject(context, name, [{ kind: "mark", encoding: "zstd", bytes }]);
@@ -51,7 +53,7 @@ export async function readDrillMarks(
   restorePointId: string,
   signal?: AbortSignal,
 ): Promise<readonly DrillMark[]> {
-  const marks: DrillMark[] = [];
+  const marks: { readonly id: string; readonly mark: DrillMark }[] = [];
   for await (const { name } of context.storage.list(`${MARKS_PREFIX}${restorePointId}/`, signal)) {
     const match = FILE_NAME.exec(name.split("/").at(-1) ?? "");
     if (match === null || !isId(match[2]!)) continue;
@@ -63,9 +65,9 @@ export async function readDrillMarks(
     const mark = parseMark(await object.load(item));
     const isRight = mark !== null && mark.restorePointId === restorePointId && KINDS[mark.outcome] === match[1];
     if (!isRight) throw corrupt(name, "it is no mark of a drill of that restore point");
-    marks.push(mark);
+    marks.push({ id: match[2]!, mark });
   }
-  return marks.toSorted((one, other) => (one.at < other.at ? -1 : 1));
+  return marks.toSorted((one, other) => (one.id < other.id ? -1 : 1)).map(({ mark }) => mark);
 }
 
 function parseMark(bytes: Uint8Array): DrillMark | null {

@@ -1,11 +1,14 @@
 // Marks: small objects beside a restore point that say what was found out later. Source: docs/formats/repository.md §8.
 // Damage has its own kind of name, so that a backup reads only the marks that matter to it.
 
+import { isOperatingError } from "../base/errors.ts";
 import { readListed } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { isId, isPackName, makeId, MARKS_PREFIX } from "./identifiers.ts";
 import type { ChunkReference } from "./lists.ts";
 import type { Json } from "./manifest.ts";
+import { MOVES_MAX, readMoved } from "./moved.ts";
+import type { MovedItems } from "./moved.ts";
 import { corrupt } from "./sealing.ts";
 import { openObject, sealObject } from "./sealed-object.ts";
 
@@ -30,22 +33,86 @@ export interface VerifyMark {
   readonly damage: readonly Damage[];
 }
 
-/** Writes the mark of a verify. */
-export async function writeVerifyMark(context: RepositoryContext, mark: VerifyMark): Promise<void> {
-  const kind: MarkKind = mark.damage.length === 0 ? "verify" : "damage";
-  const id = makeId(context.clock.now(), context.random);
+/** A mark as it is found again. */
+export interface KeptVerifyMark extends VerifyMark {
+  /** Of the mark: the marks of a restore point sort by it in the order in which they were made. */
+  readonly id: string;
+  /** False for a mark of damage, also one that names no pack: the manifest itself is damaged. */
+  readonly isWhole: boolean;
+}
+
+/** An id for a new mark: after those of all marks of the restore point, whatever the clocks of their writers said. */
+export async function makeMarkId(context: RepositoryContext, restorePointId: string): Promise<string> {
+  let newest: string | null = null;
+  for await (const { name } of context.storage.list(`${MARKS_PREFIX}${restorePointId}/`)) {
+    const id = /-(\d{8}T[^/]*)$/.exec(name)?.[1] ?? "";
+    if (isId(id) && (newest === null || id > newest)) newest = id;
+  }
+  return makeId(context.clock.now(), context.random, newest);
+}
+
+/** Writes the mark of a verify. Damage may be empty in one of damage: nothing of the restore point could be read. */
+export async function writeVerifyMark(context: RepositoryContext, kind: MarkKind, mark: VerifyMark): Promise<void> {
+  const id = await makeMarkId(context, mark.restorePointId);
   const name = `${MARKS_PREFIX}${mark.restorePointId}/${kind}-${id}`;
-  const bytes = Buffer.from(JSON.stringify(mark satisfies Json | VerifyMark));
+  const damage = await withLaterPlaces(context, mark.damage);
+  const bytes = Buffer.from(JSON.stringify({ ...mark, damage } satisfies Json | VerifyMark));
   const object = await sealObject(context, name, [{ kind: "mark", encoding: "zstd", bytes }]);
   await context.storage.put(name, object, { ifAbsent: true });
 }
 
-/** The marks of verifies of a restore point (or of all), oldest first for each. */
+/** Writes the mark of a verify; false when the storage may only be read: rights to read are enough to verify. */
+export async function markWhereAllowed(context: RepositoryContext, kind: MarkKind, mark: VerifyMark): Promise<boolean> {
+  try {
+    await writeVerifyMark(context, kind, mark);
+    return true;
+  } catch (error) {
+    if (isOperatingError(error, "permission_denied")) return false;
+    throw error;
+  }
+}
+
+/** The same, and the places where repacked items went: later restore points name only these. */
+async function withLaterPlaces(context: RepositoryContext, damage: readonly Damage[]): Promise<readonly Damage[]> {
+  const keyOf = ({ itemNumber, pack, relation }: Damage): string => JSON.stringify([pack, itemNumber, relation]);
+  const all = new Map(damage.map((one) => [keyOf(one), one]));
+  let level = damage;
+  for (let moves = 0; level.length > 0 && moves <= MOVES_MAX; moves += 1) {
+    const next = new Map<string, Damage>();
+    for (const [pack, ofPack] of Map.groupBy(level, (one) => one.pack)) {
+      const moved = await readableMoved(context, pack);
+      for (const one of moved === null ? [] : ofPack.flatMap((found) => placesAfter(moved, found))) {
+        if (!all.has(keyOf(one))) next.set(keyOf(one), one);
+      }
+    }
+    for (const [key, one] of next) all.set(key, one);
+    level = [...next.values()];
+  }
+  return [...all.values()];
+}
+
+function placesAfter(moved: MovedItems, damage: Damage): readonly Damage[] {
+  if (damage.itemNumber === null) return moved.packs.map(([pack]) => ({ ...damage, pack }));
+  const place = moved.find(damage.itemNumber);
+  return place === null ? [] : [{ ...damage, pack: place.pack, itemNumber: place.itemNumber }];
+}
+
+/** Null where nothing that can be read says where the items of a pack went: then no reader gets there either. */
+async function readableMoved(context: RepositoryContext, pack: string): Promise<MovedItems | null> {
+  try {
+    return await readMoved(context, pack);
+  } catch (error) {
+    if (isOperatingError(error, "corrupt")) return null;
+    throw error;
+  }
+}
+
+/** The marks of verifies of a restore point (or of all), of each kind oldest first. */
 export async function* readVerifyMarks(
   context: RepositoryContext,
   filter: { readonly restorePointId?: string; readonly kind?: MarkKind },
   signal?: AbortSignal,
-): AsyncGenerator<VerifyMark> {
+): AsyncGenerator<KeptVerifyMark> {
   const prefix = filter.restorePointId === undefined ? MARKS_PREFIX : `${MARKS_PREFIX}${filter.restorePointId}/`;
   for await (const { name } of context.storage.list(prefix, signal)) {
     const [restorePointId = "", fileName = ""] = name.slice(MARKS_PREFIX.length).split("/");
@@ -53,7 +120,7 @@ export async function* readVerifyMarks(
     if (match === null || !isId(restorePointId) || !isId(match[2]!)) continue;
     if (filter.kind !== undefined && filter.kind !== match[1]) continue;
     const mark = await readMark(context, name, restorePointId, signal);
-    if (mark !== null) yield mark;
+    if (mark !== null) yield { ...mark, id: match[2]!, isWhole: match[1] === "verify" };
   }
 }
 
@@ -107,7 +174,8 @@ export class DamageRegister {
   }
 
   hasChunk(reference: Pick<ChunkReference, "pack" | "itemNumber">): boolean {
-    return this.hasPack(reference.pack) || this.#items.has(`${reference.pack}#${reference.itemNumber}`);
+    if (this.hasPack(reference.pack)) return true;
+    return this.#items.size > 0 && this.#items.has(`${reference.pack}#${reference.itemNumber}`);
   }
 }
 

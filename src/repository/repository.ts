@@ -21,8 +21,8 @@ import type { LineageFacts } from "./lineages.ts";
 import { listManifests } from "./manifest-objects.ts";
 import type { ManifestObject } from "./manifest-objects.ts";
 import type { Lineage, RestorePointSummary } from "./manifest.ts";
-import { readDamage, readVerifyMarks } from "./marks.ts";
-import type { DamageRegister, VerifyMark } from "./marks.ts";
+import { markWhereAllowed, readDamage, readVerifyMarks } from "./marks.ts";
+import type { DamageRegister, KeptVerifyMark } from "./marks.ts";
 import { prune } from "./prune/prune.ts";
 import type { PruneOptions, PruneResult } from "./prune/types.ts";
 import { needsLineages, resolveReference } from "./references.ts";
@@ -192,6 +192,19 @@ export class Repository implements AsyncDisposable {
     return new RestorePoint(this.#context, this.#chunks, await openManifest(this.#context, object.name, bytes));
   }
 
+  /** The same for who judges it: a manifest that is damaged is marked so, that no expire takes it for the last good one. */
+  async openToJudge(id: string, signal?: AbortSignal): Promise<RestorePoint> {
+    try {
+      return await this.openRestorePoint(id, signal);
+    } catch (error) {
+      if (!isOperatingError(error, "corrupt")) throw error;
+      const at = this.#context.clock.now().toISOString();
+      const nothing = { restorePointId: id, at, chunkCount: 0, rawBytes: 0, damage: [] };
+      await markWhereAllowed(this.#context, "damage", nothing);
+      throw error;
+    }
+  }
+
   /** The last restore points of a lineage, newest first; those that cannot be read are passed over. */
   async recentSummaries(lineage: Lineage, countMax: number, signal?: AbortSignal): Promise<RestorePointSummary[]> {
     const key = lineageKeyOf(this.#context.keyring, lineage);
@@ -239,10 +252,10 @@ export class Repository implements AsyncDisposable {
   }
 
   /** Verifies of a restore point, oldest first. */
-  async verifies(restorePointId: string, signal?: AbortSignal): Promise<readonly VerifyMark[]> {
-    const marks: VerifyMark[] = [];
+  async verifies(restorePointId: string, signal?: AbortSignal): Promise<readonly KeptVerifyMark[]> {
+    const marks: KeptVerifyMark[] = [];
     for await (const mark of readVerifyMarks(this.#context, { restorePointId }, signal)) marks.push(mark);
-    return marks.toSorted((one, other) => (one.at < other.at ? -1 : 1));
+    return marks.toSorted((one, other) => (one.id < other.id ? -1 : 1));
   }
 
   /** Keeps what a drill found beside its restore point. */

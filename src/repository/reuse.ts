@@ -27,6 +27,8 @@ interface PackFacts {
   readonly sizes: ReadonlyMap<string, number>;
   /** Of packs that are not there themselves. */
   readonly moved: ReadonlyMap<string, MovedItems>;
+  /** What the packs that items moved to are said to have. */
+  readonly movedSizes: ReadonlyMap<string, number>;
 }
 
 /** What a run may take over from its parent, and what of it the run does refer to. */
@@ -59,9 +61,10 @@ export class ReusablePacks {
     return new ReusablePacks(context, new Map(good), facts);
   }
 
-  /** Where a chunk of the parent lies now. */
+  /** Where a chunk of the parent lies now; its old place, which canReuse() refuses, when it is damaged or left behind. */
   currentPlace(place: PackItemPlace): PackItemPlace {
-    return whereNow(this.#facts, place) ?? place;
+    const now = whereNow(this.#facts, place);
+    return now === null || now.isDamaged ? place : now.place;
   }
 
   /** True when a new restore point may refer to that chunk, given as currentPlace() has it. */
@@ -102,28 +105,46 @@ export class ReusablePacks {
 }
 
 function problemOf([name, size]: PackRecord, items: ItemSet, facts: PackFacts): string | null {
-  const { damage, listed, moved, sizes } = facts;
+  const { listed, damage, moved, sizes } = facts;
   const found = sizes.get(name);
   if (damage.hasPack(name)) return "was found damaged";
   if (listed.hasPack(name)) return "is about to be pruned";
   if (found !== undefined && found !== size) return `has ${found} bytes, not ${size}`;
   if (found === undefined && !moved.has(name)) return "is missing";
   for (const itemNumber of items) {
-    if (listed.hasItem(name, itemNumber)) return "is about to be repacked without a chunk that the backup needs";
-    if (found !== undefined) continue;
-    const place = whereNow(facts, { pack: name, itemNumber, offset: 0 });
-    if (place === null || !sizes.has(place.pack)) return "was repacked without a chunk that the backup needs";
+    const problem = problemOfItem(name, itemNumber, facts);
+    if (problem !== null) return problem;
   }
   return null;
 }
 
-/** Where an item lies now; null when it was left behind by a repacking. */
-function whereNow({ moved }: PackFacts, place: PackItemPlace): PackItemPlace | null {
-  let current: PackItemPlace | null = place;
-  for (let moves = 0; current !== null && moves <= MOVES_MAX; moves += 1) {
-    const items = moved.get(current.pack);
-    if (items === undefined) return current;
-    current = items.find(current.itemNumber);
+function problemOfItem(name: string, itemNumber: number, facts: PackFacts): string | null {
+  const { listed, movedSizes, sizes } = facts;
+  if (listed.hasItem(name, itemNumber)) return "is about to be repacked without a chunk that the backup needs";
+  const now = whereNow(facts, { pack: name, itemNumber, offset: 0 });
+  if (now === null) return "was repacked without a chunk that the backup needs";
+  if (now.isDamaged) return "has a chunk that was found damaged";
+  const { place } = now;
+  if (place.pack === name) return null;
+  const [found, expected] = [sizes.get(place.pack), movedSizes.get(place.pack)];
+  if (found === undefined) return `was repacked into ${place.pack}, which is missing`;
+  if (found !== expected) return `was repacked into ${place.pack}, which has ${found} bytes, not ${expected}`;
+  if (!listed.hasItem(place.pack, place.itemNumber)) return null;
+  return `was repacked into ${place.pack}, which is about to lose a chunk that the backup needs`;
+}
+
+/** Where an item lies now, and whether it is called damaged anywhere on the way; null when a repacking left it behind. */
+function whereNow(
+  { damage, moved }: PackFacts,
+  start: PackItemPlace,
+): { readonly place: PackItemPlace; readonly isDamaged: boolean } | null {
+  let place: PackItemPlace | null = start;
+  let isDamaged = false;
+  for (let moves = 0; place !== null && moves <= MOVES_MAX; moves += 1) {
+    isDamaged ||= damage.hasChunk(place);
+    const items = moved.get(place.pack);
+    if (items === undefined) return { place, isDamaged };
+    place = items.find(place.itemNumber);
   }
   return null;
 }
@@ -151,7 +172,8 @@ async function readFacts(
     wanted = [...targets];
   }
   const listed = new ListedForPruning([...before, ...(await readPruneLists(context, signal))]);
-  return { damage, sizes, moved, listed };
+  const movedSizes = new Map([...moved.values()].flatMap(({ packs: targets }) => targets.map(([name, size]) => [name, size] as const))); // prettier-ignore
+  return { damage, sizes, moved, movedSizes, listed };
 }
 
 /** Adds the sizes of those packs that are there. */

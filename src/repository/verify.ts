@@ -9,7 +9,7 @@ import { groupNeighbours } from "./chunk-reader.ts";
 import { packObjectName } from "./identifiers.ts";
 import type { ChunkReference } from "./lists.ts";
 import type { LargeObjectSet, PackRecord, RelationRecord } from "./manifest.ts";
-import { writeVerifyMark } from "./marks.ts";
+import { markWhereAllowed } from "./marks.ts";
 import type { Damage, VerifyMark } from "./marks.ts";
 import { MOVES_MAX, readMoved } from "./moved.ts";
 import { isDamage } from "./restore-point.ts";
@@ -58,19 +58,9 @@ export async function verifyRestorePoint(
   const { damage, ...counts } = await verifier.run();
   const at = context.clock.now().toISOString();
   const mark: VerifyMark = { restorePointId: restorePoint.id, at, damage, ...counts };
-  const isMarked = options.isMarked !== false && (await markWhereAllowed(context, mark));
-  return { ...mark, isWhole: damage.length === 0, sealedBytes: verifier.sealedBytes, isMarked };
-}
-
-/** Rights to read are enough to verify. */
-async function markWhereAllowed(context: RepositoryContext, mark: VerifyMark): Promise<boolean> {
-  try {
-    await writeVerifyMark(context, mark);
-    return true;
-  } catch (error) {
-    if (isOperatingError(error, "permission_denied")) return false;
-    throw error;
-  }
+  const isWhole = damage.length === 0;
+  const isMarked = options.isMarked !== false && (await markWhereAllowed(context, isWhole ? "verify" : "damage", mark));
+  return { ...mark, isWhole, sealedBytes: verifier.sealedBytes, isMarked };
 }
 
 class Verifier {

@@ -38,7 +38,7 @@ export async function runDrill(
   timer.begin("open", "opening the restore point");
   await using repository = await openRepositoryAt(settings.repository);
   const id = await repository.resolve(settings.reference, context.signal);
-  const restorePoint = await repository.openRestorePoint(id, context.signal);
+  const restorePoint = await repository.openToJudge(id, context.signal);
   refuseWholeServer(restorePoint);
   const stored = await RestorePointContents.open(restorePoint);
   const { manifest } = stored.restorePoint;

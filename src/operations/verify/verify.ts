@@ -17,7 +17,7 @@ export async function runVerify(context: OperationContext, settings: VerifySetti
   const startedAtMs = performance.now();
   await using repository = await openRepositoryAt(settings.repository);
   const id = await repository.resolve(settings.reference, context.signal);
-  const restorePoint = await repository.openRestorePoint(id, context.signal);
+  const restorePoint = await repository.openToJudge(id, context.signal);
   const parts = [await verifyOne(context, repository, restorePoint)];
   for (const member of restorePoint.manifest.cluster?.members ?? []) {
     if (member.restorePointId !== null) parts.push(await verifyMember(context, repository, member));
@@ -44,7 +44,7 @@ async function verifyMember(
 ): Promise<Verified> {
   const id = restorePointId ?? "";
   try {
-    return await verifyOne(context, repository, await repository.openRestorePoint(id, context.signal));
+    return await verifyOne(context, repository, await repository.openToJudge(id, context.signal));
   } catch (error) {
     const isGone = isOperatingError(error, "restore_point_not_found") || isOperatingError(error, "corrupt");
     if (!isGone) throw error;

@@ -53,7 +53,7 @@ export async function check(place: CheckPlace, options: CheckOptions): Promise<C
   }
   findings.push(...movedFindings(survey));
   if (damaged.length > 0) await refuseChanged(place, packs, options.signal);
-  for (const { damage, id } of damaged) if (damage.length > 0) await mark(context, id, damage);
+  for (const { damage, id } of damaged) await mark(context, id, damage);
   return {
     findings,
     restorePointCount: survey.manifests.length,
@@ -128,9 +128,10 @@ async function checkRestorePoint(
   return { id, damage, findings: groupDamage(id, damage), chunkCount: checker.chunkCount };
 }
 
+/** Damage is empty when the manifest itself is damaged. */
 async function mark(context: RepositoryContext, restorePointId: string, damage: readonly Damage[]): Promise<void> {
   const at = context.clock.now().toISOString();
-  await writeVerifyMark(context, { restorePointId, at, chunkCount: 0, rawBytes: 0, damage });
+  await writeVerifyMark(context, "damage", { restorePointId, at, chunkCount: 0, rawBytes: 0, damage });
 }
 
 /** One finding for each damaged place, with all tables that it touches. */

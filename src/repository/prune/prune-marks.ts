@@ -55,12 +55,12 @@ async function deleteMark({ beacon, context, options }: PruneWork, mark: MarkObj
   }
 }
 
-/** True for a mark of damage in a pack that is there; backups must go on knowing it. */
+/** True for a mark of damage in a pack that is there, or that a restore point comes from when its items went elsewhere. */
 async function saysOfLivingPack({ context, options, survey }: PruneWork, mark: MarkObject): Promise<boolean> {
   if (!mark.name.startsWith(`${MARKS_PREFIX}${mark.restorePointId}/damage-`)) return false;
   const filter = { restorePointId: mark.restorePointId, kind: "damage" } as const;
   for await (const { damage } of readVerifyMarks(context, filter, options.signal)) {
-    if (damage.some(({ pack }) => survey.packs.has(pack))) return true;
+    if (damage.some(({ pack }) => survey.packs.has(pack) || survey.needed.has(pack))) return true;
   }
   return false;
 }

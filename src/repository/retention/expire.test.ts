@@ -1,6 +1,6 @@
 // Expire, hold and release on real repositories: manifests only, never the last good one, holds that come late.
 
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openLocalStorage } from "../../storage/index.ts";
@@ -11,7 +11,7 @@ import { packObjectName } from "../identifiers.ts";
 import { openRepository } from "../index.ts";
 import type { Repository } from "../index.ts";
 import { backUp, changed, FACTS, PASSPHRASE, smallRepository, temporaryFolder } from "../repository.fixture.ts";
-import { sealObject } from "../sealed-object.ts";
+import { contentsBytes, sealObject, TRAILER_BYTES } from "../sealed-object.ts";
 import type { RetentionRules } from "./policy.ts";
 
 const LAST_ONE: RetentionRules = {
@@ -117,6 +117,69 @@ test("Repository.expire() keeps the last good, verified and drilled ones, held o
   expect(await repository.release(held!)).toBe(1);
   const second = await repository.expire({ ...FOR_REAL, rules: LAST_ONE });
   expect(second.filter(({ isKept }) => !isKept).map(({ id }) => id)).toEqual([held]);
+});
+
+test.each(["check", "verify"])(
+  "Repository.expire() keeps the one before a manifest that a %s found damaged",
+  async (how) => {
+    await using folder = await temporaryFolder();
+    const { repository } = await smallRepository(openLocalStorage(folder.path));
+    const ids = await days(repository, 3);
+    const [, good, newest] = ids as [string, string, string];
+    const [lineageKey] = await readdir(join(folder.path, "backups"));
+    const path = join(folder.path, "backups", lineageKey!, newest);
+    const whole = await readFile(path);
+    const broken = Buffer.from(whole);
+    // The last byte of the table of contents; behind it stand the contents of 3 items and the trailer.
+    broken[broken.length - contentsBytes(3) - TRAILER_BYTES - 1]! ^= 1;
+    await writeFile(path, broken);
+    if (how === "check")
+      expect((await repository.check({ readFraction: 0 })).findings).toMatchObject([{ restorePointId: newest }]); // prettier-ignore
+    else await expect(repository.openToJudge(newest)).rejects.toMatchObject({ code: "corrupt" });
+    expect(await repository.verifies(newest)).toMatchObject([{ isWhole: false, damage: [] }]);
+    const decisions = await repository.expire({ ...FOR_REAL, rules: LAST_ONE });
+    expect(decisions.filter(({ isKept }) => isKept).map(({ id, reasons }) => [id, reasons.join("; ")])).toEqual([
+      [newest, "one of the last 1"],
+      [good, "one of the last 1; the last good one of its lineage"],
+    ]);
+    await writeFile(path, whole);
+    await repository.verifyRestorePoint(await repository.openToJudge(newest));
+    const second = await repository.expire({ ...FOR_REAL, rules: LAST_ONE });
+    expect(second.map(({ id, isKept }) => [id, isKept])).toEqual([[newest, true], [good, false]]); // prettier-ignore
+  },
+);
+
+test("Repository.expire() goes by the order of marks, whatever the clocks of their writers said", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  const [, good, newest] = (await days(repository, 3)) as [string, string, string];
+  const clockAt = (timeMs: number) => ({ now: () => new Date(timeMs), monotonicMs: () => 0 });
+  const at = Date.UTC(2026, 10, 22, 10, 30);
+  const ahead = await openRepository(storage, { passphrase: PASSPHRASE, clock: clockAt(at + 3_600_000) });
+  await ahead.verifyRestorePoint(await ahead.openRestorePoint(newest));
+  const drill = { serverVersion: "18.6", restoreDurationMs: 1, differenceCount: 0, differences: [], notCompared: [] };
+  await ahead.markDrilled({ ...drill, restorePointId: good, outcome: "passed" });
+  const right = await openRepository(storage, { passphrase: PASSPHRASE, clock: clockAt(at) });
+  const restorePoint = await right.openRestorePoint(newest);
+  await writeFile(join(folder.path, packObjectName(restorePoint.manifest.packs.at(-1)![0])), "broken");
+  await right.check({ readFraction: 0 });
+  await right.markDrilled({ ...drill, restorePointId: good, outcome: "failed" });
+  expect((await right.verifies(newest)).map(({ isWhole }) => isWhole)).toEqual([true, false]);
+  expect((await right.drills(good)).map(({ outcome }) => outcome)).toEqual(["passed", "failed"]);
+  const marks = (await readdir(join(folder.path, "marks"), { recursive: true })).filter((name) =>
+    name.includes("-2026"),
+  );
+  expect(marks.map((name) => name.slice(name.indexOf("/") + 1).replace(/-[^-]*$/, "")).toSorted()).toEqual([
+    "damage-20261122T113001Z",
+    "drill-20261122T113000Z",
+    "drill-failed-20261122T113001Z",
+    "verify-20261122T113000Z",
+  ]);
+  const decisions = await right.expire({ ...FOR_REAL, rules: LAST_ONE, isDryRun: true });
+  const reasons = new Map(decisions.map((decision) => [decision.id, decision.reasons.join("; ")]));
+  expect(reasons.get(newest)).toBe("one of the last 1");
+  expect(reasons.get(good)).not.toContain("the last good one");
 });
 
 test("Repository.expire() goes on past what it cannot remove, and sees a hold that comes while it is at work", async () => {
