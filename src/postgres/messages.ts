@@ -6,6 +6,7 @@ import { assert } from "../base/assert.ts";
 /** Types of messages that the server sends. */
 export const BACKEND = {
   authentication: 0x52, // R
+  bindComplete: 0x32, // 2
   backendKeyData: 0x4b, // K
   commandComplete: 0x43, // C
   copyBothResponse: 0x57, // W
@@ -18,19 +19,25 @@ export const BACKEND = {
   errorResponse: 0x45, // E
   functionCallResponse: 0x56, // V
   negotiateProtocolVersion: 0x76, // v
+  noData: 0x6e, // n
   noticeResponse: 0x4e, // N
   notificationResponse: 0x41, // A
   parameterStatus: 0x53, // S
+  parseComplete: 0x31, // 1
   readyForQuery: 0x5a, // Z
   rowDescription: 0x54, // T
 } as const;
 
 /** Types of messages that a client sends. */
 export const FRONTEND = {
+  bind: 0x42, // B
   copyData: 0x64, // d
   copyDone: 0x63, // c
   copyFail: 0x66, // f
+  describe: 0x44, // D
+  execute: 0x45, // E
   functionCall: 0x46, // F
+  parse: 0x50, // P
   password: 0x70, // p
   query: 0x51, // Q
   sync: 0x53, // S
@@ -60,6 +67,18 @@ export function encodeMessage(type: number, payload: Uint8Array = new Uint8Array
 export function encodeQuery(sql: Uint8Array): Uint8Array {
   assert(!sql.includes(0), "SQL text holds a NUL byte");
   return Buffer.concat([encodeHeader(FRONTEND.query, sql.length + 1), sql, new Uint8Array(1)]);
+}
+
+/** One statement, unnamed and without parameters: Parse, Bind, Describe, Execute, Sync. The server refuses several. */
+export function encodeStatement(sql: Uint8Array): Uint8Array {
+  assert(!sql.includes(0), "SQL text holds a NUL byte");
+  return Buffer.concat([
+    encodeMessage(FRONTEND.parse, Buffer.concat([Buffer.alloc(1), sql, Buffer.alloc(3)])),
+    encodeMessage(FRONTEND.bind, Buffer.alloc(8)), // no names, formats, parameters; results as text
+    encodeMessage(FRONTEND.describe, Buffer.from("P\0")),
+    encodeMessage(FRONTEND.execute, Buffer.alloc(5)), // all rows
+    encodeMessage(FRONTEND.sync),
+  ]);
 }
 
 /** The startup packet (it has no type byte). */

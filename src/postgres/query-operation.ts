@@ -43,7 +43,7 @@ export abstract class PromisedOperation<T> implements Operation {
   }
 }
 
-/** A Query message and its results. */
+/** A Query message, or one statement, and its results. */
 export class QueryOperation extends PromisedOperation<QueryResult> {
   readonly #encoding: TextEncoding;
   readonly #send: (bytes: Uint8Array) => void;
@@ -81,6 +81,9 @@ export class QueryOperation extends PromisedOperation<QueryResult> {
         return;
       case BACKEND.copyData:
       case BACKEND.copyDone:
+      case BACKEND.parseComplete:
+      case BACKEND.bindComplete:
+      case BACKEND.noData:
         return;
       default:
         throw unexpectedMessage(type);

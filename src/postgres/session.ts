@@ -12,7 +12,15 @@ import { CopyInWriter } from "./copy-in.ts";
 import { CopyOutStream } from "./copy-out.ts";
 import { MessageReader } from "./message-reader.ts";
 import type { Message } from "./message-reader.ts";
-import { BACKEND, encodeFunctionCall, encodeMessage, encodeQuery, FRONTEND, parseParameterStatus } from "./messages.ts";
+import {
+  BACKEND,
+  encodeFunctionCall,
+  encodeMessage,
+  encodeQuery,
+  encodeStatement,
+  FRONTEND,
+  parseParameterStatus,
+} from "./messages.ts";
 import type { Operation } from "./operation.ts";
 import type { PromisedOperation } from "./query-operation.ts";
 import { FunctionCallOperation, QueryOperation } from "./query-operation.ts";
@@ -92,6 +100,14 @@ export class Session implements AsyncDisposable {
   query(sql: string | Uint8Array, options: QueryOptions = {}): Promise<QueryResult> {
     const operation = new QueryOperation(this.textEncoding, (bytes) => this.connection.socket.write(bytes));
     return this.#runPromised(operation, encodeQuery(this.#encode(sql)), options);
+  }
+
+  /** Runs a statement of somebody else; the server refuses several at once before it runs any. */
+  queryOne(sql: string, options: QueryOptions = {}): Promise<QueryResult> {
+    // While it waits for rows of a COPY the server has passed over the Sync.
+    const send = (bytes: Uint8Array): void => this.#send([bytes, encodeMessage(FRONTEND.sync)]);
+    const operation = new QueryOperation(this.textEncoding, send);
+    return this.#runPromised(operation, encodeStatement(this.#encode(sql)), options);
   }
 
   /** Runs statements for their effect; the row count of the last command tag. */

@@ -34,6 +34,23 @@ describe.each([13, 18])("PostgreSQL %i", (major) => {
     await other.query(`SELECT pg_terminate_backend(${victim.connection.processId})`);
   }
 
+  test("queryOne() runs one statement, and none of several", async () => {
+    await using session = await open();
+    const one = await session.queryOne("SELECT 'é' AS a, NULL::int AS b;");
+    expect(one.rows).toEqual([["é", null]]);
+    expect(one.columns.map(({ name }) => name)).toEqual(["a", "b"]);
+    expect((await session.queryOne("SET work_mem = '3MB'")).rows).toEqual([]);
+    expect((await session.queryOne("")).rows).toEqual([]);
+    await session.query("CREATE TEMP TABLE t (id int)");
+    await expect(session.queryOne("INSERT INTO t VALUES (1); SELECT true")).rejects.toMatchObject({
+      sqlState: "42601",
+    });
+    await expect(session.queryOne("COPY t FROM STDIN")).rejects.toThrow(/COPY is not possible/);
+    await expect(session.queryOne("COPY t TO STDOUT")).rejects.toThrow(/copies data out/);
+    await expect(session.queryOne("SELECT 1 / 0")).rejects.toMatchObject({ sqlState: "22012" });
+    expect((await session.query("SELECT count(*) FROM t")).value).toBe("0");
+  });
+
   test("query() gives all results, the last one first", async () => {
     await using session = await open({ applicationName: "test name" });
     const result = await session.query(

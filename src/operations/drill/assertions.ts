@@ -1,4 +1,5 @@
-// What a user asserts of the restored data: queries that give one row with one value, true. They run read-only.
+// What a user asserts of the restored data: queries that give one row with one value, true. They run read-only,
+// and several statements in one are refused: only the last of them would be looked at, and COMMIT would end read-only.
 
 import { isOperatingError, messageOf } from "../../base/errors.ts";
 import { openSession, type ConnectionSettings, type Session } from "../../postgres/index.ts";
@@ -30,7 +31,7 @@ export async function runAssertions(
 async function problemOf(session: Session, sql: string, signal: AbortSignal): Promise<string | null> {
   await session.query("BEGIN READ ONLY;");
   try {
-    const { columns, rows } = await session.query(sql, { signal });
+    const { columns, rows } = await session.queryOne(sql, { signal });
     if (rows.length !== 1) return `it gives ${rows.length} rows, not one`;
     if (columns.length !== 1 || columns[0]?.typeOid !== BOOLEAN_OID)
       return "it does not give one value of type boolean";
