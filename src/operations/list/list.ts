@@ -64,7 +64,7 @@ export async function describeRestorePoint(
     tags: summary.tags,
     warningCount: summary.warnings.length,
     verifiedAt: last === undefined ? null : last.at,
-    isDamaged: last !== undefined && last.damage.length > 0,
+    isDamaged: last?.isWhole === false,
     drilledAt: lastDrill?.at ?? null,
     drillOutcome: lastDrill?.outcome ?? null,
     isHeld: await repository.isHeld(summary.id, signal),

@@ -92,7 +92,9 @@ export class S3Storage implements Storage {
     for await (const page of this.#pages(prefix, signal)) {
       for (const { Key = "", Size } of page.Contents ?? []) {
         const name = this.#requests.nameOf(Key);
-        if (name === null || !isObjectName(name) || Size === undefined) continue;
+        if (name === null || !isObjectName(name)) continue;
+        if (Size === undefined)
+          throw new OperatingError("storage_failed", `the storage does not say the size of "${name}"`);
         if (name <= last) throw new OperatingError("storage_failed", "the storage does not list names in their order");
         last = name;
         yield { name, sizeBytes: Size };

@@ -1,0 +1,26 @@
+// What a bucket's listing has to say of each object.
+
+import { expect, test } from "vitest";
+import type { S3Requests } from "./s3-requests.ts";
+import { S3Storage } from "./s3-storage.ts";
+
+/** A storage whose only answer is that listing. */
+function listing(contents: readonly { readonly Key: string; readonly Size?: number }[]): S3Storage {
+  const client = { send: async () => await Promise.resolve({ Contents: contents, IsTruncated: false }) };
+  const requests: unknown = {
+    location: { bucket: "b", prefix: "p/", endpoint: null },
+    nameOf: (key: string) => key.slice("p/".length),
+    run: async (_: unknown, work: (sender: unknown, attempt: unknown) => Promise<unknown>) => await work(client, {}),
+  };
+  return new S3Storage(requests as S3Requests);
+}
+
+test("S3Storage.list() does not take an object whose size is not said for one that is not there", async () => {
+  const found = await Array.fromAsync(listing([{ Key: "p/runs/a", Size: 0 }]).list("runs/"));
+  expect(found).toEqual([{ name: "runs/a", sizeBytes: 0 }]);
+  const silent = listing([{ Key: "p/runs/a", Size: 1 }, { Key: "p/runs/b" }]);
+  await expect(Array.fromAsync(silent.list("runs/"))).rejects.toMatchObject({
+    code: "storage_failed",
+    message: expect.stringContaining('"runs/b"') as string,
+  });
+});
