@@ -2,7 +2,7 @@
 // there, and there again when the new pack was repacked too. Source: docs/formats/repository.md §9.
 // Memory: 20 bytes for each item that was moved, of at most PACKS_KEPT_MAX packs.
 
-import { isOperatingError } from "../base/errors.ts";
+import { isOperatingError, OperatingError } from "../base/errors.ts";
 import { MIB } from "../base/units.ts";
 import type { RepositoryContext } from "./context.ts";
 import { RecentResults } from "./context.ts";
@@ -68,7 +68,7 @@ export class MovedItems {
   }
 }
 
-/** Says where the items of a pack went; durable when it returns. */
+/** Says where the items of a pack went; durable when it returns. Throws OperatingError "locked" when another prune said so. */
 export async function writeMoved(
   context: RepositoryContext,
   oldPack: string,
@@ -82,8 +82,17 @@ export async function writeMoved(
   const name = movedObjectName(oldPack);
   const bytes = Buffer.from(JSON.stringify(document));
   const object = await sealObject(context, name, [{ kind: "moved", encoding: "zstd", bytes }]);
-  await context.storage.put(name, object);
+  let isThere = false;
+  try {
+    await context.storage.put(name, object, { ifAbsent: true });
+  } catch (error) {
+    if (!isOperatingError(error, "repository_exists")) throw error;
+    isThere = true;
+  }
   const found = await context.storage.read(name);
+  if (isThere && Buffer.compare(found, object) !== 0) {
+    throw new OperatingError("locked", `pack ${oldPack} was repacked by another prune meanwhile`);
+  }
   if (Buffer.compare(found, object) !== 0) throw corrupt(name, "it was read back otherwise than it was written");
 }
 

@@ -1,8 +1,9 @@
 // Who is at work in a repository: each run writes runs/<run id>/<counter> and renews the counter each minute.
-// Nothing is rewritten: a renewal is a new object, then the one before is deleted. Source: docs/formats/repository.md §7.
+// Nothing is rewritten: a renewal is a new object, then the one before the last is deleted; so whoever has listed them
+// finds one. Source: docs/formats/repository.md §7.
 
 import { hostname } from "node:os";
-import { OperatingError } from "../base/errors.ts";
+import { isOperatingError, OperatingError } from "../base/errors.ts";
 import { processState, thisProcess } from "../storage/index.ts";
 import type { ProcessIdentity, Storage } from "../storage/index.ts";
 import type { Clock, Random } from "./environment.ts";
@@ -13,6 +14,9 @@ import { openObject, sealObject } from "./sealed-object.ts";
 const RENEWAL_MS = 60_000;
 /** A run that could not renew for so long gives up, before others may call it dead. */
 const RENEWAL_AGE_MS_MAX = 20 * 60_000;
+const RECORDS_KEPT = 2;
+/** So often may the newest record be renewed while it is asked for. */
+const READS_MAX = 4;
 /** A counter that stands still for so long belongs to a dead run. */
 export const DEAD_AFTER_MS = 30 * 60_000;
 
@@ -29,7 +33,7 @@ export interface RunRecord {
 /** A run as another process sees it. */
 export interface SeenRun {
   readonly runId: string;
-  /** Null when its record cannot be read (it is being renewed, or damaged). */
+  /** Null when its record cannot be read: it may be a run of any kind. */
   readonly record: RunRecord | null;
   readonly state: "alive" | "dead" | "unknown";
   readonly counter: number;
@@ -42,6 +46,11 @@ interface Place {
   readonly clock: Clock;
 }
 
+interface Moment {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
 function recordName(runId: string, counter: number): string {
   return `${RUNS_PREFIX}${runId}/${String(counter).padStart(8, "0")}`;
 }
@@ -50,8 +59,11 @@ function recordName(runId: string, counter: number): string {
 export class RunBeacon {
   readonly #place: Place;
   readonly #record: RunRecord;
+  /** Of its records that may be there, oldest first. */
+  readonly #names: string[] = [];
   #counter = 0;
-  #renewedAtMs = 0;
+  #renewedAt: Moment | null = null;
+  #gapMsMax = 0;
   #timer: NodeJS.Timeout | null = null;
   #renewal: Promise<void> = Promise.resolve();
 
@@ -70,13 +82,17 @@ export class RunBeacon {
     return beacon;
   }
 
-  /** Throws when the record was not renewed for so long that others may soon take the run for dead. */
+  /**
+   * Throws when the record was ever not renewed for so long that others may have taken the run for dead, also when it is
+   * renewed again since: the machine may have slept.
+   */
   check(): void {
-    const ageMs = this.#place.clock.monotonicMs() - this.#renewedAtMs;
-    if (ageMs <= RENEWAL_AGE_MS_MAX) return;
+    this.#noteGap();
+    if (this.#gapMsMax <= RENEWAL_AGE_MS_MAX) return;
     throw new OperatingError(
       "stalled",
-      `the run's record could not be renewed for ${Math.round(ageMs / 60_000)} minutes`,
+      `the run's record was not renewed for ${Math.round(this.#gapMsMax / 60_000)} minutes`,
+      { detail: "Others may have taken this run for dead.", hint: "Run it again.", retryable: true },
     );
   }
 
@@ -85,16 +101,31 @@ export class RunBeacon {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     await this.#renewal;
-    await this.#place.storage.delete(recordName(this.#record.runId, this.#counter));
+    for (const name of this.#names) await this.#place.storage.delete(name);
+  }
+
+  /** The monotonic clock may stand still while the machine sleeps, the wall clock may be set back: the larger counts. */
+  #noteGap(): void {
+    if (this.#renewedAt === null) return;
+    const now = this.#now();
+    const gapMs = Math.max(now.wallMs - this.#renewedAt.wallMs, now.monotonicMs - this.#renewedAt.monotonicMs);
+    this.#gapMsMax = Math.max(this.#gapMsMax, gapMs);
+  }
+
+  #now(): Moment {
+    const { clock } = this.#place;
+    return { wallMs: clock.now().getTime(), monotonicMs: clock.monotonicMs() };
   }
 
   #renew(): void {
     this.#renewal = this.#renewal
       .then(async () => {
         if (this.#timer === null) return;
-        const before = this.#counter;
-        await this.#write(before + 1);
-        await this.#place.storage.delete(recordName(this.#record.runId, before));
+        await this.#write(this.#counter + 1);
+        while (this.#names.length > RECORDS_KEPT) {
+          await this.#place.storage.delete(this.#names[0]!);
+          this.#names.shift();
+        }
       })
       // Not fatal by itself: the next minute tries again, and check() ends a run that cannot renew.
       .catch(() => undefined);
@@ -104,9 +135,13 @@ export class RunBeacon {
     const name = recordName(this.#record.runId, counter);
     const bytes = Buffer.from(JSON.stringify(this.#record));
     const object = await sealObject(this.#place, name, [{ kind: "run", encoding: "none", bytes }]);
+    const begun = this.#now();
+    this.#renewedAt ??= begun;
+    if (this.#names.at(-1) !== name) this.#names.push(name);
     await this.#place.storage.put(name, object);
     this.#counter = counter;
-    this.#renewedAtMs = this.#place.clock.monotonicMs();
+    this.#noteGap();
+    this.#renewedAt = begun;
   }
 }
 
@@ -121,12 +156,9 @@ export class RunObserver {
 
   /** All runs that have a record now. */
   async runs(signal?: AbortSignal): Promise<readonly SeenRun[]> {
-    const newest = new Map<string, number>();
-    for await (const { name } of this.#place.storage.list(RUNS_PREFIX, signal)) {
-      const [runId = "", counter = ""] = name.slice(RUNS_PREFIX.length).split("/");
-      if (isId(runId) && /^\d{8}$/.test(counter)) newest.set(runId, Number(counter));
-    }
-    return await Promise.all([...newest].map(([runId, counter]) => this.#judge(runId, counter, signal)));
+    const newest = await this.#newestCounters(RUNS_PREFIX, signal);
+    const seen = await Promise.all([...newest].map(([runId, counter]) => this.#judge(runId, counter, signal)));
+    return seen.filter((run) => run !== null);
   }
 
   /** Removes all records of a run. */
@@ -136,18 +168,41 @@ export class RunObserver {
     }
   }
 
-  async #judge(runId: string, counter: number, signal: AbortSignal | undefined): Promise<SeenRun> {
+  async #newestCounters(prefix: string, signal: AbortSignal | undefined): Promise<Map<string, number>> {
+    const newest = new Map<string, number>();
+    for await (const { name } of this.#place.storage.list(prefix, signal)) {
+      const [runId = "", counter = ""] = name.slice(RUNS_PREFIX.length).split("/");
+      if (!isId(runId) || !/^\d{8}$/.test(counter)) continue;
+      newest.set(runId, Math.max(newest.get(runId) ?? 0, Number(counter)));
+    }
+    return newest;
+  }
+
+  /** Null when it has ended since it was listed. */
+  async #judge(runId: string, listed: number, signal: AbortSignal | undefined): Promise<SeenRun | null> {
+    let counter = listed;
+    let record = await this.#read(runId, counter, signal);
+    for (let reads = 1; record === "gone" && reads < READS_MAX; reads += 1) {
+      const newer = (await this.#newestCounters(`${RUNS_PREFIX}${runId}/`, signal)).get(runId);
+      if (newer === undefined) return null;
+      counter = newer;
+      record = await this.#read(runId, counter, signal);
+    }
+    return this.#stateOf(runId, counter, record === "gone" ? null : record);
+  }
+
+  #stateOf(runId: string, counter: number, record: RunRecord | null): SeenRun {
     const nowMs = this.#place.clock.monotonicMs();
     const before = this.#seen.get(runId);
     const sinceMs = before !== undefined && before.counter === counter ? before.sinceMs : nowMs;
     this.#seen.set(runId, { counter, sinceMs });
-    const record = await this.#read(runId, counter, signal);
     const state = record === null ? "unknown" : processState(record.process);
     const isStill = nowMs - sinceMs >= DEAD_AFTER_MS;
     return { runId, record, counter, state: isStill && state !== "alive" ? "dead" : state };
   }
 
-  async #read(runId: string, counter: number, signal: AbortSignal | undefined): Promise<RunRecord | null> {
+  /** Null when it cannot be read. */
+  async #read(runId: string, counter: number, signal: AbortSignal | undefined): Promise<RunRecord | "gone" | null> {
     const { keyring, storage } = this.#place;
     const name = recordName(runId, counter);
     try {
@@ -157,6 +212,7 @@ export class RunObserver {
       const record = JSON.parse(Buffer.from(await object.load(item)).toString("utf8")) as RunRecord;
       return record.runId === runId ? record : null;
     } catch (error) {
+      if (isOperatingError(error, "not_found")) return "gone";
       if (error instanceof OperatingError || error instanceof SyntaxError) return null;
       throw error;
     }

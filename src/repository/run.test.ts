@@ -47,6 +47,42 @@ test("Run.commit() withdraws the manifest when a reused pack goes away meanwhile
   expect(await readTables(await repository.openRestorePoint(again.id))).toEqual(TABLES);
 });
 
+test("Run.commit() makes no restore point when a pack of its own is gone, before or after its manifest is written", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  const loseOwnPacks = async (): Promise<void> => {
+    const [run] = await repository.runs();
+    await storage.delete(packObjectName(`${run!.runId}-0`));
+  };
+  const puts: string[] = [];
+  const before = changed(storage, {
+    put: async (name, bytes, options) => {
+      puts.push(name);
+      return await storage.put(name, bytes, options);
+    },
+    head: async (name, signal) => {
+      if (name.startsWith("packs/")) await loseOwnPacks();
+      return await storage.head(name, signal);
+    },
+  });
+  const after = changed(storage, {
+    put: async (name, bytes, options) => {
+      if (name.startsWith("backups/")) await loseOwnPacks();
+      return await storage.put(name, bytes, options);
+    },
+  });
+  for (const changedStorage of [before, after]) {
+    const opened = await openRepository(changedStorage, { passphrase: PASSPHRASE });
+    await expect(backUp(opened, { tables: TABLES })).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringMatching(/which this run wrote, is missing/) as string,
+    });
+    expect(await repository.restorePoints()).toEqual([]);
+  }
+  expect(puts.filter((name) => name.startsWith("backups/"))).toEqual([]);
+});
+
 test("Run.commit() fails when the manifest reads back otherwise", async () => {
   await using folder = await temporaryFolder();
   const storage = openLocalStorage(folder.path);
@@ -182,7 +218,7 @@ test("a run renews its counter, and is dead when it stands still for 30 minutes"
     const counters = async (): Promise<string[]> => await readdir(join(folder.path, "runs", run.id));
     expect(await counters()).toEqual(["00000000"]);
     vi.advanceTimersByTime(60_000);
-    await vi.waitFor(async () => expect(await counters()).toEqual(["00000001"]));
+    await vi.waitFor(async () => expect(await counters()).toEqual(["00000000", "00000001"]));
     expect(await repository.runs()).toMatchObject([{ state: "alive", counter: 1, record: { lineageName: "shop" } }]);
     // Seen from here the process lives, so standing still alone does not make it dead.
     nowMs += 31 * 60_000;

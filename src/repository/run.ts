@@ -21,6 +21,7 @@ import type {
   RestorePointSummary,
   Totals,
 } from "./manifest.ts";
+import { confirmOwnPacks } from "./own-packs.ts";
 import { PackStream } from "./pack-stream.ts";
 import type { FinishedPack } from "./pack-stream.ts";
 import { openManifest } from "./restore-point.ts";
@@ -114,13 +115,13 @@ export class Run implements AsyncDisposable {
   }
 
   /**
-   * Makes the restore point: packs durable, reused packs confirmed, manifest written last, confirmed again, read back.
+   * Makes the restore point: packs durable and confirmed, manifest written last, packs confirmed again, manifest read back.
    * When it throws, no restore point exists and the run has to be aborted.
    */
   async commit(input: CommitInput): Promise<RestorePointSummary> {
     assert(this.#state === "open", "a run is committed once");
     this.#state = "committing";
-    const { beacon, reusable, signal } = this.#parts;
+    const { beacon, signal } = this.#parts;
     const pages = await this.#pages.finish();
     this.#finishedPacks = await this.#packs.finish();
     beacon.check();
@@ -128,8 +129,7 @@ export class Run implements AsyncDisposable {
       return [this.#indexOf(place.pack), place.itemNumber, place.offset, rawLengthBytes] as const;
     });
     const packs = this.#packRecords();
-    const reused = packs.filter(([name]) => reusable.find(name) !== null);
-    await reusable.confirm(reused, signal);
+    await this.#confirmPacks(packs, signal);
     const { toc, relations, largeObjects, incremental, globals, ...facts } = input;
     const body: ManifestBody = {
       packs,
@@ -140,7 +140,7 @@ export class Run implements AsyncDisposable {
       ...(globals === undefined ? {} : { globals }),
     };
     const summary = await this.#summarize(facts, body);
-    await this.#writeManifest(summary, { body, toc, reused });
+    await this.#writeManifest(summary, body, toc);
     await this.#end();
     return summary;
   }
@@ -223,28 +223,35 @@ export class Run implements AsyncDisposable {
     return newest;
   }
 
-  async #writeManifest(
-    summary: RestorePointSummary,
-    parts: { body: ManifestBody; toc: Uint8Array; reused: readonly PackRecord[] },
-  ): Promise<void> {
+  /** Throws OperatingError unless all packs that the manifest names are there, reused ones and this run's own. */
+  async #confirmPacks(packs: readonly PackRecord[], signal?: AbortSignal): Promise<void> {
+    const { reusable } = this.#parts;
+    const isReused = ([name]: PackRecord): boolean => reusable.find(name) !== null;
+    await reusable.confirm(packs.filter(isReused), signal);
+    await confirmOwnPacks(this.#context, packs.filter((pack) => !isReused(pack)), signal); // prettier-ignore
+  }
+
+  async #writeManifest(summary: RestorePointSummary, body: ManifestBody, toc: Uint8Array): Promise<void> {
     const { keyring, storage } = this.#context;
-    const { reusable, signal } = this.#parts;
+    const { beacon, signal } = this.#parts;
     const name = manifestObjectName(lineageKeyOf(keyring, summary.lineage), summary.id);
     const items = [
       { kind: "summary", encoding: "none", bytes: encodeSummary(summary) },
-      { kind: "body", encoding: "zstd", bytes: encodeBody(parts.body) },
-      { kind: "toc", encoding: "zstd", bytes: parts.toc },
+      { kind: "body", encoding: "zstd", bytes: encodeBody(body) },
+      { kind: "toc", encoding: "zstd", bytes: toc },
     ] as const;
     const object = await sealObject(this.#context, name, items, true);
     await openManifest(this.#context, name, object);
     signal?.throwIfAborted();
+    beacon.check();
     this.#isManifestInDoubt = true;
     this.#wasManifestBegun = true;
     try {
       await storage.put(name, object, { ifAbsent: true });
-      await reusable.confirm(parts.reused);
+      await this.#confirmPacks(body.packs);
       const found = await storage.read(name);
       if (Buffer.compare(found, object) !== 0) throw corrupt(name, "it was read back otherwise than it was written");
+      beacon.check();
     } catch (error) {
       await this.#withdraw(name, error);
       throw error;

@@ -8,6 +8,7 @@ import type { StoredObject } from "../../storage/index.ts";
 import { unlockRepository } from "../create.ts";
 import { systemRandom } from "../environment.ts";
 import { movedObjectName, packObjectName } from "../identifiers.ts";
+import { openRepository } from "../index.ts";
 import { backUp, changed, chunkOf, FACTS, PASSPHRASE, temporaryFolder, TOC } from "../repository.fixture.ts";
 import { sealObject } from "../sealed-object.ts";
 import { actions, DAY_MS, PruneBench, rows } from "./prune.fixture.ts";
@@ -202,7 +203,9 @@ describe("Repository.prune()", () => {
 
 describe("Repository.prune() beside others", () => {
   test("a backup that began before the list keeps it waiting, and takes nothing listed over", async () => {
-    const repository = await bench.open();
+    // Its own clock stands still, so that it was never away.
+    const clock = { now: () => new Date("2026-11-01T12:00:00Z"), monotonicMs: () => 0 };
+    const repository = await openRepository(openLocalStorage(bench.path), { passphrase: PASSPHRASE, clock });
     const id = await bench.backUp({ orders: [rows("a")] });
     const parent = await repository.openRestorePoint(id);
     const run = await repository.startRun({ kind: "backup", parent });
@@ -262,6 +265,37 @@ describe("Repository.prune() beside others", () => {
     bench.nowMs += DAY_MS;
     expect(actions(await bench.prune())).toContain("repacked");
     await bench.expectWhole();
+  });
+
+  test("a repacking whose new pack vanishes, or that another prune did too, keeps the old pack", async () => {
+    await twoRestorePoints();
+    await bench.keepLast(1);
+    await bench.prune();
+    bench.nowMs += DAY_MS;
+    const before = await bench.files("packs");
+    const storage = openLocalStorage(bench.path);
+    const newPackIsLost = changed(storage, {
+      put: async (name, bytes, options) => {
+        const stored = await storage.put(name, bytes, options);
+        const made = (await bench.files("packs")).filter((file) => !before.includes(file) && !file.endsWith(".moved"));
+        if (name.endsWith(".moved")) for (const pack of made) await storage.delete(packObjectName(pack));
+        return stored;
+      },
+    });
+    await expect(bench.prune({}, await bench.open(newPackIsLost))).rejects.toMatchObject({ code: "corrupt" });
+    expect(await bench.files("packs")).toEqual(expect.arrayContaining(before));
+    await bench.expectWhole();
+    for (const file of (await bench.files("packs")).filter((name) => name.endsWith(".moved"))) {
+      await storage.delete(movedObjectName(file.slice(0, -".moved".length)));
+    }
+    const isOvertaken = changed(storage, {
+      put: async (name, bytes, options) => {
+        if (name.endsWith(".moved")) await storage.put(name, Buffer.from("of another prune"));
+        return await storage.put(name, bytes, options);
+      },
+    });
+    await expect(bench.prune({}, await bench.open(isOvertaken))).rejects.toMatchObject({ code: "locked" });
+    expect(await bench.files("packs")).toEqual(expect.arrayContaining(before));
   });
 
   test("of two prunes at once at most one works, and everything stays whole", async () => {

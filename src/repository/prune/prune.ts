@@ -53,10 +53,15 @@ async function refuseSecondPrune(
 ): Promise<void> {
   const runs = await observer.runs(signal);
   const other = runs.find(({ record, runId, state }) => {
-    return runId !== ownRunId && state !== "dead" && record?.kind === PRUNE_KIND;
+    const mayBePrune = record === null || record.kind === PRUNE_KIND;
+    return runId !== ownRunId && state !== "dead" && mayBePrune;
   });
   if (other === undefined) return;
-  throw new OperatingError("locked", `another prune is at work: ${other.runId} on "${other.record!.hostName}"`, {
+  const what =
+    other.record === null
+      ? `run ${other.runId}, whose record cannot be read, may be another prune at work`
+      : `another prune is at work: ${other.runId} on "${other.record.hostName}"`;
+  throw new OperatingError("locked", what, {
     hint: "Wait until it has ended. One that was killed counts as dead half an hour later.",
     retryable: true,
   });

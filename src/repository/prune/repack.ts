@@ -10,6 +10,7 @@ import type { ItemSet } from "../item-set.ts";
 import type { PackRecord } from "../manifest.ts";
 import { writeMoved } from "../moved.ts";
 import type { MovedItem } from "../moved.ts";
+import { confirmOwnPacks } from "../own-packs.ts";
 import { PackStream } from "../pack-stream.ts";
 import type { FinishedPack } from "../pack-stream.ts";
 import { isDamage } from "../restore-point.ts";
@@ -113,7 +114,10 @@ async function settle(
     signal?.throwIfAborted();
     beacon.check();
     const packs = [...new Set(items.map(({ pack }) => pack))].map((pack) => records.get(pack)!);
+    await confirmOwnPacks(context, packs, signal);
     await writeMoved(context, job.pack, { packs, items });
+    await confirmOwnPacks(context, packs, signal);
+    beacon.check();
     try {
       await context.storage.delete(packObjectName(job.pack), signal);
       onDone(job, null);

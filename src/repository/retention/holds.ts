@@ -4,7 +4,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { OperatingError } from "../../base/errors.ts";
 import type { RepositoryContext } from "../context.ts";
-import { isId, makeId, MARKS_PREFIX } from "../identifiers.ts";
+import { isId, makeId, MARKS_PREFIX, timeOfId } from "../identifiers.ts";
 import type { ManifestObject } from "../manifest-objects.ts";
 import { isDamage } from "../restore-point.ts";
 import { DEAD_AFTER_MS } from "../run-record.ts";
@@ -93,9 +93,10 @@ export async function release(
 }
 
 /** Dead; or of another machine, and its counter, which counts minutes, stands far behind the time since its start. */
-function isOver({ counter, record, state }: SeenRun, nowMs: number): boolean {
+function isOver({ counter, record, runId, state }: SeenRun, nowMs: number): boolean {
   if (state !== "unknown") return state === "dead";
-  const renewedMs = Date.parse(record?.startedAt ?? "") + counter * 60_000;
+  const startedMs = record === null ? timeOfId(runId).getTime() : Date.parse(record.startedAt);
+  const renewedMs = startedMs + counter * 60_000;
   return nowMs - renewedMs > 2 * DEAD_AFTER_MS;
 }
 
@@ -107,11 +108,15 @@ async function untilNoExpire(
   const beginMs = context.clock.monotonicMs();
   for (;;) {
     const runs = await observer.runs(signal);
-    const expire = runs.find((run) => run.record?.kind === EXPIRE_KIND && !isOver(run, context.clock.now().getTime()));
+    const nowMs = context.clock.now().getTime();
+    const expire = runs.find((run) => {
+      return (run.record === null || run.record.kind === EXPIRE_KIND) && !isOver(run, nowMs);
+    });
     if (expire === undefined) return;
     if (context.clock.monotonicMs() - beginMs >= EXPIRE_WAIT_MS_MAX) {
-      throw new OperatingError("locked", `the hold is set, but expire ${expire.runId} is at work and may not see it`, {
-        hint: "Run the same command again when the expire has ended.",
+      const what = expire.record === null ? "a run whose record cannot be read," : "expire";
+      throw new OperatingError("locked", `the hold is set, but ${what} ${expire.runId} is at work and may not see it`, {
+        hint: "Run the same command again when it has ended.",
         retryable: true,
       });
     }
