@@ -1,6 +1,7 @@
 // What runs that died left behind: their records, packs that no restore point needs, unfinished files.
 // Naming them changes nothing. Removing packs is prune's work; a new run removes only what its dead writer left unfinished.
 
+import { isOperatingError } from "../base/errors.ts";
 import type { Leftover } from "../storage/index.ts";
 import type { RepositoryContext } from "./context.ts";
 import { packObjectName, runOfPack } from "./identifiers.ts";
@@ -19,7 +20,8 @@ export interface Leftovers {
   /** Runs that are dead, or of which this host cannot tell. */
   readonly runs: readonly SeenRun[];
   readonly packs: readonly OrphanPack[];
-  readonly unfinished: readonly Leftover[];
+  /** Null: they could not be looked at, for want of the right to. */
+  readonly unfinished: readonly Leftover[] | null;
   /** Manifests that could not be read: while there are any, no pack is called an orphan. */
   readonly unreadable: readonly string[];
 }
@@ -35,9 +37,19 @@ export async function findLeftovers(
     const sizeBytes = survey.packs.get(name) ?? 0;
     return { name, objectName: packObjectName(name), runId: runOfPack(name), sizeBytes };
   });
-  const unfinished: Leftover[] = [];
-  for await (const leftover of context.storage.leftovers(signal)) unfinished.push(leftover);
+  const unfinished = await findUnfinished(context, signal);
   return { runs: survey.runs.filter((run) => run.state !== "alive"), packs, unfinished, unreadable: survey.unreadable };
+}
+
+async function findUnfinished(context: RepositoryContext, signal: AbortSignal | undefined): Promise<Leftover[] | null> {
+  const unfinished: Leftover[] = [];
+  try {
+    for await (const leftover of context.storage.leftovers(signal)) unfinished.push(leftover);
+    return unfinished;
+  } catch (error) {
+    if (isOperatingError(error, "permission_denied")) return null;
+    throw error;
+  }
 }
 
 /** Removes unfinished files and records whose writers are certainly dead. Never fails a run: what stays is named again. */

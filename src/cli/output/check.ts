@@ -26,7 +26,7 @@ export function renderCheck(report: CheckReport): string {
       ["data read", readPackCount === 0 ? "none (--read-data 10% reads a part)" : read],
       ["took", formatDuration(report.durationMs)],
       ["not needed", unneededPackCount === 0 ? null : unneededText(report)],
-      ["unfinished", report.unfinishedCount === 0 ? null : countOf(report.unfinishedCount, "file")],
+      ["unfinished", unfinishedText(report)],
     ]),
     ...listLines("Damage", more > 0 ? [...shown, `and ${formatCount(more)} more; --json names all`] : shown),
     ...listLines("Runs that are dead, or perhaps dead", deadRuns),
@@ -36,4 +36,9 @@ export function renderCheck(report: CheckReport): string {
 
 function unneededText({ unneededBytes, unneededPackCount }: CheckReport): string {
   return `${countOf(unneededPackCount, "pack")}, ${formatSize(unneededBytes)} ("cairn prune" removes them)`;
+}
+
+function unfinishedText({ unfinishedCount }: CheckReport): string | null {
+  if (unfinishedCount === null) return "not looked at: the storage does not allow it";
+  return unfinishedCount === 0 ? null : countOf(unfinishedCount, "file");
 }

@@ -32,7 +32,7 @@ export async function runCheck(context: OperationContext, settings: CheckSetting
     findings,
     unneededPackCount: leftovers.packs.length,
     unneededBytes: leftovers.packs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    unfinishedCount: leftovers.unfinished.length,
+    unfinishedCount: leftovers.unfinished?.length ?? null,
     deadRuns: leftovers.runs.map(({ runId }) => runId),
   };
 }

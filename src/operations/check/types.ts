@@ -24,7 +24,8 @@ export interface CheckReport {
   /** What nobody needs; no damage. */
   readonly unneededPackCount: number;
   readonly unneededBytes: number;
-  readonly unfinishedCount: number;
+  /** Null: they could not be looked at, for want of the right to. */
+  readonly unfinishedCount: number | null;
   /** Ids of runs that are dead, or of which nobody here can tell. */
   readonly deadRuns: readonly string[];
 }

@@ -22,12 +22,18 @@ export async function runList(context: OperationContext, settings: ListSettings)
     summaries.map((summary) => describeRestorePoint(repository, summary, signal)),
   );
   const leftovers = await repository.leftovers(signal);
+  if (leftovers.unfinished === null) {
+    warn(context, {
+      message: "unfinished uploads were not looked at: the storage does not allow it",
+      hint: "Allow s3:ListBucketMultipartUploads on the bucket to see them.",
+    });
+  }
   return {
     restorePoints,
     leftovers: [
       ...leftovers.runs.map(describeRun),
       ...describePacks(leftovers.packs),
-      ...leftovers.unfinished.map(({ name }) => name),
+      ...(leftovers.unfinished ?? []).map(({ name }) => name),
     ],
   };
 }

@@ -111,16 +111,8 @@ export class S3Storage implements Storage {
     );
   }
 
-  /** Who may only read objects may not list uploads; to him there are none. */
+  /** Who may only read objects may not list uploads: "permission_denied". */
   async *leftovers(signal?: AbortSignal): AsyncIterable<Leftover> {
-    try {
-      yield* this.#leftovers(signal);
-    } catch (error) {
-      if (!isOperatingError(error, "permission_denied")) throw error;
-    }
-  }
-
-  async *#leftovers(signal: AbortSignal | undefined): AsyncGenerator<Leftover> {
     for await (const { Initiated, Key = "", UploadId = "" } of this.#uploads(signal)) {
       const name = this.#requests.nameOf(Key);
       if (name === null || !isObjectName(name) || UploadId === "") continue;
