@@ -15,11 +15,17 @@ function listing(contents: readonly { readonly Key: string; readonly Size?: numb
   return new S3Storage(requests as S3Requests);
 }
 
+async function namesOf(storage: S3Storage): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of storage.list("runs/")) names.push(name);
+  return names;
+}
+
 test("S3Storage.list() does not take an object whose size is not said for one that is not there", async () => {
-  const found = await Array.fromAsync(listing([{ Key: "p/runs/a", Size: 0 }]).list("runs/"));
-  expect(found).toEqual([{ name: "runs/a", sizeBytes: 0 }]);
+  const found = await namesOf(listing([{ Key: "p/runs/a", Size: 0 }]));
+  expect(found).toEqual(["runs/a"]);
   const silent = listing([{ Key: "p/runs/a", Size: 1 }, { Key: "p/runs/b" }]);
-  await expect(Array.fromAsync(silent.list("runs/"))).rejects.toMatchObject({
+  await expect(namesOf(silent)).rejects.toMatchObject({
     code: "storage_failed",
     message: expect.stringContaining('"runs/b"') as string,
   });
