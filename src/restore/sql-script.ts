@@ -141,8 +141,8 @@ class ScriptPrinter {
     const { header } = this.#toc;
     this.print("--\n-- PostgreSQL database dump\n--\n\n");
     if (restrictKey !== null) this.print(`\\restrict ${restrictKey}\n\n`);
-    this.print(`-- Dumped from database version ${header.serverVersion}\n`);
-    this.print(`-- Dumped by pg_dump version ${header.pgDumpVersion}\n\n`);
+    this.print(`-- Dumped from database version ${onOneLine(header.serverVersion)}\n`);
+    this.print(`-- Dumped by pg_dump version ${onOneLine(header.pgDumpVersion)}\n\n`);
     this.#printSettings();
   }
 
@@ -204,7 +204,7 @@ class ScriptPrinter {
     const owner = isOwnerNull ? "-" : onOneLine(entry.owner);
     const place = tablespace === null || tablespace === "" ? "" : `; Tablespace: ${onOneLine(tablespace)}`;
     this.print(
-      `--\n-- ${prefix}Name: ${onOneLine(tag)}; Type: ${description}; Schema: ${schema}; Owner: ${owner}${place}\n--\n\n`,
+      `--\n-- ${prefix}Name: ${onOneLine(tag)}; Type: ${onOneLine(description)}; Schema: ${schema}; Owner: ${owner}${place}\n--\n\n`,
     );
   }
 
