@@ -5,7 +5,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { PruneBench, rows } from "../../src/repository/prune/prune.fixture.ts";
+import { DAY_MS, PruneBench, rows } from "../../src/repository/prune/prune.fixture.ts";
 import { PASSPHRASE, temporaryFolder } from "../../src/repository/repository.fixture.ts";
 
 const launcher = fileURLToPath(new URL("../../bin/cairn.mjs", import.meta.url));
@@ -49,6 +49,10 @@ test("expire, hold, release, prune and check, one after another", async () => {
   expect((await cairn("expire", "--keep-last", "x")).status).toBe(2);
   expect((await cairn("prune", "--max-unused", "10")).status).toBe(2);
   expect((await cairn("prune", "--grace", "1y")).status).toBe(2);
+  expect(await cairn("prune", "--grace", "0h")).toMatchObject({
+    status: 2,
+    errors: expect.stringContaining("--grace must be at least 1h") as string,
+  });
 
   const held = await cairn("hold", second, "--reason", "audit of 2026");
   expect(held).toMatchObject({ status: 0, output: `Restore point ${second} is held: audit of 2026.\n` });
@@ -71,10 +75,14 @@ test("expire, hold, release, prune and check, one after another", async () => {
   expect(listed.output).toMatch(/Listed in part, to be repacked later:\n {2}- \S+ \(.*\): \d+ % of it is not needed/);
   expect((await cairn("prune")).output).toMatch(/Waiting:\n {2}- list .*: its grace ends at /);
   expect((await cairn("list")).output).toContain('Needed by no restore point ("cairn prune" removes it in time)');
-  const pruned = await cairn("prune", "--grace", "0h", "--max-unused", "0%");
+  // The same list, as it would have been written two days ago.
+  await rm(join(bench.path, "prune"), { recursive: true });
+  bench.nowMs = Date.now() - 2 * DAY_MS;
+  await bench.prune();
+  const pruned = await cairn("prune", "--grace", "1h", "--max-unused", "0%");
   expect(pruned.output).toMatch(/^Pruned\.\n/);
   expect(pruned.output).toMatch(/Deleted:\n(.|\n)*Repacked:\n/);
-  expect((await cairn("prune", "--grace", "0h", "--max-unused", "0%")).output).toMatch(/^Everything is needed\.\n/);
+  expect((await cairn("prune", "--max-unused", "0%")).output).toMatch(/^Everything is needed\.\n/);
 
   const whole = await cairn("check", "--read-data", "100%");
   expect(whole).toMatchObject({ status: 0, output: expect.stringMatching(/^The repository is whole\.\n/) as string });

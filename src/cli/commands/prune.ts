@@ -1,6 +1,7 @@
 // cairn prune: gives the space of expired restore points and broken runs back.
 
 import { OperatingError } from "../../base/errors.ts";
+import { GRACE_MS_MIN } from "../../operations/prune/types.ts";
 import type { PruneReport, PruneSettings } from "../../operations/prune/types.ts";
 import { parseSpan } from "../../repository/index.ts";
 import { hasFlag, lastValue } from "../command-line.ts";
@@ -18,7 +19,7 @@ const flags: readonly FlagSpec[] = [
   {
     long: "grace",
     value: "SPAN",
-    description: "how long something is listed before it is deleted: 24h, 3d (default: 24h)",
+    description: "how long something is listed before it is deleted: 24h, 3d (default: 24h, at least 1h)",
   },
   {
     long: "max-unused",
@@ -55,6 +56,10 @@ export const prune: Verb<PruneSettings, PruneReport> = {
 function graceOf(line: CommandLine): number {
   const text = lastValue(line, "grace") ?? "24h";
   const { days, hours, months, years } = parseSpan(text, "--grace");
-  if (years === 0 && months === 0) return (days * 24 + hours) * HOUR_MS;
-  throw new OperatingError("usage", `--grace must be weeks, days or hours, not "${text}"`);
+  if (years !== 0 || months !== 0) {
+    throw new OperatingError("usage", `--grace must be weeks, days or hours, not "${text}"`);
+  }
+  const graceMs = (days * 24 + hours) * HOUR_MS;
+  if (graceMs >= GRACE_MS_MIN) return graceMs;
+  throw new OperatingError("usage", `--grace must be at least 1h, not "${text}"`);
 }

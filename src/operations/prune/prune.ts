@@ -1,9 +1,11 @@
 // `cairn prune`: gives the space of what nobody needs back, in two steps with a grace between them.
 
+import { OperatingError } from "../../base/errors.ts";
 import type { PruneDecision, SeenRun } from "../../repository/index.ts";
 import { beginPhase } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
+import { GRACE_MS_MIN } from "./types.ts";
 import type { PruneReport, PruneSettings } from "./types.ts";
 
 const FREEING = new Set<PruneDecision["action"]>(["deleted", "repacked", "finished-move", "mark-deleted"]);
@@ -13,6 +15,7 @@ const LISTING = new Set<PruneDecision["action"]>(["listed", "listed-in-part"]);
 export async function runPrune(context: OperationContext, settings: PruneSettings): Promise<PruneReport> {
   const startedAtMs = performance.now();
   const { graceMs, isDryRun, isWaiting, unusedFractionMax } = settings;
+  if (!(graceMs >= GRACE_MS_MIN)) throw new OperatingError("usage", "the grace of a prune must be at least 1 hour");
   await using repository = await openRepositoryAt(settings.repository);
   beginPhase(context, "prune", isDryRun ? "deciding what would be removed" : "removing what nobody needs");
   const onWait = (runs: readonly SeenRun[]): void => tellOfWait(context, runs);

@@ -3,8 +3,12 @@
 import type { PruneDecision, WaitingList } from "../../repository/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
 
+/** Shorter, and a run that slept or a listing that is behind could be overtaken. */
+export const GRACE_MS_MIN = 3_600_000;
+
 export interface PruneSettings {
   readonly repository: RepositoryAccess;
+  /** At least GRACE_MS_MIN. */
   readonly graceMs: number;
   /** 0 to 1. */
   readonly unusedFractionMax: number;
