@@ -67,6 +67,8 @@ export interface RequestFacts {
   readonly sizeBytes?: number;
   /** True: the driver cannot tell when bytes move, and watches its socket for stalls instead. */
   readonly isUpload?: boolean;
+  /** The attempt's time limit, in which the server may be silent because it is at work. */
+  readonly silenceMs?: number;
   /** Fewer attempts than usual, for tidying up after a failure. */
   readonly attemptsMax?: number;
   readonly signal?: AbortSignal | undefined;
@@ -136,10 +138,10 @@ export class Retrier {
     const giveUp = (reason: string): void => {
       controller.abort(new OperatingError("stalled", `${facts.action}: ${reason}`, { retryable: true }));
     };
-    const limitMs = attemptTimeoutMs + ((facts.sizeBytes ?? 0) / slowestBytesPerSecond) * 1000;
+    const limitMs = facts.silenceMs ?? attemptTimeoutMs + ((facts.sizeBytes ?? 0) / slowestBytesPerSecond) * 1000;
     const limit = setTimeout(() => giveUp(`not done after ${Math.round(limitMs / 1000)} s`), limitMs);
     const stall = setTimeout(() => giveUp(`no byte moved for ${Math.round(stallTimeoutMs / 1000)} s`), stallTimeoutMs);
-    if (facts.isUpload === true) clearTimeout(stall);
+    if (facts.isUpload === true || facts.silenceMs !== undefined) clearTimeout(stall);
     const { promise: aborted, reject } = Promise.withResolvers<never>();
     controller.signal.addEventListener("abort", () => reject(controller.signal.reason), { once: true });
     aborted.catch(() => undefined);

@@ -12,6 +12,8 @@ import { S3Requests } from "./s3-requests.ts";
 import { S3Storage } from "./s3-storage.ts";
 
 const CONNECTION_TIMEOUT_MS = 10_000;
+/** As a socket's timeout. */
+const NEVER = 0;
 /** More than all readers and writers of one run use at once: nobody waits for a connection. */
 const CONNECTIONS_MAX = 128;
 
@@ -28,21 +30,20 @@ const SILENT_LOGGER = {
 export async function openS3Storage(uri: string, surroundings: StorageSurroundings): Promise<Storage> {
   const location = parseS3Location(uri, surroundings.environment);
   const retrier = new Retrier(surroundings.retries);
-  const client = makeClient(location, surroundings.environment, retrier.policy.stallTimeoutMs);
-  return await Promise.resolve(new S3Storage(new S3Requests(client, location, retrier)));
+  const credentials = credentialsOf(location.profile, surroundings.environment);
+  const usual = makeClient(location, credentials, retrier.policy.stallTimeoutMs);
+  // The same credentials: what they are got from is asked once.
+  const patient = makeClient(location, { credentials: usual.config.credentials }, NEVER);
+  return await Promise.resolve(new S3Storage(new S3Requests({ usual, patient }, location, retrier)));
 }
 
-function makeClient(
-  location: S3Location,
-  environment: StorageSurroundings["environment"],
-  stallTimeoutMs: number,
-): S3Client {
-  const { endpoint, isPathStyle, profile, region } = location;
+function makeClient(location: S3Location, credentials: object, socketTimeout: number): S3Client {
+  const { endpoint, isPathStyle, region } = location;
   const agent = { keepAlive: true, maxSockets: CONNECTIONS_MAX };
   const client = new S3Client({
     ...(region !== null && { region }),
     ...(endpoint === null ? { followRegionRedirects: true } : { endpoint }),
-    ...credentialsOf(profile, environment),
+    ...credentials,
     forcePathStyle: isPathStyle,
     maxAttempts: 1,
     // Every request carries what lets the server check it already (checksums.ts).
@@ -53,7 +54,7 @@ function makeClient(
     logger: SILENT_LOGGER,
     requestHandler: {
       connectionTimeout: CONNECTION_TIMEOUT_MS,
-      socketTimeout: stallTimeoutMs,
+      socketTimeout,
       httpAgent: agent,
       httpsAgent: agent,
       logger: SILENT_LOGGER,

@@ -11,14 +11,23 @@ import { failureName, failureStatus, s3Error } from "./s3-errors.ts";
 /** Answers to HEAD have no body: of these a GET tells the reason. */
 const STATUSES_WITH_REASON = [301, 400, 401, 403];
 
+/** Clients of one bucket: one gives up a silent socket, the other leaves that to the time limit. */
+interface S3Clients {
+  readonly usual: S3Client;
+  readonly patient: S3Client;
+}
+
 /** See the head of this file. */
 export class S3Requests {
   readonly location: S3Location;
   readonly #client: S3Client;
+  /** For requests with `silenceMs`: its sockets may be silent. */
+  readonly #patientClient: S3Client;
   readonly #retrier: Retrier;
 
-  constructor(client: S3Client, location: S3Location, retrier: Retrier) {
-    this.#client = client;
+  constructor(clients: S3Clients, location: S3Location, retrier: Retrier) {
+    this.#client = clients.usual;
+    this.#patientClient = clients.patient;
     this.location = location;
     this.#retrier = retrier;
   }
@@ -40,9 +49,10 @@ export class S3Requests {
 
   /** Does a request, again where that helps. `work` sends with the attempt's signal. */
   async run<T>(facts: RequestFacts, work: (client: S3Client, attempt: Attempt) => Promise<T>): Promise<T> {
+    const client = facts.silenceMs === undefined ? this.#client : this.#patientClient;
     return await this.#retrier.run(facts, async (attempt) => {
       try {
-        return await work(this.#client, attempt);
+        return await work(client, attempt);
       } catch (error) {
         throw s3Error(error, { action: facts.action, location: this.location });
       }
@@ -73,6 +83,7 @@ export class S3Requests {
 
   dispose(): void {
     this.#client.destroy();
+    this.#patientClient.destroy();
   }
 }
 

@@ -33,6 +33,8 @@ import type { S3Requests } from "./s3-requests.ts";
 /** An upload older than LEFTOVER_DEAD_AFTER_MS counts as left over by a dead writer; none of ours lives nearly so long. */
 const UPLOAD_AGE_MS_MAX = 3 * 24 * 3600 * 1000;
 const ABORTS_MAX = 3;
+/** The storage puts the parts together meanwhile; S3 may take minutes for that. */
+const COMPLETION_MS_MAX = 5 * 60_000;
 
 interface Part {
   readonly PartNumber: number;
@@ -251,7 +253,7 @@ export class S3Writer implements ObjectWriter {
       ...conditionOf(this.#requests, this.#write),
       MultipartUpload: { Parts: this.#parts.map(({ ETag, PartNumber, fields }) => ({ PartNumber, ETag, ...fields })) },
     };
-    const facts = { action: this.#action, sizeBytes: this.#sizeBytes, signal: this.#signal };
+    const facts = { action: this.#action, silenceMs: COMPLETION_MS_MAX, signal: this.#signal };
     this.#isCompleting = true;
     await this.#requests.run(facts, async (client, attempt) => {
       try {
@@ -259,9 +261,10 @@ export class S3Writer implements ObjectWriter {
       } catch (error) {
         const failure = s3Error(error, { action: this.#action, location: this.#requests.location });
         const isDoubtful = failure.code === "repository_exists" || failure.code === "not_found";
-        // An answer may have been lost: then the upload is gone because it is complete.
-        if (isDoubtful && attempt.number > 1 && (await isOurs(this.#requests, this.#write))) return;
-        throw failure.code === "not_found" ? uploadVanished(failure, this.#action) : failure;
+        // An answer may have been lost, or a proxy sent it twice: then the upload is gone because it is complete.
+        if (isDoubtful && (await isOurs(this.#requests, this.#write))) return;
+        // The object may show only a while after the upload is gone: the next attempt looks again.
+        throw failure.code === "not_found" ? uploadVanished(failure, this.#action, true) : failure;
       }
     });
     this.#uploadId = null;
@@ -292,9 +295,10 @@ export class S3Writer implements ObjectWriter {
 }
 
 /** The storage forgot the upload: a lifecycle rule, or somebody aborted it. */
-function uploadVanished(failure: OperatingError, action: string): OperatingError {
+function uploadVanished(failure: OperatingError, action: string, retryable = false): OperatingError {
   return new OperatingError("storage_failed", `${action}: the storage no longer knows the upload`, {
     hint: "A lifecycle rule of the bucket may abort uploads too soon, or somebody removed it. Run the command again.",
+    retryable,
     cause: failure,
   });
 }
