@@ -21,10 +21,16 @@ export async function runStorageTest(
   beginPhase(context, "storage-test", `trying ${storage.description}`);
   const trial: Trial = { storage, signal, place: `storage-test/${randomBytes(8).toString("hex")}/` };
   const tried: Tried[] = [];
+  // Set before a check that writes: it may be cancelled.
+  let mayHaveWritten = false;
   try {
-    for (const check of checksFor(isReadOnly)) tried.push(await tryCheck(check, trial, tried));
+    for (const check of checksFor(isReadOnly)) {
+      const isTried = makesSense(check, tried);
+      mayHaveWritten ||= isTried && !checksFor(true).includes(check);
+      tried.push(isTried ? await tryCheck(check, trial) : notTried(check));
+    }
   } finally {
-    if (hasWritten(tried)) await removeAll(trial);
+    if (mayHaveWritten) await removeAll(trial);
   }
   const checks = tried.map(({ result }) => result);
   return { location: storage.description, isReadOnly, isFit: checks.every(({ status }) => status === "ok"), checks };
@@ -36,14 +42,20 @@ interface Tried {
   readonly isHopeless: boolean;
 }
 
-async function tryCheck(check: Check, trial: Trial, before: readonly Tried[]): Promise<Tried> {
-  const { name, needs = [] } = check;
+function makesSense({ needs = [] }: Check, before: readonly Tried[]): boolean {
   const isDone = (needed: string): boolean =>
     before.some(({ result }) => result.name === needed && result.status === "ok");
-  const nothing = { name, durationMs: 0, message: null, detail: null, hint: null };
-  if (before[0]?.isHopeless === true || !needs.every(isDone)) {
-    return { result: { ...nothing, status: "not tried" }, isHopeless: false };
-  }
+  return before[0]?.isHopeless !== true && needs.every(isDone);
+}
+
+const NOTHING_SAID = { message: null, detail: null, hint: null };
+
+function notTried({ name }: Check): Tried {
+  return { result: { name, status: "not tried", durationMs: 0, ...NOTHING_SAID }, isHopeless: false };
+}
+
+async function tryCheck(check: Check, trial: Trial): Promise<Tried> {
+  const { name } = check;
   const startedAtMs = performance.now();
   const failure = await check.run(trial).then(
     () => null,
@@ -51,17 +63,13 @@ async function tryCheck(check: Check, trial: Trial, before: readonly Tried[]): P
   );
   trial.signal.throwIfAborted();
   const durationMs = Math.round(performance.now() - startedAtMs);
-  if (failure === null) return { result: { ...nothing, status: "ok", durationMs }, isHopeless: false };
+  if (failure === null) return { result: { name, status: "ok", durationMs, ...NOTHING_SAID }, isHopeless: false };
   const { detail = null, hint = null } = isOperatingError(failure.error) ? failure.error : {};
   // Rights are missing: the error's own hint leads here.
   const isDenied = isOperatingError(failure.error, "permission_denied") && /storage test/.test(hint ?? "");
   const cure = isDenied ? `Allow it: ${check.rights}.` : hint;
   const result = { name, status: "failed", durationMs, message: messageOf(failure.error), detail, hint: cure } as const;
   return { result, isHopeless: !isDenied };
-}
-
-function hasWritten(tried: readonly Tried[]): boolean {
-  return tried.slice(checksFor(true).length).some(({ result }) => result.status !== "not tried");
 }
 
 /** What cannot be removed stays: the check of deleting has said so. */
