@@ -5,12 +5,12 @@ import { randomBytes } from "node:crypto";
 import { isOperatingError, OperatingError } from "../base/errors.ts";
 import type { Storage } from "./storage.ts";
 
-/** Writes an object of a random name twice and removes it. Throws OperatingError "storage_failed" when the second write wins. */
+/** Writes an object of a random name twice and removes it. Throws OperatingError "storage_failed" when the second write wins, or marks get lost. */
 export async function refuseUnconditionalStorage(storage: Storage, signal?: AbortSignal): Promise<void> {
   const name = `conditional-create-${randomBytes(8).toString("hex")}`;
   const options = { ifAbsent: true, ...(signal && { signal }) };
   try {
-    await storage.put(name, Buffer.from("first"), options);
+    await storage.put(name, Buffer.from("first"), { ...options, needsMark: true });
     await storage.put(name, Buffer.from("second"), options);
   } catch (error) {
     if (isOperatingError(error, "repository_exists")) return;

@@ -37,6 +37,8 @@ export interface PutOptions {
   readonly signal?: AbortSignal;
   /** Refuse with OperatingError "repository_exists" where an object of that name is there already. */
   readonly ifAbsent?: boolean;
+  /** For trials: "storage_failed" where the storage drops what it needs to tell one writer's object from another's. */
+  readonly needsMark?: boolean;
 }
 
 /** A byte range of an object. */

@@ -2,7 +2,7 @@
 // request takes the next one that matches it, and what matches none goes through untouched.
 
 import { createServer, request } from "node:http";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export type Fault =
@@ -19,6 +19,12 @@ export type Fault =
   | { readonly kind: "stall-body"; readonly bytes: number }
   /** The answer is the server's, but for these headers. */
   | { readonly kind: "headers"; readonly headers: Readonly<Record<string, string>> }
+  /** The answer is the server's, but for metadata. */
+  | { readonly kind: "no-metadata" }
+  /** The answer takes its time. */
+  | { readonly kind: "slow"; readonly ms: number }
+  /** The proxy sends the request twice; the second answer is passed on. */
+  | { readonly kind: "twice" }
   /** The server never sees the condition of a write: as servers that ignore it. */
   | { readonly kind: "unconditional" }
   /** The request's body is not read, and nothing is answered. */
@@ -79,10 +85,23 @@ function handle(server: URL, incoming: IncomingMessage, answer: ServerResponse, 
   const { method, url } = incoming;
   const { "if-none-match": condition, ...others } = incoming.headers;
   const headers = fault?.kind === "unconditional" || condition === undefined ? others : incoming.headers;
+  if (fault?.kind === "twice") return sendTwice(server, incoming, answer);
   const options = { host: server.hostname, port: server.port, method, path: url, headers };
   const outgoing = request(options, (response) => pass(response, answer, fault));
   outgoing.on("error", () => incoming.socket.destroy());
   incoming.pipe(outgoing);
+}
+
+function sendTwice(server: URL, incoming: IncomingMessage, answer: ServerResponse): void {
+  const { headers, method, url } = incoming;
+  const body: Buffer[] = [];
+  const options = { host: server.hostname, port: server.port, method, path: url, headers };
+  const send = (then: (response: IncomingMessage) => void): void =>
+    void request(options, then).end(Buffer.concat(body));
+  incoming.on("data", (piece: Buffer) => body.push(piece));
+  incoming.on("end", () => {
+    send((first) => first.resume().on("end", () => send((second) => pass(second, answer, null))));
+  });
 }
 
 function sayStatus(answer: ServerResponse, { code, status }: { status: number; code?: string }): void {
@@ -101,7 +120,15 @@ function pass(response: IncomingMessage, answer: ServerResponse, fault: Fault | 
   response.on("end", () => {
     const bytes = Buffer.concat(body);
     const { statusCode = 500 } = response;
-    const headers = { ...response.headers, ...(fault?.kind === "headers" && fault.headers) };
+    const headers: OutgoingHttpHeaders = { ...response.headers, ...(fault?.kind === "headers" && fault.headers) };
+    if (fault?.kind === "no-metadata") {
+      for (const name of Object.keys(headers))
+        if (name.startsWith("x-amz-meta-")) Reflect.deleteProperty(headers, name);
+    }
+    if (fault?.kind === "slow") {
+      setTimeout(() => answer.writeHead(statusCode, response.headers).end(bytes), fault.ms);
+      return;
+    }
     // The answer to HEAD has a length and no body.
     if (fault === null || !("bytes" in fault)) return void answer.writeHead(statusCode, headers).end(bytes);
     const part = bytes.subarray(0, fault.bytes);

@@ -64,6 +64,14 @@ const WRITE_CHECKS: readonly Check[] = [
     },
   },
   {
+    name: "keep the mark that tells whose object it is",
+    rights: "writing (s3:PutObject on the objects)",
+    needs: [WRITE],
+    run: async ({ place, signal, storage }) => {
+      await storage.put(`${place}small`, randomBytes(1000), { signal, needsMark: true });
+    },
+  },
+  {
     name: "find it in a list",
     rights: "listing (s3:ListBucket on the bucket)",
     needs: [WRITE],

@@ -1,13 +1,15 @@
 // Writes one object in one request, and confirms any object that was written. Each carries a random mark of its write:
-// when an answer was lost and the same request, sent again, finds the name taken, the mark tells whose object it is.
+// when the same request was sent again, by us after a lost answer or by a proxy on the way, and finds the name taken, the
+// mark tells whose object it is.
 
 import { randomBytes } from "node:crypto";
-import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { KIB } from "../../base/units.ts";
 import type { PutOptions, StoredObject } from "../storage.ts";
 import { digestFields, digestOf, isDifferent, uploadAlgorithm } from "./checksums.ts";
 import type { SentContent } from "./checksums.ts";
+import { readBody } from "./read-body.ts";
 import { s3Error } from "./s3-errors.ts";
 import type { S3Requests } from "./s3-requests.ts";
 
@@ -22,12 +24,15 @@ export interface ObjectWrite {
   readonly name: string;
   readonly mark: string;
   readonly ifAbsent: boolean;
+  /** True: fails where the mark is not kept. */
+  readonly needsMark: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
 /** A new write of an object. */
 export function newWrite(name: string, options: PutOptions): ObjectWrite {
-  return { name, mark: randomBytes(12).toString("hex"), ifAbsent: options.ifAbsent ?? false, signal: options.signal };
+  const { ifAbsent = false, needsMark = false, signal } = options;
+  return { name, mark: randomBytes(12).toString("hex"), ifAbsent, needsMark, signal };
 }
 
 /** Fields of requests that make an object: mark, encryption, storage class. */
@@ -72,9 +77,8 @@ export async function putObject(requests: S3Requests, write: ObjectWrite, bytes:
       await client.send(new PutObjectCommand(input), { abortSignal: attempt.signal });
     } catch (error) {
       const failure = s3Error(error, { action: facts.action, location });
-      // An answer may have been lost on an earlier attempt: then it is our own object that is in the way.
-      if (failure.code !== "repository_exists" || attempt.number === 1 || !(await isOurs(requests, write)))
-        throw failure;
+      // It may be our own object that is in the way: of an attempt whose answer was lost, or that a proxy sent twice.
+      if (failure.code !== "repository_exists" || !(await isOurs(requests, write, bytes))) throw failure;
     }
   });
   try {
@@ -96,13 +100,26 @@ export async function removeIfOurs(requests: S3Requests, write: ObjectWrite): Pr
   await removal.catch(() => undefined);
 }
 
-/** True when the object under that name is the one of this write. */
-export async function isOurs(requests: S3Requests, { mark, name, signal }: ObjectWrite): Promise<boolean> {
-  const attemptsMax = TIDYING_ATTEMPTS_MAX;
-  return (await requests.head(name, signal, attemptsMax))?.Metadata?.[WRITE_MARK] === mark;
+/** True when the object under that name is the one of this write; where its mark is missing: when it has these bytes. */
+export async function isOurs(requests: S3Requests, write: ObjectWrite, bytes?: Uint8Array): Promise<boolean> {
+  const said = await requests.head(write.name, write.signal, TIDYING_ATTEMPTS_MAX);
+  const mark = said?.Metadata?.[WRITE_MARK];
+  if (said === null || mark !== undefined || bytes === undefined) return mark === write.mark;
+  return said.ContentLength === bytes.length && (await hasBytes(requests, write, bytes));
 }
 
-/** Compares what the storage says of a written object with what was sent. Throws "corrupt", "repository_exists". */
+async function hasBytes(requests: S3Requests, { name, signal }: ObjectWrite, bytes: Uint8Array): Promise<boolean> {
+  const key = requests.keyOf(name);
+  const action = `could not read "${name}"`;
+  const facts = { action, sizeBytes: bytes.length, attemptsMax: TIDYING_ATTEMPTS_MAX, signal };
+  const found = await requests.run(facts, async (client, attempt) => {
+    const output = await client.send(new GetObjectCommand(key), { abortSignal: attempt.signal });
+    return await readBody(output, { action, range: undefined, lengthBytesMax: bytes.length }, attempt);
+  });
+  return Buffer.compare(found, bytes) === 0;
+}
+
+/** Compares what the storage says of a written object with what was sent. Throws "corrupt", "repository_exists", "storage_failed". */
 export async function confirmObject(
   requests: S3Requests,
   write: ObjectWrite,
@@ -113,6 +130,9 @@ export async function confirmObject(
   if (said === null) throw new OperatingError("storage_failed", `"${name}" is not there after writing`);
   const mark = said.Metadata?.[WRITE_MARK];
   if (write.ifAbsent && mark !== undefined && mark !== write.mark) throw isThere(name);
+  // Without conditions nothing but the mark tells whose object it is.
+  const needsMark = write.needsMark || (write.ifAbsent && !requests.location.isConditional);
+  if (needsMark && mark === undefined) throw markIsMissing(name);
   const sizeBytes = said.ContentLength ?? -1;
   const problem =
     sizeBytes !== sent.sizeBytes ? `has ${sizeBytes} bytes after writing, not ${sent.sizeBytes}`
@@ -135,4 +155,11 @@ async function deleteQuietly(requests: S3Requests, name: string): Promise<void> 
 
 function isThere(name: string): OperatingError {
   return new OperatingError("repository_exists", `"${name}" is there already`);
+}
+
+function markIsMissing(name: string): OperatingError {
+  return new OperatingError("storage_failed", `"${name}" has lost the mark that tells whose object it is`, {
+    detail: `The storage, or a proxy in front of it, does not keep or does not give back metadata (x-amz-meta-${WRITE_MARK}).`,
+    hint: "Let headers that begin with x-amz-meta- pass in both directions, or use another storage.",
+  });
 }
