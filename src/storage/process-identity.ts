@@ -1,5 +1,6 @@
 // Who a process is, so that another one can later tell whether it still lives: host, boot, process id and start time.
-// The answer "dead" is given only when it is certain; another host or another container is always unknown.
+// The answer "dead" is given only when it is certain; another host, container or boot is always unknown: virtual machines
+// made from one template share all that tells hosts apart, except their boots.
 // Linux only knows all of it (/proc); elsewhere the process id alone decides, and boot is unknown.
 
 import { createHash } from "node:crypto";
@@ -71,7 +72,8 @@ export function thisProcess(): ProcessIdentity {
 export function processState(identity: ProcessIdentity): "alive" | "dead" | "unknown" {
   const self = thisProcess();
   if (identity.host !== self.host) return "unknown";
-  if (identity.boot !== self.boot) return identity.boot === "0" || self.boot === "0" ? "unknown" : "dead";
+  // An earlier boot of this machine, or a clone of it that is at work now: both look the same.
+  if (identity.boot !== self.boot) return "unknown";
   const startTicks = startTicksOf(identity.processId);
   if (startTicks === null) return "dead";
   return startTicks === identity.startTicks ? "alive" : "dead";

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, rename, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, stat, utimes, writeFile } from "node:fs/promises";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -150,6 +150,14 @@ test("Storage.leftovers() tells the files of a dead process from those of a livi
     { name: `x/${dead}`, sizeBytes: 3, isDead: true },
   ]);
   expect(await names("")).toEqual([]);
+  // Of another boot: of this machine before it was started again, or of a clone of it that is at work.
+  const ofOtherBoot = dead.replace(/^(\.cairn-tmp-.{12}-)[^-]+/, "$10123abcd");
+  await writeFile(join(folder, "a/b", ofOtherBoot), "");
+  const isDead = async (): Promise<boolean> => (await leftovers()).find(({ name }) => name === ofOtherBoot)!.isDead;
+  expect(await isDead()).toBe(false);
+  await utimes(join(folder, "a/b", ofOtherBoot), new Date(), new Date(Date.now() - 86_400_000));
+  expect(await isDead()).toBe(true);
+  await storage.deleteLeftover(ofOtherBoot);
   await storage.deleteLeftover(`x/${dead}`);
   await expect(storage.deleteLeftover("../x")).rejects.toMatchObject({ code: "usage" });
   await expect(storage.deleteLeftover("x")).rejects.toMatchObject({ code: "usage" });

@@ -115,7 +115,8 @@ class LocalStorage implements Storage {
     for await (const { name, fileName } of this.#walk("", "", signal)) {
       if (!isTemporaryName(fileName)) continue;
       const status = await stat(join(this.#root, name)).catch(() => null); // gone since it was listed
-      if (status !== null) yield { name, sizeBytes: status.size, isDead: isWriterDead(fileName) };
+      if (status === null) continue;
+      yield { name, sizeBytes: status.size, isDead: isWriterDead(fileName, Date.now() - status.mtimeMs) };
     }
   }
 

@@ -5,6 +5,8 @@ import { processState, thisProcess } from "../process-identity.ts";
 
 const PREFIX = ".cairn-tmp-";
 const PATTERN = /^\.cairn-tmp-([0-9a-f]{12})-([0-9a-f]{1,8})-([0-9]{1,10})-([0-9]{1,20})-([0-9]{1,10})$/;
+/** So long no writer that lives leaves its file alone. */
+const IDLE_MS_MAX = 24 * 3_600_000;
 
 let counter = 0;
 
@@ -20,10 +22,13 @@ export function isTemporaryName(fileName: string): boolean {
   return fileName.startsWith(PREFIX);
 }
 
-/** True when the writer of that file is certainly gone. */
-export function isWriterDead(fileName: string): boolean {
+/** True when the writer of that file is gone: certainly, or it is of another boot and wrote nothing for so long. */
+export function isWriterDead(fileName: string, idleMs: number): boolean {
   const match = PATTERN.exec(fileName);
   if (match === null) return false;
   const [, host = "", boot = "", processId = "", startTicks = ""] = match;
-  return processState({ host, boot, processId: Number(processId), startTicks }) === "dead";
+  const state = processState({ host, boot, processId: Number(processId), startTicks });
+  const self = thisProcess();
+  const isOfOtherBoot = host === self.host && boot !== self.boot;
+  return state === "dead" || (isOfOtherBoot && idleMs >= IDLE_MS_MAX);
 }
