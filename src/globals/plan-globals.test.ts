@@ -51,6 +51,17 @@ describe("planGlobals()", () => {
     expect(unreadable.differences).toEqual([]);
   });
 
+  test.each([
+    ["left out", "2 roles that may log in are made without a password: they were left out of the backup"],
+    ["not readable", "2 roles that may log in are made without a password: the backup could not read them"],
+    ["carried", null],
+  ] as const)("tells of roles without passwords when those are %s", (passwords, told) => {
+    const logins = ["a", "b", "there"].map((name) => role(name, { canLogIn: true }));
+    const source = globals({ roles: [...logins, role("group")], passwords });
+    const result = plan(source, globals({ roles: [role("there", { canLogIn: true })] }));
+    expect(result.adaptations).toEqual(told === null ? [] : [told]);
+  });
+
   test("does not grant memberships among roles that were there", () => {
     const roles = [role("a"), role("b")];
     const source = globals({ roles: [...roles, role("c")], memberships: [membership("a", "b"), membership("a", "c")] });

@@ -66,6 +66,7 @@ class GlobalsPlanner {
     this.#planSettingsOfAll();
     this.#planMemberships(new Set(fresh.map(({ name }) => name)));
     this.#planParameters();
+    this.#tellOfPasswords(fresh);
     for (const tablespace of this.#source.tablespaces) this.#planTablespace(tablespace);
     return { steps: this.#steps, differences: this.#differences, adaptations: this.#adaptations };
   }
@@ -79,6 +80,16 @@ class GlobalsPlanner {
     const knowsPasswords = this.#source.passwords === "carried" && this.#target.passwords === "carried";
     const different = differencesOf(role, there, knowsPasswords);
     if (different.length > 0) this.#differ(`role "${role.name}"`, different);
+  }
+
+  /** Whoever carries no passwords makes roles that nobody can log in as by password. */
+  #tellOfPasswords(fresh: readonly GlobalRole[]): void {
+    const { passwords } = this.#source;
+    const count = fresh.filter(({ canLogIn }) => canLogIn).length;
+    if (passwords === "carried" || count === 0) return;
+    const reason = passwords === "left out" ? "they were left out of the backup" : "the backup could not read them";
+    const roles = count === 1 ? "1 role that may log in is" : `${count} roles that may log in are`;
+    this.#adaptations.push(`${roles} made without a password: ${reason}`);
   }
 
   #differ(subject: string, different: readonly string[]): void {

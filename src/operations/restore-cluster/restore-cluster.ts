@@ -167,8 +167,9 @@ async function restoreMember(
     origin,
   });
   if (wasThere && !isOnEveryServer(databaseName)) {
-    warn(context, { message: `database "${databaseName}" was there: its owner, settings and privileges are kept` });
-    return report;
+    const kept = "it was there: its owner, settings and privileges are kept, and those of the source not applied";
+    warn(context, { message: `database "${databaseName}": ${kept}` });
+    return { ...report, adaptations: [kept, ...report.adaptations] };
   }
   await using session = await openTarget(target, signal);
   const { doneCount, failed } = await applyProperties(session, { toc, tasks: entries.properties }, signal);
