@@ -17,6 +17,9 @@ export const DEPENDENCY_COUNT_MAX = 5_000_000;
 /** Large objects of one archive. */
 export const LARGE_OBJECT_COUNT_MAX = 50_000_000;
 
+/** Members of a tar archive: their names and places are held in memory, about 200 bytes each. */
+export const TAR_MEMBER_COUNT_MAX = 1_000_000;
+
 /** Dump ids are C ints above zero. */
 export const DUMP_ID_MAX = 0x7fff_ffff;
 

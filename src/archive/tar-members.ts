@@ -2,8 +2,9 @@
 // does not write is refused: paths, links, sizes beyond the archive, two members of one name, an end that is missing.
 // Memory: a name and two numbers per member.
 
+import { OperatingError } from "../base/errors.ts";
 import { invalidArchive } from "./archive-errors.ts";
-import { LARGE_OBJECT_COUNT_MAX } from "./limits.ts";
+import { TAR_MEMBER_COUNT_MAX } from "./limits.ts";
 import type { ArchiveMembers, MemberSource } from "./members.ts";
 import { readFully, type RandomAccessSource } from "./random-access-source.ts";
 import { parseTarHeader, TAR_BLOCK_BYTES, tarPaddingBytes, type TarHeader } from "./tar-header.ts";
@@ -25,8 +26,12 @@ export class TarMembers implements ArchiveMembers {
     this.#places = places;
   }
 
-  /** Reads all headers. Throws archive_invalid. */
-  static async open(source: RandomAccessSource, signal?: AbortSignal): Promise<TarMembers> {
+  /** Reads all headers. Throws archive_invalid; archive_unsupported when there are more than `countMax`. */
+  static async open(
+    source: RandomAccessSource,
+    signal?: AbortSignal,
+    countMax: number = TAR_MEMBER_COUNT_MAX,
+  ): Promise<TarMembers> {
     const places = new Map<string, Place>();
     const headers = new HeaderReader(source);
     for (let offset = 0; ;) {
@@ -39,10 +44,14 @@ export class TarMembers implements ArchiveMembers {
         throw invalidArchive(offset, "size of tar member", `${place.sizeBytes} with ${left} bytes left in the archive`);
       }
       if (places.has(header.name)) throw invalidArchive(offset, "name of tar member", "it occurs twice");
-      if (places.size >= LARGE_OBJECT_COUNT_MAX) throw invalidArchive(offset, "tar archive", "it has too many members");
+      if (places.size >= countMax) throw tooManyMembers(countMax);
       places.set(header.name, place);
       offset = place.offset + place.sizeBytes + tarPaddingBytes(place.sizeBytes);
     }
+  }
+
+  get count(): number {
+    return this.#places.size;
   }
 
   async open(name: string): Promise<MemberSource | null> {
@@ -59,6 +68,12 @@ export class TarMembers implements ArchiveMembers {
       [Symbol.asyncDispose]: async () => {},
     };
   }
+}
+
+function tooManyMembers(countMax: number): OperatingError {
+  return new OperatingError("archive_unsupported", `the tar archive has more than ${countMax} members`, {
+    hint: "Each large object is one. Dump such a database with --format=custom or --format=directory.",
+  });
 }
 
 /** Reads headers through a window, so that many small members cost few reads. */

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { CustomArchiveReader } from "../../src/archive/custom-archive-reader.ts";
 import { encodeHeadAndToc } from "../../src/archive/encode-toc.ts";
+import { TAR_MEMBER_COUNT_MAX } from "../../src/archive/limits.ts";
 import { MemberArchiveReader } from "../../src/archive/member-archive-reader.ts";
 import { memorySource } from "../../src/archive/random-access-source.ts";
 import { encodeTarHeader, parseTarHeader, TAR_BLOCK_BYTES } from "../../src/archive/tar-header.ts";
@@ -289,6 +290,17 @@ describe("TarMembers", () => {
     const member = await members.open("2.dat");
     expect(Buffer.from((await member?.read(0, 100)) ?? []).toString()).toBe("abc");
     expect((await members.open("1.dat"))?.sizeBytes).toBe(sizeBytes);
+  });
+
+  test("refuses more members than may be held in memory", async () => {
+    expect(TAR_MEMBER_COUNT_MAX).toBe(1_000_000);
+    const memberCount = (await TarMembers.open(memorySource(tar))).count;
+    expect(memberCount).toBeGreaterThan(5);
+    await TarMembers.open(memorySource(tar), undefined, memberCount);
+    await expect(TarMembers.open(memorySource(tar), undefined, memberCount - 1)).rejects.toMatchObject({
+      code: "archive_unsupported",
+      message: `the tar archive has more than ${memberCount - 1} members`,
+    });
   });
 
   test("parseTarHeader() reads what encodeTarHeader() writes, at every size", () => {
