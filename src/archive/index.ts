@@ -12,7 +12,7 @@ export { filterNotAllowed, parseFilterItems, type FilterItem, type FilterKind } 
 export { formatTocList, type TocListOptions } from "./format-toc-list.ts";
 export { MemberArchiveReader } from "./member-archive-reader.ts";
 export { MemberArchiveWriter, type MemberSink } from "./member-archive-writer.ts";
-export { isMemberName, type ArchiveMembers, type MemberSource } from "./members.ts";
+export { isMemberName, TOC_MEMBER_NAME, type ArchiveMembers, type MemberSource } from "./members.ts";
 export { parseListFile, type ListFile } from "./parse-list-file.ts";
 export { memorySource, type RandomAccessSource } from "./random-access-source.ts";
 export { readToc, type ReadTocResult } from "./read-toc.ts";

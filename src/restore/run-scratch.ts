@@ -18,6 +18,11 @@ export interface ScratchResult {
   readonly warnings: readonly string[];
 }
 
+interface ScratchOptions extends RunOptions {
+  /** Throws when what was read cannot be relied on; the database is dropped then. */
+  readonly checkSource?: () => Promise<void>;
+}
+
 /**
  * Makes a scratch database. `options.connect(null)` reaches any database of the target's server. Throws
  * OperatingError "target_not_empty" when a database of one of the two names is there already.
@@ -25,7 +30,7 @@ export interface ScratchResult {
 export async function runScratch(
   contents: ArchiveContents,
   scratch: ScratchPlan,
-  options: RunOptions,
+  options: ScratchOptions,
 ): Promise<ScratchResult> {
   const signal = options.signal ?? new AbortController().signal;
   await using maintenance = await options.connect(null, signal);
@@ -40,14 +45,16 @@ export async function runScratch(
 async function restoreOrDrop(
   contents: ArchiveContents,
   scratch: ScratchPlan,
-  options: RunOptions & { readonly maintenance: Session },
+  options: ScratchOptions & { readonly maintenance: Session },
 ): Promise<RestoreResult> {
   const { maintenance } = options;
   try {
-    return await runRestore(contents, scratch.plan, {
+    const restore = await runRestore(contents, scratch.plan, {
       ...options,
       connect: (database, connectSignal) => options.connect(database ?? scratch.incompleteName, connectSignal),
     });
+    await options.checkSource?.();
+    return restore;
   } catch (error) {
     // Ours, and of no use: it was made a moment ago under a name that was free.
     const isDropped = await maintenance.query(scratch.dropStatement).then(

@@ -103,6 +103,20 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
     await expect(run).rejects.toMatchObject({ code: "target_not_empty" });
   });
 
+  test("runScratch() drops what was made of a file that changed meanwhile", async () => {
+    const databaseName = `scratch_${Math.random().toString(36).slice(2)}`;
+    const plan = planScratch(archive.contents.toc, { tables: ["torture.zero_columns"], databaseName }, version);
+    const run = runScratch(archive.contents, plan, {
+      connect: await connector(pg, "postgres"),
+      checkSource: async () => {
+        throw new OperatingError("archive_invalid", "it was written to");
+      },
+    });
+    await expect(run).rejects.toMatchObject({ code: "archive_invalid", message: "it was written to" });
+    const left = await pg.psql("postgres", `SELECT datname FROM pg_database WHERE datname LIKE '${databaseName}%'`);
+    expect(left).toBe("");
+  });
+
   test("runScratch() keeps a database that is whole when somebody is connected to it", async () => {
     const databaseName = `scratch_${Math.random().toString(36).slice(2)}`;
     const plan = planScratch(archive.contents.toc, { tables: ["torture.zero_columns"], databaseName }, version);

@@ -1,15 +1,16 @@
 // Opens a file or folder that pg_dump wrote, whatever its format, as archive contents. Plain SQL is recognized, and never
 // executed by anybody here: whoever can take it along (import) asks for it.
 
-import { constants } from "node:fs";
-import { open, stat, type FileHandle } from "node:fs/promises";
-import { resolve } from "node:path";
+import { constants, type Stats } from "node:fs";
+import { lstat, open, stat, type FileHandle } from "node:fs/promises";
+import { join, resolve } from "node:path";
 
 import {
   CustomArchiveReader,
   isTarHeader,
   MemberArchiveReader,
   TAR_BLOCK_BYTES,
+  TOC_MEMBER_NAME,
   TarMembers,
   type ArchiveContents,
   type ArchiveFormat,
@@ -38,7 +39,7 @@ export interface ArchiveSource extends AsyncDisposable {
   /** By dump id, how large data is in the archive, where that is known: to tell the largest, not how much there is to do. */
   storedSizes(): Promise<ReadonlyMap<number, number>>;
   readonly transfer: Readonly<SourceTransfer>;
-  /** Throws "archive_invalid" when the file was written to since it was opened. */
+  /** Throws "archive_invalid" when the file, or the folder's toc.dat, was written to since it was opened. */
   checkUnchanged(): Promise<void>;
 }
 
@@ -88,6 +89,7 @@ export async function openRestorableSource(file: string, signal: AbortSignal): P
 async function openFolder(path: string, signal: AbortSignal): Promise<ArchiveSource> {
   const transfer: SourceTransfer = { bytesRead: 0, requests: 0 };
   const folder = new FolderMembers(path);
+  const before = await statOfToc(path);
   const members = {
     open: async (name: string) => {
       const member = await folder.open(name);
@@ -101,9 +103,19 @@ async function openFolder(path: string, signal: AbortSignal): Promise<ArchiveSou
     contents,
     storedSizes: () => contents.dataSizes(),
     transfer,
-    checkUnchanged: async () => {},
+    checkUnchanged: async () => {
+      const now = await statOfToc(path);
+      const fields = ["size", "mtimeMs", "ino"] as const;
+      if (fields.every((field) => now?.[field] === before?.[field])) return;
+      throw new OperatingError("archive_invalid", `folder "${path}" was written to while it was being read`);
+    },
     [Symbol.asyncDispose]: async () => {},
   };
+}
+
+/** It is written last, and anew when an archive is replaced: it stands for the folder. Null: there is none. */
+async function statOfToc(folder: string): Promise<Stats | null> {
+  return await lstat(join(folder, TOC_MEMBER_NAME)).catch(() => null);
 }
 
 async function openFile(path: string, handle: FileHandle, signal: AbortSignal): Promise<ArchiveSource | PlainSource> {

@@ -154,6 +154,7 @@ async function restoreIntoScratch(
     connect,
     signal: context.signal,
     onEvent: (event) => reporter.report(event),
+    checkSource: () => origin.checkUnchanged(),
   });
   for (const message of outcome.warnings) warn(context, { message });
   const leftOut = outcome.leftOut.map(({ entry, reason }) => `${entry.description} ${entry.tag}: ${reason}`);
