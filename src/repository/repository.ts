@@ -275,7 +275,8 @@ export class Repository implements AsyncDisposable {
 
   /** Removes the manifests that no rule keeps; see planRetention(). Packs stay until they are pruned. */
   async expire(options: ExpireOptions): Promise<readonly ExpireDecision[]> {
-    return await expire(this.#context, async () => await listManifests(this.#context, options.signal), options);
+    const place = { context: this.#context, observer: this.#observer };
+    return await expire(place, async () => await listManifests(this.#context, options.signal), options);
   }
 
   /** Keeps a restore point from being expired. Throws OperatingError "restore_point_not_found", "locked". */

@@ -9,7 +9,7 @@ import { unlockRepository } from "../create.ts";
 import { systemRandom } from "../environment.ts";
 import { packObjectName } from "../identifiers.ts";
 import { openRepository } from "../index.ts";
-import type { Repository } from "../index.ts";
+import type { ExpireDecision, Repository } from "../index.ts";
 import { backUp, changed, FACTS, PASSPHRASE, smallRepository, temporaryFolder } from "../repository.fixture.ts";
 import { contentsBytes, sealObject, TRAILER_BYTES } from "../sealed-object.ts";
 import type { RetentionRules } from "./policy.ts";
@@ -207,6 +207,79 @@ test("Repository.expire() goes on past what it cannot remove, and sees a hold th
   ]);
   expect(await idsOf(repository)).not.toContain(second);
   expect(await idsOf(repository)).toHaveLength(3);
+});
+
+test("Repository.expire() keeps a restore point whose run is at work, and the one before it", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  const [, last] = (await days(repository, 2)) as [string, string];
+  let decisions: readonly ExpireDecision[] = [];
+  const failing = changed(storage, {
+    read: async (name, ...rest) => {
+      // The manifest is there, and is about to be read back.
+      const isReadBack = name.startsWith("backups/") && (await idsOf(repository)).length === 3;
+      if (!isReadBack) return await storage.read(name, ...rest);
+      decisions = await repository.expire({ ...FOR_REAL, rules: LAST_ONE });
+      throw new Error("connection reset");
+    },
+  });
+  await expect(days(await openRepository(failing, { passphrase: PASSPHRASE }), 1)).rejects.toThrow("connection reset");
+  expect(decisions.map(({ isKept, reasons }) => [isKept, reasons.join("; ")])).toEqual([
+    [true, "its backup has not ended yet"],
+    [true, "one of the last 1; the last good one of its lineage"],
+    [false, "not one of the last 1"],
+  ]);
+  expect(await idsOf(repository)).toEqual([last]);
+});
+
+test("Repository.expire() that slept while it looked for holds removes nothing more", async () => {
+  await using folder = await temporaryFolder();
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  const ids = await days(repository, 3);
+  let nowMs = Date.UTC(2026, 10, 22);
+  const sleeping = changed(storage, {
+    list: (prefix, signal) => {
+      if (prefix === `marks/${ids[1]!}/`) nowMs += 25 * 60_000;
+      return storage.list(prefix, signal);
+    },
+  });
+  const clock = { now: () => new Date(nowMs), monotonicMs: () => 0 };
+  const opened = await openRepository(sleeping, { passphrase: PASSPHRASE, clock });
+  await expect(opened.expire({ ...FOR_REAL, rules: LAST_ONE })).rejects.toMatchObject({ code: "stalled" });
+  expect((await idsOf(repository)).toSorted()).toEqual(ids);
+});
+
+test("Repository.expire() removes cluster restore points before what they name; when one stays, that stays", async () => {
+  await using folder = await temporaryFolder();
+  const log: string[] = [];
+  const storage = openLocalStorage(folder.path);
+  const { repository } = await smallRepository(storage);
+  const members = await days(repository, 3);
+  const clusters: string[] = [];
+  for (const [day, restorePointId] of members.entries()) {
+    const sums = { rowCount: 0, rawBytes: 0, sealedBytes: 0, newBytes: 0 };
+    const member = { databaseName: "shop", lineageName: "shop", restorePointId, error: null, ...sums };
+    const lineage = { ...FACTS.lineage, name: "all" } as unknown as typeof FACTS.lineage;
+    const snapshotAt = new Date(Date.UTC(2026, 10, 1 + day, 13)).toISOString();
+    const facts = { lineage, snapshotAt, cluster: { members: [member], leftOut: [] } };
+    clusters.push((await backUp(repository, { tables: {}, facts })).id);
+  }
+  const failing = changed(watched(storage, log), {
+    delete: async (name, signal) => {
+      if (name.endsWith(clusters[1]!)) throw new Error("not now");
+      log.push(`delete ${name}`);
+      await storage.delete(name, signal);
+    },
+  });
+  const opened = await openRepository(failing, { passphrase: PASSPHRASE });
+  const decisions = await opened.expire({ ...FOR_REAL, rules: LAST_ONE });
+  const removed = log.filter((line) => line.startsWith("delete backups/")).map((line) => line.split("/").at(-1));
+  expect(removed).toEqual([clusters[0], members[0]]);
+  const reasons = new Map(decisions.map((one) => [one.id, one.failure ?? one.reasons[0]]));
+  expect(reasons.get(clusters[1]!)).toBe("not now");
+  expect(reasons.get(members[1]!)).toBe(`the cluster restore point ${clusters[1]!}, which stays, names it`);
 });
 
 test("Repository.hold() fails when the restore point was expired meanwhile", async () => {

@@ -7,12 +7,19 @@ import { makeId } from "../identifiers.ts";
 import type { ManifestObject } from "../manifest-objects.ts";
 import type { RestorePointSummary } from "../manifest.ts";
 import { RunBeacon } from "../run-record.ts";
+import type { RunObserver } from "../run-record.ts";
 import { readCandidates } from "./candidates.ts";
 import type { ListedCandidate } from "./candidates.ts";
 import { holdNames } from "./holds.ts";
 import { EXPIRE_KIND } from "./kinds.ts";
 import { planRetention } from "./policy.ts";
 import type { RetentionRules } from "./policy.ts";
+
+/** Where an expire works. */
+export interface ExpirePlace {
+  readonly context: RepositoryContext;
+  readonly observer: RunObserver;
+}
 
 export interface ExpireOptions {
   readonly rules: RetentionRules;
@@ -35,25 +42,42 @@ export interface ExpireDecision {
 
 /** Plans over all manifests and removes what is not kept; the decisions on the lineages that were asked for. */
 export async function expire(
-  context: RepositoryContext,
+  place: ExpirePlace,
   listManifests: () => Promise<readonly ManifestObject[]>,
   options: ExpireOptions,
 ): Promise<readonly ExpireDecision[]> {
-  if (options.isDryRun) return await decide(context, await listManifests(), options);
+  const { context } = place;
+  if (options.isDryRun) return await decide(place, await listManifests(), options);
   const runId = makeId(context.clock.now(), context.random);
   const beacon = await RunBeacon.start(context, { runId, kind: EXPIRE_KIND, lineageName: null });
   try {
-    const decisions = await decide(context, await listManifests(), options);
-    const outcomes: ExpireDecision[] = [];
-    for (const decision of decisions) {
+    const decisions = await decide(place, await listManifests(), options);
+    const outcomes = new Map<PlannedDecision, ExpireDecision>();
+    const keptMembers = new Map<string, string>();
+    for (const decision of decisions.toSorted((one, other) => clusterRank(one) - clusterRank(other))) {
       options.signal?.throwIfAborted();
-      beacon.check();
-      outcomes.push(decision.isKept ? decision : await remove(context, decision, options.signal));
+      const cluster = keptMembers.get(decision.id);
+      const outcome =
+        decision.isKept ? decision
+        : cluster === undefined ? await remove(place, decision, { beacon, signal: options.signal })
+        : { ...decision, isKept: true, reasons: [`the cluster restore point ${cluster}, which stays, names it`] }; // prettier-ignore
+      outcomes.set(decision, outcome);
+      const isThere = outcome.isKept || outcome.failure !== null;
+      if (isThere) for (const member of membersOf(decision)) keptMembers.set(member, decision.id);
     }
-    return outcomes;
+    return decisions.map((decision) => outcomes.get(decision)!);
   } finally {
     await beacon.end().catch(() => undefined);
   }
+}
+
+function membersOf({ summary }: ExpireDecision): readonly string[] {
+  return summary?.cluster?.members.flatMap(({ restorePointId }) => restorePointId ?? []) ?? [];
+}
+
+/** Cluster restore points go before what they name: broken off between, none is left that names what is gone. */
+function clusterRank({ summary }: ExpireDecision): number {
+  return summary?.cluster === undefined ? 1 : 0;
 }
 
 interface PlannedDecision extends ExpireDecision {
@@ -61,12 +85,17 @@ interface PlannedDecision extends ExpireDecision {
 }
 
 async function decide(
-  context: RepositoryContext,
+  { context, observer }: ExpirePlace,
   objects: readonly ManifestObject[],
   options: ExpireOptions,
 ): Promise<readonly PlannedDecision[]> {
   const { rules, signal } = options;
-  const candidates = await readCandidates(context, objects, signal);
+  // After the manifests were listed: one whose run has ended by now is committed, or withdrawn and cannot be read.
+  const runs = await observer.runs(signal);
+  const atWork = new Set(runs.filter(({ state }) => state !== "dead").map(({ runId }) => runId));
+  const candidates = (await readCandidates(context, objects, signal)).map((one) => {
+    return { ...one, isUnfinished: one.summary !== null && atWork.has(one.summary.runId) };
+  });
   const byPlace = new Map(candidates.map((one) => [placeOf(one), one]));
   const decisions = planRetention(candidates, rules, context.clock.now().getTime());
   const wanted = decisions.filter(({ lineageKey }) => rules.onlyLineages?.has(lineageKey) ?? true);
@@ -81,17 +110,20 @@ function placeOf({ id, lineageKey }: { readonly id: string; readonly lineageKey:
 }
 
 async function remove(
-  context: RepositoryContext,
+  { context }: ExpirePlace,
   decision: PlannedDecision,
-  signal: AbortSignal | undefined,
+  { beacon, signal }: { readonly beacon: RunBeacon; readonly signal: AbortSignal | undefined },
 ): Promise<ExpireDecision> {
+  beacon.check();
   try {
     const isHeld = (await holdNames(context, decision.id, signal)).length > 0;
     if (isHeld) return { ...decision, isKept: true, reasons: ["held meanwhile"] };
+    beacon.check();
     await context.storage.delete(decision.objectName, signal);
     return decision;
   } catch (error) {
     signal?.throwIfAborted();
+    beacon.check();
     return { ...decision, failure: messageOf(error) };
   }
 }

@@ -3,7 +3,7 @@
 // Tiers are restic's: walking from the newest to the oldest, the newest of each calendar period stays until the count is
 // used up; when counts are left at the end, the oldest stays too. The order is that of the ids, which no clock can turn
 // round; a period is that of the snapshot's own time. Whatever the rules say, never removed are: what is held, what
-// cannot be read, the newest undamaged ones of each lineage, its last verified and its last drilled one, and what a kept
+// cannot be read, what a run at work is about to finish, the newest undamaged ones of each lineage, its last verified and its last drilled one, and what a kept
 // cluster restore point names.
 
 import { Calendar } from "./calendar.ts";
@@ -19,6 +19,8 @@ export interface RetentionCandidate {
   readonly tags: Readonly<Record<string, string>>;
   /** False when its manifest cannot be read: nothing is known of it. */
   readonly isReadable: boolean;
+  /** True while its run is at work: it may yet be withdrawn, so it stays and counts for nothing. */
+  readonly isUnfinished?: boolean;
   /** True when the last verify or check found damage, or the last drill failed. */
   readonly isDamaged: boolean;
   readonly isVerified: boolean;
@@ -132,7 +134,7 @@ function planLineage(
 ): RetentionDecision[] {
   const newestFirst = candidates.toSorted((one, other) => (one.id < other.id ? 1 : -1));
   const protections = protectionsOf(newestFirst, rules);
-  const considered = newestFirst.filter((one) => one.isReadable && isConsidered(one, rules));
+  const considered = newestFirst.filter((one) => one.isReadable && !one.isUnfinished && isConsidered(one, rules));
   const undamaged = considered.filter((one) => !one.isDamaged);
   // A damaged one stays where the rules would keep it, and takes no undamaged one's place.
   const lists = undamaged.length === considered.length ? [considered] : [considered, undamaged];
@@ -151,7 +153,7 @@ function protectionsOf(
   newestFirst: readonly RetentionCandidate[],
   rules: RetentionRules,
 ): ReadonlyMap<string, readonly string[]> {
-  const readable = newestFirst.filter((one) => one.isReadable);
+  const readable = newestFirst.filter((one) => one.isReadable && !one.isUnfinished);
   const undamaged = readable.filter((one) => !one.isDamaged);
   // Where nothing is undamaged, the newest of what there is.
   const good = undamaged.length > 0 ? undamaged : readable;
@@ -163,6 +165,7 @@ function protectionsOf(
     newestFirst.map((one) => {
       const reasons = one.holds.map((reason) => (reason === "" ? "held" : `held: ${reason}`));
       if (!one.isReadable) reasons.push("its manifest cannot be read, so nothing is known of it");
+      else if (one.isUnfinished) reasons.push("its backup has not ended yet");
       else if (!isConsidered(one, rules)) reasons.push("it is not among those that were asked for");
       if (one === good[0]) reasons.push("the last good one of its lineage");
       else if (newestGood.has(one)) reasons.push(`one of the ${minimum} newest good ones of its lineage`);
