@@ -5,8 +5,10 @@ import dns from "node:dns";
 import { connect, createServer, type AddressInfo, type Server } from "node:net";
 import { afterEach, expect, test, vi } from "vitest";
 
+import { runClusterBackup } from "../../src/operations/backup-cluster/index.ts";
+import { clusterSettings } from "../cluster/support.ts";
 import { TestRepository } from "../matrix/support.ts";
-import { runTool, server, type TestServer } from "../support/servers.ts";
+import { ownServer, runTool, server, type TestServer } from "../support/servers.ts";
 import { dump, failureOf, testFolder } from "./run-dump.ts";
 
 const TABLE = "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)";
@@ -52,6 +54,21 @@ test("cairn dump meets one server with all its sessions when a name has several 
   expect(receipt.source).toContain("several.invalid");
   expect(asked.count).toBe(1);
   expect(await runTool(pg.tools.pgRestore, ["--list", folder.file("a")])).toContain("TABLE DATA public t");
+});
+
+test("cairn backup --cluster meets one server for roles and all databases when a name has several addresses", async () => {
+  await using pg = await ownServer(18);
+  await using repository = await TestRepository.create();
+  const asked = nameLeadsTo("several.invalid", ["127.0.0.1", "127.0.0.2"]);
+  const source = pg.uri("postgres").replace("127.0.0.1", "several.invalid");
+  const settings = clusterSettings(repository, source, {});
+  const receipt = await runClusterBackup(repository.context(), settings);
+  expect(receipt.databases.map(({ databaseName, error }) => [databaseName, error])).toEqual([
+    ["template1", null],
+    ["postgres", null],
+  ]);
+  expect(receipt.databases[1]?.receipt?.lineage).toBe(`postgres@several.invalid:${pg.port}`);
+  expect(asked.count).toBe(1);
 });
 
 test("cairn backup and cairn restore meet one server with all their sessions when a name has several addresses", async () => {

@@ -19,6 +19,8 @@ import type { ClusterBackupSettings, ClusterDatabase, ClusterReceipt } from "./t
 
 interface ServerFacts {
   readonly host: string;
+  /** That was met; undefined for a unix socket. */
+  readonly hostAddress: string | undefined;
   /** host:port. */
   readonly description: string;
   readonly version: string;
@@ -68,6 +70,7 @@ async function readServerFacts(session: Session): Promise<ServerFacts> {
   const { serverVersion, settings, connection } = session;
   return {
     host: hostNameOf(settings),
+    hostAddress: settings.hostAddress ?? undefined,
     description: describeServer(settings),
     version: connection.parameters.get("server_version") ?? "",
     versionNum: serverVersion.number,
@@ -105,7 +108,7 @@ async function backUpDatabases(context: OperationContext, backing: Backing): Pro
     context.signal.throwIfAborted();
     const lineage = lineageNameOf(databaseName, settings.lineage ?? server.host);
     const globals = settings.withRolePasswords ? "with passwords" : "without passwords";
-    const own = { ...settings, database: databaseName, lineage, globals } as const;
+    const own = { ...settings, database: databaseName, hostAddress: server.hostAddress, lineage, globals } as const;
     try {
       const receipt = await backUpDatabase(contextOf(context, databaseName), repository, own);
       databases.push({ databaseName, receipt, error: null });

@@ -8,6 +8,8 @@ export interface BackupSettings {
   readonly source: string | undefined;
   /** The database, whichever the source names; left out: the source's. */
   readonly database?: string | undefined;
+  /** The address that was met before, so that a name with several leads to the same server. */
+  readonly hostAddress?: string | undefined;
   readonly repository: RepositoryAccess;
   /** Null: database@host. */
   readonly lineage: string | null;

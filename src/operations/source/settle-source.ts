@@ -28,6 +28,8 @@ export interface SourceRequest {
   readonly source: string | undefined;
   /** The database, whichever the source names; left out: the source's. */
   readonly database?: string | undefined;
+  /** The address that was met before, so that a name with several leads to the same server. */
+  readonly hostAddress?: string | undefined;
   readonly pgDump: string | null;
   readonly selection: readonly string[];
 }
@@ -50,7 +52,7 @@ export interface SettledSource {
 export async function settleSource(context: OperationContext, request: SourceRequest): Promise<SettledSource> {
   const flags = await expandFilterFiles(parseSelectionFlags(request.selection));
   const { environment, homeDirectory, userName, signal } = context;
-  const overrides = { dbname: request.database };
+  const overrides = { dbname: request.database, hostaddr: request.hostAddress };
   const caller = { environment, homeDirectory, userName };
   const settings = await resolveConnection({ source: request.source, overrides, ...caller });
   const warnings: string[] = [];
