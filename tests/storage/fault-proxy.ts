@@ -10,6 +10,8 @@ export type Fault =
   | { readonly kind: "reset" }
   /** The server does it, and the answer is lost. */
   | { readonly kind: "lose-answer" }
+  /** The server does it, and the answer is an error. */
+  | { readonly kind: "done-but"; readonly status: number; readonly code: string }
   /** An error answer, S3's own or a proxy's. */
   | { readonly kind: "status"; readonly status: number; readonly code?: string }
   /** The body is cut off after so many bytes: by a reset, or by a clean end after a lying Content-Length. */
@@ -115,6 +117,7 @@ function pass(response: IncomingMessage, answer: ServerResponse, fault: Fault | 
     response.resume().on("end", () => answer.socket?.resetAndDestroy());
     return;
   }
+  if (fault?.kind === "done-but") return void response.resume().on("end", () => sayStatus(answer, fault));
   const body: Buffer[] = [];
   response.on("data", (piece: Buffer) => body.push(piece));
   response.on("end", () => {
