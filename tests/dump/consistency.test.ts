@@ -48,7 +48,7 @@ test("cairn dump of one table with four readers: each takes segments, and none i
   await using database = await pg.createDatabase();
   await database.psql(BIG_TABLE);
   const events: OperationEvent[] = [];
-  const settings = { jobs: 4, compression: "zstd:9" }; // slow enough that every reader is there before the end
+  const settings = { jobs: 4, compression: "zstd:15" }; // slow enough that every reader is there before the end
   const onEvent = (event: OperationEvent): void => void events.push(event);
   const receipt = await dump({ source: database.uri, file: folder.file("a"), settings, onEvent });
   expect(receipt.rowCount).toBe(BIG_ROW_COUNT);
