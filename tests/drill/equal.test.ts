@@ -35,12 +35,15 @@ test.each(versions)("drill of torture on %i compares everything and finds it equ
   expect(listed).toMatchObject({ id: receipt.id, drillOutcome: "passed" });
 });
 
-test.skipIf(!hasSampleData).each(isFullMatrix ? versions : [18 as const])("drill of pagila on %i finds everything equal", async (major) => {
-  const pg = await server(major);
-  await using source = await loadDatabase(pg, "pagila");
-  const receipt = await repository.backup(source.uri, { lineage: `pagila ${major}` });
-  const report = await drill(repository, receipt.id);
-  expect(findingsOf(report)).toEqual([]);
-  expect(report).toMatchObject({ outcome: "passed", notCompared: [], excused: [], rowCount: receipt.rowCount });
-  expect(report.tables.every(({ isEqual }) => isEqual)).toBe(true);
-});
+test.skipIf(!hasSampleData).each(isFullMatrix ? versions : [18 as const])(
+  "drill of pagila on %i finds everything equal",
+  async (major) => {
+    const pg = await server(major);
+    await using source = await loadDatabase(pg, "pagila");
+    const receipt = await repository.backup(source.uri, { lineage: `pagila ${major}` });
+    const report = await drill(repository, receipt.id);
+    expect(findingsOf(report)).toEqual([]);
+    expect(report).toMatchObject({ outcome: "passed", notCompared: [], excused: [], rowCount: receipt.rowCount });
+    expect(report.tables.every(({ isEqual }) => isEqual)).toBe(true);
+  },
+);

@@ -49,5 +49,5 @@ test("planDatabaseEntries() takes what is of the database, not what is only name
   ];
   const plan = planDatabaseEntries({ header, textEncoding: "utf8", entries }, 180_000);
   expect(plan.create.map(({ entry: { dumpId } }) => dumpId)).toEqual([1]);
-  expect(plan.properties.map(({ entry: { dumpId } }) => dumpId).toSorted()).toEqual([2, 3, 4, 5]);
+  expect(plan.properties.map(({ entry: { dumpId } }) => dumpId).toSorted((a, b) => a - b)).toEqual([2, 3, 4, 5]);
 });
