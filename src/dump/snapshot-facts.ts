@@ -3,7 +3,7 @@
 
 import { assert } from "../base/assert.ts";
 import { isOperatingError, messageOf, OperatingError } from "../base/errors.ts";
-import type { Session } from "../postgres/index.ts";
+import { valueIfAllowed, type Session } from "../postgres/index.ts";
 
 export interface SnapshotFacts {
   /** Name under which other sessions take it. */
@@ -52,8 +52,8 @@ export async function readSnapshotFacts(holder: Session, second: Session, signal
     takenAt: new Date(Number(row[4])).toISOString(),
     databaseOid: Number(row[5]),
     serverEncoding: row[6]!,
-    lsn: await valueOrNull(second, LSN_QUERY, signal),
-    systemIdentifier: await valueOrNull(second, IDENTITY_QUERY, signal).then((text) =>
+    lsn: await valueIfAllowed(second, LSN_QUERY, signal),
+    systemIdentifier: await valueIfAllowed(second, IDENTITY_QUERY, signal).then((text) =>
       text === null ? null : BigInt(text),
     ),
   };
@@ -83,16 +83,4 @@ async function checkSameServer(second: Session, exportedName: string, signal: Ab
 /** Statements that begin a transaction in an exported snapshot. */
 export function takeSnapshot(exportedName: string): [begin: string, take: string] {
   return ["BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", `SET TRANSACTION SNAPSHOT '${exportedName}'`];
-}
-
-/** Null when the role may not ask, as on some managed servers. */
-async function valueOrNull(session: Session, sql: string, signal: AbortSignal): Promise<string | null> {
-  try {
-    const { rows } = await session.query(sql, { signal });
-    return rows[0]?.[0] ?? null;
-  } catch (error) {
-    const isRefused = isOperatingError(error, "insufficient_privilege") || isOperatingError(error, "query_failed");
-    if (isRefused) return null;
-    throw error; // a lost connection is no answer
-  }
 }

@@ -33,6 +33,7 @@ export type { ServerMessage, TextEncoding } from "./server-error.ts";
 export { formatVersion, parseVersionText } from "./server-version.ts";
 export type { ServerVersion } from "./server-version.ts";
 export { openSession, Session } from "./session.ts";
+export { valueIfAllowed } from "./value-if-allowed.ts";
 export type { QueryOptions, SessionOptions } from "./session.ts";
 export { DirectReadSocket } from "./direct-read-socket.ts";
 export type { DirectReader } from "./direct-read-socket.ts";

@@ -4,7 +4,7 @@
 
 import { isOperatingError, messageOf, OperatingError } from "../../base/errors.ts";
 import { readGlobals, type Globals } from "../../globals/index.ts";
-import { describeServer, openSession, type Session } from "../../postgres/index.ts";
+import { describeServer, openSession, valueIfAllowed, type Session } from "../../postgres/index.ts";
 import type { ClusterMember, Lineage, Repository, RestorePointSummary, Run } from "../../repository/index.ts";
 import { backUpDatabase } from "../backup/index.ts";
 import { refuseSecondRun } from "../backup/refuse-second-run.ts";
@@ -66,7 +66,8 @@ export async function runClusterBackup(
 
 async function readServerFacts(session: Session): Promise<ServerFacts> {
   const { rows } = await session.query("SELECT pg_catalog.pg_is_in_recovery()");
-  const identity = session.query("SELECT system_identifier FROM pg_catalog.pg_control_system()");
+  // Managed servers may not let it be read.
+  const identity = await valueIfAllowed(session, "SELECT system_identifier FROM pg_catalog.pg_control_system()");
   const { serverVersion, settings, connection } = session;
   return {
     host: hostNameOf(settings),
@@ -75,8 +76,7 @@ async function readServerFacts(session: Session): Promise<ServerFacts> {
     version: connection.parameters.get("server_version") ?? "",
     versionNum: serverVersion.number,
     isStandby: rows[0]?.[0] === "t",
-    // Managed servers may not let it be read.
-    systemIdentifier: (await identity.catch(() => null))?.value ?? "unknown",
+    systemIdentifier: identity ?? "unknown",
   };
 }
 

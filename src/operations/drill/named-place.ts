@@ -1,6 +1,6 @@
 // A drill's place on a server that the user names: a new database, named before it is made, and dropped at the end.
 
-import { OperatingError } from "../../base/errors.ts";
+import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import {
   describeServer,
   openSession,
@@ -63,7 +63,11 @@ async function dropDatabase(maintenance: ConnectionSettings, name: string): Prom
       `SELECT pg_catalog.quote_ident(subname) FROM pg_catalog.pg_subscription
       WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database());`,
     )
-    .catch(() => ({ rows: [] })); // only a superuser may look, and only a superuser has restored one
+    .catch((error: unknown) => {
+      // Who may not look has restored none.
+      if (isOperatingError(error, "insufficient_privilege")) return { rows: [] };
+      throw error;
+    });
   for (const [subscription] of rows) {
     await inside.query(`ALTER SUBSCRIPTION ${subscription} DISABLE;`);
     await inside.query(`ALTER SUBSCRIPTION ${subscription} SET (slot_name = NONE);`);
