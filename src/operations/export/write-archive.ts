@@ -46,11 +46,7 @@ export async function writeCustom(
   const converted = convert(writing);
   const writer = await CustomArchiveWriter.create(file, converted.toc, expectedData(contents, converted, plan));
   if (writer.expectsAllOffsets && totalBytes >= HASHED_ALONG_BYTES_MIN) file.startHash();
-  const counts: Counts = { rowCount: 0, rawBytes: 0 };
-  const report = reporter(context, { counts, totalBytes, storedBytes: () => file.sizeBytes });
-  await writeEntries(context, { writer, contents, converted, algorithm: plan.algorithm, counts, report });
-  await writer.finish();
-  return counts;
+  return await writeAll(context, writing, { writer, converted, sink: file });
 }
 
 /** Writes a tar archive, with a script for those who have only tar and psql. */
@@ -59,15 +55,12 @@ export async function writeTar(
   file: TemporaryFile,
   writing: ArchiveWriting,
 ): Promise<Counts> {
-  const { contents, plan, totalBytes } = writing;
+  const { contents, totalBytes } = writing;
   const converted = convert(writing);
   const sink = new TarSink((bytes) => file.write(bytes), secondsOf(contents.toc.header.createdAt));
   const writer = await MemberArchiveWriter.create(sink, converted.toc);
   if (totalBytes >= HASHED_ALONG_BYTES_MIN) file.startHash();
-  const counts: Counts = { rowCount: 0, rawBytes: 0 };
-  const report = reporter(context, { counts, totalBytes, storedBytes: () => file.sizeBytes });
-  await writeEntries(context, { writer, contents, converted, algorithm: plan.algorithm, counts, report });
-  await writer.finish();
+  const counts = await writeAll(context, writing, { writer, converted, sink: file });
   await writer.writeMember(SCRIPT_MEMBER_NAME, await tarScript(contents));
   await sink.finish();
   return counts;
@@ -79,11 +72,24 @@ export async function writeDirectory(
   folder: TemporaryFolder,
   writing: ArchiveWriting,
 ): Promise<Counts> {
-  const { contents, plan, totalBytes } = writing;
   const converted = convert(writing);
   const writer = await MemberArchiveWriter.create(folder, converted.toc);
+  return await writeAll(context, writing, { writer, converted, sink: folder });
+}
+
+/** The data of all entries, and the end. */
+async function writeAll(
+  context: OperationContext,
+  { contents, plan, totalBytes }: ArchiveWriting,
+  to: {
+    readonly writer: CustomArchiveWriter | MemberArchiveWriter;
+    readonly converted: ConvertedToc;
+    readonly sink: { readonly sizeBytes: number };
+  },
+): Promise<Counts> {
+  const { writer, converted, sink } = to;
   const counts: Counts = { rowCount: 0, rawBytes: 0 };
-  const report = reporter(context, { counts, totalBytes, storedBytes: () => folder.sizeBytes });
+  const report = reporter(context, { counts, totalBytes, storedBytes: () => sink.sizeBytes });
   await writeEntries(context, { writer, contents, converted, algorithm: plan.algorithm, counts, report });
   await writer.finish();
   return counts;
