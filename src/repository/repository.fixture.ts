@@ -14,12 +14,29 @@ import type {
   Repository,
   RestorePoint,
   RestorePointSummary,
+  RetentionRules,
   Run,
 } from "./index.ts";
 
 export const PASSPHRASE = "correct horse battery staple";
 export const CHEAP_SCRYPT = { n: 16, r: 1, p: 1 };
 export const ENCRYPTION = { kind: "passphrase", passphrase: PASSPHRASE } as const;
+
+/** Rules that keep nothing but the last good one. */
+export const NO_RULES: RetentionRules = {
+  last: 0,
+  hourly: 0,
+  daily: 0,
+  weekly: 0,
+  monthly: 0,
+  yearly: 0,
+  within: null,
+  keepTags: [],
+  minimum: 1,
+  onlyTags: [],
+  onlyLineages: null,
+  timeZone: "UTC",
+};
 
 /** A temporary folder that goes away with its scope. */
 export async function temporaryFolder(parent: string = tmpdir()): Promise<AsyncDisposable & { readonly path: string }> {

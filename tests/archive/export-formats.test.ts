@@ -5,14 +5,11 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { isFullMatrix, TestRepository, stockRestore } from "../matrix/support.ts";
+import { isFullMatrix, lostRace, RESTORE_ATTEMPTS_MAX, stockRestore, TestRepository } from "../matrix/support.ts";
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
 import { officialExceptions } from "../support/comparison-exceptions.ts";
 import { loadDatabase } from "../support/databases.ts";
 import { clientTools, runTool, server, type Major, type TestDatabase } from "../support/servers.ts";
-
-const ATTEMPTS_MAX = 4;
-const RACE = /permission denied for schema .*\nCommand was: GRANT |deadlock detected/;
 
 describe.each(isFullMatrix ? ([15, 18] as const) : ([18] as const))("export of torture.sql on %i", (major) => {
   let repository: TestRepository;
@@ -81,8 +78,7 @@ describe.each(isFullMatrix ? ([15, 18] as const) : ([18] as const))("export of t
     for (let attempt = 1; ; attempt += 1) {
       await using target = await (await server(major)).createDatabase();
       const { status, errors } = await stockRestore(await clientTools(major), folder, target.uri, ["-j4"]);
-      // With several jobs pg_restore itself loses races now and then: see tests/matrix/round-trips.ts.
-      if (attempt < ATTEMPTS_MAX && errors.some((error) => RACE.test(error))) continue;
+      if (attempt < RESTORE_ATTEMPTS_MAX && lostRace(errors, 4, `directory of torture ${major}`)) continue;
       expect({ status, errors }).toEqual({ status: 0, errors: [] });
       await expectEqual(target);
       return;

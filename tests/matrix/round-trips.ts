@@ -16,7 +16,9 @@ import {
   type DatabaseName,
   isFullMatrix,
   isNamedError,
+  lostRace,
   pgDumpMajor,
+  RESTORE_ATTEMPTS_MAX,
   stockRestore,
   TestRepository,
 } from "./support.ts";
@@ -39,28 +41,6 @@ function exportsOf(major: Major, name: DatabaseName): Export[] {
   if (own === 18) exports.push({ archiveVersion: "1.15", toolsMajor: 17, jobs: 4 });
   return exports;
 }
-
-/**
- * Exceptions by name: races of `pg_restore -j` itself; after one of them it is run again. It gives each ACL to whichever
- * connection is free: a grant that a grantee passes on needs the grantee's USAGE of the schema, which another connection may
- * not have committed yet, and what needs the grant fails too (on 15 once only that was reported, at the refresh of a
- * materialized view). And it runs ATTACH PARTITION of an index beside the check of a foreign key of the same partitions:
- * one of them can be the victim of a deadlock. With one job the same archive must restore at once.
- */
-const RACES: ReadonlyMap<string, RegExp> = new Map([
-  ["grant before the schema's", /permission denied for schema .*\nCommand was: GRANT /],
-  ["refresh without its grant", /permission denied for table .*\nCommand was: REFRESH MATERIALIZED VIEW /],
-  ["deadlock", /ERROR: {2}deadlock detected\n/],
-]);
-
-/** True after a race; says so. */
-function lostRace(errors: readonly string[], jobs: number, what: string): boolean {
-  const race = [...RACES].find(([, pattern]) => jobs > 1 && errors.some((error) => pattern.test(error)));
-  if (race !== undefined) process.stdout.write(`${what}: pg_restore -j${jobs} lost a race (${race[0]}), run again\n`);
-  return race !== undefined;
-}
-
-const RESTORE_ATTEMPTS_MAX = 4;
 
 /** Defines the tests. */
 export function testRoundTrips(majors: readonly Major[]): void {

@@ -189,6 +189,29 @@ export function isNamedError(error: string, targetMajor: Major): boolean {
   return targetMajor < 17 && error.includes('unrecognized configuration parameter "transaction_timeout"');
 }
 
+/**
+ * Exceptions by name: races of `pg_restore -j` itself; after one of them it is run again. It gives each ACL to whichever
+ * connection is free: a grant that a grantee passes on needs the grantee's USAGE of the schema, which another connection may
+ * not have committed yet, and what needs the grant fails too (on 15 once only that was reported, at the refresh of a
+ * materialized view). And it runs ATTACH PARTITION of an index beside the check of a foreign key of the same partitions:
+ * one of them can be the victim of a deadlock. With one job the same archive must restore at once.
+ */
+const RACES: ReadonlyMap<string, RegExp> = new Map([
+  ["grant before the schema's", /permission denied for schema .*\nCommand was: GRANT /],
+  ["refresh without its grant", /permission denied for table .*\nCommand was: REFRESH MATERIALIZED VIEW /],
+  ["deadlock", /ERROR: {2}deadlock detected\n/],
+]);
+
+/** True after a race; says so. */
+export function lostRace(errors: readonly string[], jobs: number, what: string): boolean {
+  const race = [...RACES].find(([, pattern]) => jobs > 1 && errors.some((error) => pattern.test(error)));
+  if (race !== undefined) process.stdout.write(`${what}: pg_restore -j${jobs} lost a race (${race[0]}), run again\n`);
+  return race !== undefined;
+}
+
+/** So often is a stock pg_restore with several jobs tried. */
+export const RESTORE_ATTEMPTS_MAX = 4;
+
 /** The major of the pg_dump that a receipt names. */
 export function pgDumpMajor(receipt: BackupReceipt): Major {
   const major = Number.parseInt(receipt.pgDump.version, 10);

@@ -10,6 +10,7 @@ import type { Repository, Run } from "../../src/repository/index.ts";
 import {
   chunkOf,
   FACTS,
+  NO_RULES,
   PASSPHRASE,
   smallRepository,
   temporaryFolder,
@@ -136,18 +137,7 @@ test("cairn-rescue.mjs finds chunks and lists of a pack that was repacked", asyn
     largeObjects.push({ ...set, ...(await list.finish()) });
   }
   const { id } = await run.commit({ ...FACTS, relations, largeObjects, toc: first.toc });
-  const none = {
-    hourly: 0,
-    daily: 0,
-    weekly: 0,
-    monthly: 0,
-    yearly: 0,
-    within: null,
-    keepTags: [],
-    onlyTags: [],
-    onlyLineages: null,
-  };
-  const rules = { ...none, last: 1, minimum: 1, timeZone: "UTC" };
+  const rules = { ...NO_RULES, last: 1 };
   await repository.expire({ rules, isDryRun: false });
   const options = { graceMs: 0, unusedFractionMax: 0, isDryRun: false, isWaiting: false };
   expect((await repository.prune(options)).decisions.map(({ action }) => action)).toContain("listed-in-part");

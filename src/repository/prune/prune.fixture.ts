@@ -8,7 +8,7 @@ import { openLocalStorage } from "../../storage/index.ts";
 import type { Storage } from "../../storage/index.ts";
 import { openRepository } from "../index.ts";
 import type { PruneOptions, PruneResult, Repository, RetentionRules } from "../index.ts";
-import { backUp, PASSPHRASE, readTables, smallRepository } from "../repository.fixture.ts";
+import { backUp, NO_RULES, PASSPHRASE, readTables, smallRepository } from "../repository.fixture.ts";
 import type { TableTexts } from "../repository.fixture.ts";
 
 export const DAY_MS = 86_400_000;
@@ -75,18 +75,7 @@ export class PruneBench {
 
   /** Expires all but the newest `count`. */
   async keepLast(count: number, repository?: Repository): Promise<void> {
-    const tiers = {
-      hourly: 0,
-      daily: 0,
-      weekly: 0,
-      monthly: 0,
-      yearly: 0,
-      within: null,
-      keepTags: [],
-      onlyTags: [],
-      onlyLineages: null,
-    };
-    const rules: RetentionRules = { ...tiers, last: count, minimum: 1, timeZone: "UTC" };
+    const rules: RetentionRules = { ...NO_RULES, last: count };
     const opened = repository ?? (await this.open());
     const decisions = await opened.expire({ rules, isDryRun: false });
     for (const { id, isKept } of decisions) if (!isKept) this.expected.delete(id);

@@ -10,24 +10,19 @@ import { systemRandom } from "../environment.ts";
 import { packObjectName } from "../identifiers.ts";
 import { openRepository } from "../index.ts";
 import type { ExpireDecision, Repository } from "../index.ts";
-import { backUp, changed, FACTS, PASSPHRASE, smallRepository, temporaryFolder } from "../repository.fixture.ts";
+import {
+  backUp,
+  changed,
+  FACTS,
+  NO_RULES,
+  PASSPHRASE,
+  smallRepository,
+  temporaryFolder,
+} from "../repository.fixture.ts";
 import { contentsBytes, sealObject, TRAILER_BYTES } from "../sealed-object.ts";
 import type { RetentionRules } from "./policy.ts";
 
-const LAST_ONE: RetentionRules = {
-  last: 1,
-  hourly: 0,
-  daily: 0,
-  weekly: 0,
-  monthly: 0,
-  yearly: 0,
-  within: null,
-  keepTags: [],
-  minimum: 1,
-  onlyTags: [],
-  onlyLineages: null,
-  timeZone: "UTC",
-};
+const LAST_ONE: RetentionRules = { ...NO_RULES, last: 1 };
 const FOR_REAL = { isDryRun: false } as const;
 
 async function days(repository: Repository, count: number, name: string = FACTS.lineage.name): Promise<string[]> {

@@ -3,6 +3,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { NO_RULES } from "../repository.fixture.ts";
 import { Calendar, parseSpan } from "./calendar.ts";
 import { hasKeepRule, planRetention } from "./policy.ts";
 import type { RetentionCandidate, RetentionDecision, RetentionRules } from "./policy.ts";
@@ -11,21 +12,6 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const BEGIN_MS = Date.UTC(2024, 0, 1);
 const ZONES = ["UTC", "Europe/Zurich", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"];
-
-const NO_RULES: RetentionRules = {
-  last: 0,
-  hourly: 0,
-  daily: 0,
-  weekly: 0,
-  monthly: 0,
-  yearly: 0,
-  within: null,
-  keepTags: [],
-  minimum: 1,
-  onlyTags: [],
-  onlyLineages: null,
-  timeZone: "UTC",
-};
 
 function point(timeMs: number, more: Partial<RetentionCandidate> = {}): RetentionCandidate {
   const id = new Date(timeMs).toISOString();
