@@ -2,6 +2,7 @@
 // as on managed services, gets everything but the passwords.
 // Source: PostgreSQL manual, "System Catalogs"; what is read and in which order is pg_dumpall's choice.
 
+import { quoteLiteral, ServerError } from "../postgres/index.ts";
 import type { Session } from "../postgres/index.ts";
 import type {
   Acl,
@@ -31,15 +32,23 @@ type Row = Record<string, string | null>;
 const PLAIN_NAME = /^[a-z_][a-z0-9_]*$/;
 const GRANT_OPTIONS_SINCE = 16;
 const PARAMETER_ACLS_SINCE = 15;
+const UNDEFINED_FILE = "58P01";
+const ATTEMPTS_MAX = 5;
 
 /** Reads the globals. The session must be outside of a transaction, and is so again afterwards. */
 export async function readGlobals(session: Session, options: ReadGlobalsOptions): Promise<Globals> {
   const { textEncoding } = session;
-  try {
-    return await new GlobalsReader(session, options).read();
-  } finally {
-    if (session.isConnected && session.transactionStatus !== "idle") await session.query("ROLLBACK");
-    session.textEncoding = textEncoding;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await new GlobalsReader(session, options).read();
+    } catch (error) {
+      // A tablespace went while its place was looked up; a transaction begun anew does not see it. Not so in a snapshot.
+      const isGone = error instanceof ServerError && error.sqlState === UNDEFINED_FILE;
+      if (!isGone || (options.snapshotName ?? null) !== null || attempt === ATTEMPTS_MAX) throw error;
+    } finally {
+      if (session.isConnected && session.transactionStatus !== "idle") await session.query("ROLLBACK");
+      session.textEncoding = textEncoding;
+    }
   }
 }
 
@@ -58,16 +67,16 @@ class GlobalsReader {
     const passwords = await this.#passwords();
     const labels = await this.#labels();
     const settings = await this.#settings();
+    const needed = this.#options.onlyNeeded === true ? await readNeededNames((sql) => this.#rows(sql)) : null;
     const found = {
       roles: await this.#roles(passwords === "carried", labels, settings),
       memberships: await this.#memberships(major >= GRANT_OPTIONS_SINCE),
       parameters: major >= PARAMETER_ACLS_SINCE ? await this.#parameters() : [],
-      tablespaces: await this.#tablespaces(labels),
+      tablespaces: await this.#tablespaces(labels, needed?.tablespaces ?? null),
       settingsOfAll: settings.get("0") ?? [],
     };
     const [bootstrap] = await this.#rows("SELECT pg_catalog.pg_get_userbyid(10) AS name");
     const keywords = await this.#rows("SELECT word FROM pg_catalog.pg_get_keywords() WHERE catcode <> 'U'");
-    const needed = this.#options.onlyNeeded === true ? await readNeededNames((sql) => this.#rows(sql)) : null;
     await this.#session.query("COMMIT", { signal: this.#options.signal });
     const globals: Globals = {
       serverVersionNum,
@@ -207,7 +216,12 @@ class GlobalsReader {
     }));
   }
 
-  async #tablespaces(labels: ReadonlyMap<string, readonly SecurityLabel[]>): Promise<readonly GlobalTablespace[]> {
+  /** With `needed`, only these: the place of one that is being dropped by somebody cannot be read. */
+  async #tablespaces(
+    labels: ReadonlyMap<string, readonly SecurityLabel[]>,
+    needed: ReadonlySet<string> | null,
+  ): Promise<readonly GlobalTablespace[]> {
+    const isWanted = needed === null ? "" : `AND spcname IN (${["''", ...[...needed].map(quoteLiteral)].join(", ")}) `;
     const acls = await this.#acls(
       "SELECT oid::pg_catalog.text AS key, spcacl AS acl, pg_catalog.acldefault('t', spcowner) AS defaults " +
         "FROM pg_catalog.pg_tablespace WHERE spcacl IS NOT NULL",
@@ -219,7 +233,8 @@ class GlobalsReader {
     const rows = await this.#rows(
       "SELECT oid, spcname, pg_catalog.pg_get_userbyid(spcowner) AS owner, pg_catalog.pg_tablespace_location(oid) " +
         "AS location, spcacl IS NULL AS has_no_acl, pg_catalog.shobj_description(oid, 'pg_tablespace') AS comment " +
-        "FROM pg_catalog.pg_tablespace WHERE NOT pg_catalog.starts_with(spcname::pg_catalog.text, 'pg_') ORDER BY oid",
+        "FROM pg_catalog.pg_tablespace WHERE NOT pg_catalog.starts_with(spcname::pg_catalog.text, 'pg_') " +
+        `${isWanted}ORDER BY oid`,
     );
     return rows.map((row) => {
       const oid = text(row["oid"]);

@@ -1,14 +1,14 @@
 // What a single database's backup carries of its server: the roles and tablespaces that it needs, and nothing else; shown
 // as SQL that the stock psql runs on another server; with passwords sealed.
 
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { runShow } from "../../src/operations/show/index.ts";
 import { TestRepository } from "../matrix/support.ts";
-import { server, type TestDatabase, type TestServer } from "../support/servers.ts";
+import { ownServer, server, type TestDatabase, type TestServer } from "../support/servers.ts";
 import { makeFolders } from "./support.ts";
 
 const OWNER = `carried "owner" 'x'\n🙂`;
@@ -105,4 +105,16 @@ test("backup by who may not read pg_authid carries roles without passwords", asy
   const receipt = await repository.backup(pg.uri(database.name, { user: OWNER }), { lineage: "weak" });
   expect(receipt.globals).toMatchObject({ roleCount: 5, passwords: "not readable" });
   expect(await shownGlobals(receipt.id)).not.toContain("PASSWORD");
+});
+
+// What another session leaves for a moment while it drops a tablespace: the row without the place.
+test("a tablespace whose place is gone is no obstacle to a database that does not use it", async () => {
+  await using own = await ownServer(18);
+  const [folder] = await makeFolders(own, 1);
+  await own.psql("postgres", `CREATE TABLESPACE gone LOCATION E'${folder!.replaceAll("\\", "\\\\")}'`);
+  const oid = await own.psql("postgres", "SELECT oid FROM pg_tablespace WHERE spcname = 'gone'");
+  await rm(join(own.dataDirectory, "pg_tblspc", oid));
+  const receipt = await repository.backup(own.uri("postgres"), { lineage: "gone" });
+  expect(receipt.warnings).toEqual([]);
+  expect(receipt.globals).toMatchObject({ roleCount: 1, tablespaceCount: 0 });
 });
