@@ -110,6 +110,13 @@ describe("parseS3Location()", () => {
 
 test("parseLocation() lets a user's name stand where the driver has one, never a password", () => {
   const form = { form: "sftp://USER@HOST/PATH", settingNames: [], hasUser: true };
-  expect(parseLocation("sftp://me@host:2222/a/b/", form)).toMatchObject({ host: "host", port: "2222", path: "a/b" });
+  expect(parseLocation("sftp://m%65@host:2222/a/b/", form)).toEqual({
+    user: "me",
+    host: "host",
+    port: "2222",
+    path: "a/b",
+    settings: new Map(),
+  });
+  expect(() => parseLocation("sftp://m%e@host/a", form)).toThrow("not decodable");
   expect(() => parseLocation(`sftp://me:${SECRET}@host/a`, form)).toThrow("holds credentials");
 });

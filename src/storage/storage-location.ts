@@ -21,6 +21,8 @@ export function schemeOf(location: string): string {
 
 /** The parts of `SCHEME://HOST/PATH?NAME=VALUE&…`, percent signs decoded, checked for what must not be there. */
 export interface LocationParts {
+  /** "" where the URI names none. */
+  readonly user: string;
   readonly host: string;
   /** "" or a number. */
   readonly port: string;
@@ -53,7 +55,16 @@ export function parseLocation(location: string, { form, settingNames, hasUser }:
   if (url.hash !== "")
     throw new OperatingError("usage", `the URI of ${url.protocol}//${url.host} has a part after "#"`, { hint });
   const settings = settingsOf(url, settingNames, hint);
-  return { host: url.hostname, port: url.port, path: decodedPath(url, hint), settings };
+  const user = decodedUser(url, hint);
+  return { user, host: url.hostname, port: url.port, path: decodedPath(url, hint), settings };
+}
+
+function decodedUser(url: URL, hint: string): string {
+  try {
+    return decodeURIComponent(url.username);
+  } catch {
+    throw new OperatingError("usage", `the user in the URI of ${url.protocol}//${url.host} is not decodable`, { hint });
+  }
 }
 
 function settingsOf(url: URL, known: readonly string[], hint: string): Map<string, string> {
