@@ -4,6 +4,7 @@ export type { CheckFinding } from "./check/types.ts";
 export { chunkId, chunkIdPrefix, createChunkIdHash } from "./chunk-id.ts";
 export type { ChunkKind } from "./chunk-id.ts";
 export type { UnsealedChunk } from "./chunk-reader.ts";
+export type { CopyOptions, CopyOutcome, CopyProgress } from "./copy/types.ts";
 export type { CreateOptions, OpenOptions } from "./create.ts";
 export type { DrillMark, DrillOutcome } from "./drill-marks.ts";
 export type { Clock, Random } from "./environment.ts";

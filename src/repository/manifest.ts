@@ -65,6 +65,15 @@ export interface ClusterFacts {
   readonly leftOut: readonly string[];
 }
 
+/** Where a restore point was copied from. */
+export interface CopiedFrom {
+  /** 32 hex digits; that of the repository itself when both were made alike. */
+  readonly repositoryId: string;
+  readonly restorePointId: string;
+  /** When, ISO 8601. */
+  readonly at: string;
+}
+
 /** Sums over a restore point. */
 export interface Totals {
   readonly relations: number;
@@ -106,6 +115,8 @@ export interface RestorePointSummary extends RestorePointFacts {
   readonly parentId: string | null;
   readonly finishedAt: string;
   readonly totals: Totals;
+  /** Only in a copy. */
+  readonly copiedFrom?: CopiedFrom;
 }
 
 /** `[page index, offset, length]` of bytes in a list page. */
@@ -187,8 +198,15 @@ export function decodeSummary(bytes: Uint8Array): RestorePointSummary | null {
     [lineage["name"], lineage["systemIdentifier"]].every((value) => typeof value === "string") &&
     isCount(lineage["databaseOid"]) &&
     Object.values(json["totals"]).every(isCount) &&
-    (json["cluster"] === undefined || isCluster(json["cluster"]));
+    (json["cluster"] === undefined || isCluster(json["cluster"])) &&
+    (json["copiedFrom"] === undefined || isCopiedFrom(json["copiedFrom"]));
   return isRight ? (json as unknown as RestorePointSummary) : null;
+}
+
+function isCopiedFrom(json: unknown): boolean {
+  if (!isObject(json)) return false;
+  const { at, repositoryId, restorePointId } = json;
+  return [at, repositoryId].every((value) => typeof value === "string") && isId(String(restorePointId));
 }
 
 function isCluster(json: unknown): boolean {

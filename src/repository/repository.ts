@@ -5,6 +5,8 @@ import type { Storage } from "../storage/index.ts";
 import { check } from "./check/check.ts";
 import type { CheckOptions, CheckResult } from "./check/types.ts";
 import { ChunkReader } from "./chunk-reader.ts";
+import { copyRestorePoint } from "./copy/copy.ts";
+import type { CopyOptions, CopyOutcome, CopySide } from "./copy/types.ts";
 import { mapAhead } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { unlockRepository, writeRepository } from "./create.ts";
@@ -20,7 +22,7 @@ import { labelLineages, lineageKeyOf } from "./lineages.ts";
 import type { LineageFacts } from "./lineages.ts";
 import { listManifests } from "./manifest-objects.ts";
 import type { ManifestObject } from "./manifest-objects.ts";
-import type { Lineage, RestorePointSummary } from "./manifest.ts";
+import type { Lineage, PackRecord, RestorePointSummary } from "./manifest.ts";
 import { markWhereAllowed, readDamage, readVerifyMarks } from "./marks.ts";
 import type { DamageRegister, KeptVerifyMark } from "./marks.ts";
 import { prune } from "./prune/prune.ts";
@@ -48,6 +50,8 @@ export interface StartRunOptions {
   readonly lineageName?: string;
   /** Whose chunks may be taken over. */
   readonly parent?: RestorePoint | null;
+  /** Packs besides the parent's that the run wants to refer to, if they are there. */
+  readonly morePacks?: readonly PackRecord[];
   readonly signal?: AbortSignal;
 }
 
@@ -125,18 +129,28 @@ export class Repository implements AsyncDisposable {
 
   /** Begins a run: writes its record, removes what dead runs left unfinished, looks at the parent's packs. */
   async startRun(options: StartRunOptions): Promise<Run> {
-    const { kind, lineageName = null, parent = null, signal } = options;
+    const { kind, lineageName = null, morePacks = [], parent = null, signal } = options;
     signal?.throwIfAborted();
     const runId = makeId(this.#context.clock.now(), this.#context.random);
     const beacon = await RunBeacon.start(this.#context, { runId, kind, lineageName });
     try {
       await removeDeadLeftovers(this.#context, this.#observer, signal);
-      const reusable = await ReusablePacks.find(this.#context, parent, signal);
+      const packs = new Map([...(parent?.manifest.packs ?? []), ...morePacks].map((pack) => [pack[0], pack]));
+      const reusable = await ReusablePacks.find(this.#context, [...packs.values()], signal);
       return new Run(this.#context, { id: runId, beacon, parent, reusable, signal });
     } catch (error) {
       await beacon.end().catch(() => undefined);
       throw error;
     }
+  }
+
+  /**
+   * Copies a restore point of another repository, under the same id. Throws OperatingError "corrupt" when it is damaged
+   * there, "repository_exists" where it is here already.
+   */
+  async copyFrom(source: Repository, id: string, options: CopyOptions = {}): Promise<CopyOutcome> {
+    const target = { ...this.#copySide(), startRun: async (run: StartRunOptions) => await this.startRun(run) };
+    return await copyRestorePoint(source.#copySide(), target, id, options);
   }
 
   /** Runs that have a record now, this process's own among them. */
@@ -308,6 +322,12 @@ export class Repository implements AsyncDisposable {
   /** What dead runs left behind. Changes nothing. */
   async leftovers(signal?: AbortSignal): Promise<Leftovers> {
     return await findLeftovers(this.#context, this.#observer, signal);
+  }
+
+  #copySide(): CopySide {
+    const openRestorePoint: CopySide["openRestorePoint"] = async (id, signal) =>
+      await this.openRestorePoint(id, signal);
+    return { id: this.id, context: this.#context, openRestorePoint };
   }
 
   async #findManifest(id: string, signal: AbortSignal | undefined): Promise<ManifestObject> {

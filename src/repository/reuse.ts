@@ -14,7 +14,6 @@ import type { DamageRegister } from "./marks.ts";
 import { MOVES_MAX, readMoved } from "./moved.ts";
 import type { MovedItems, PackItemPlace } from "./moved.ts";
 import { ListedForPruning, readPruneLists } from "./prune/prune-lists.ts";
-import type { RestorePoint } from "./restore-point.ts";
 
 const HEADS_AT_ONCE = 8;
 /** From so many packs on, one listing is cheaper than asking for each. */
@@ -35,22 +34,21 @@ interface PackFacts {
 export class ReusablePacks {
   readonly #context: RepositoryContext;
   readonly #facts: PackFacts;
-  readonly #packs: ReadonlyMap<string, PackRecord>;
+  readonly #packs: Map<string, PackRecord>;
   readonly #items = new Map<string, ItemSet>();
 
-  private constructor(context: RepositoryContext, packs: ReadonlyMap<string, PackRecord>, facts: PackFacts) {
+  private constructor(context: RepositoryContext, packs: Map<string, PackRecord>, facts: PackFacts) {
     this.#context = context;
     this.#packs = packs;
     this.#facts = facts;
   }
 
-  /** Looks at every pack of the parent. */
+  /** Looks at these packs: those of the parent, and what else the run wants to refer to. */
   static async find(
     context: RepositoryContext,
-    parent: RestorePoint | null,
+    packs: readonly PackRecord[],
     signal?: AbortSignal,
   ): Promise<ReusablePacks> {
-    const packs = parent?.manifest.packs ?? [];
     const facts = await readFacts(context, packs, signal);
     const targets = [...facts.moved.values()].flatMap((moved) => moved.packs);
     const isGood = ([name, size]: PackRecord): boolean => {
@@ -76,6 +74,22 @@ export class ReusablePacks {
   /** The record of a pack, null when it may not be reused. */
   find(pack: string): PackRecord | null {
     return this.#packs.get(pack) ?? null;
+  }
+
+  /** All packs that may be referred to. */
+  records(): readonly PackRecord[] {
+    return [...this.#packs.values()];
+  }
+
+  /** True when nothing of a pack that was looked at is here, nor about to be removed: it may be written under its name. */
+  isAbsent(pack: string): boolean {
+    const { listed, moved, sizes } = this.#facts;
+    return !this.#packs.has(pack) && !sizes.has(pack) && !moved.has(pack) && !listed.hasPack(pack);
+  }
+
+  /** The run may refer to that pack from now on: it has just written it. */
+  adopt(record: PackRecord): void {
+    this.#packs.set(record[0], record);
   }
 
   /** Remembers that the run refers to that item. */

@@ -2,9 +2,10 @@
 // Source: docs/formats/repository.md §5 to §7. Before commit() has written the manifest, nothing refers to the packs.
 
 import { assert } from "../base/assert.ts";
-import { OperatingError } from "../base/errors.ts";
+import { isOperatingError } from "../base/errors.ts";
 import { CHUNK_ID_BYTES } from "./chunk-id.ts";
 import type { ChunkKind } from "./chunk-id.ts";
+import { readListed } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { BACKUPS_PREFIX, isId, makeId, manifestObjectName, packObjectName } from "./identifiers.ts";
 import { lineageKeyOf } from "./lineages.ts";
@@ -12,6 +13,7 @@ import { LargeObjectListWriter, PageWriter, SegmentListWriter } from "./list-wri
 import type { ChunkReference } from "./lists.ts";
 import { encodeBody, encodeSummary } from "./manifest.ts";
 import type {
+  CopiedFrom,
   Json,
   LargeObjectSet,
   ManifestBody,
@@ -52,6 +54,15 @@ export interface CommitInput extends RestorePointFacts {
   readonly globals?: Json;
   /** The custom archive's head and table of contents as pg_dump wrote them. */
   readonly toc: Uint8Array;
+  /** Only of a restore point that is copied from another repository: it keeps its id and times. */
+  readonly copied?: CopiedFacts;
+}
+
+/** What a copy keeps of the restore point that it is of, and where that is. */
+export interface CopiedFacts {
+  readonly id: string;
+  readonly finishedAt: string;
+  readonly from: CopiedFrom;
 }
 
 /** What startRun() hands to a run. */
@@ -76,6 +87,8 @@ export class Run implements AsyncDisposable {
   readonly #packIndexes = new Map<string, number>();
   #state: "open" | "committing" | "ended" = "open";
   #finishedPacks: readonly FinishedPack[] = [];
+  /** Bytes of packs that were taken as they are from another repository. */
+  readonly #adopted = new Map<string, number>();
   #isManifestInDoubt = false;
   /** From then on others may have seen the manifest and refer to the packs: only prune may delete them. */
   #wasManifestBegun = false;
@@ -93,6 +106,17 @@ export class Run implements AsyncDisposable {
   /** True when a list of this run may refer to that chunk of the parent instead of storing it anew. */
   canReuse(reference: Pick<ChunkReference, "pack" | "itemNumber">): boolean {
     return this.#parts.reusable.canReuse(reference);
+  }
+
+  /** What the run knows of packs that it did not write itself. */
+  get reusable(): ReusablePacks {
+    return this.#parts.reusable;
+  }
+
+  /** The run may refer to a pack that it has just written as it is in another repository; durable, of that size. */
+  adoptPack(record: PackRecord): void {
+    this.#parts.reusable.adopt(record);
+    this.#adopted.set(record[0], record[1]);
   }
 
   /** Seals and stores a chunk. May be called concurrently; resolves when the storage wants more. */
@@ -130,7 +154,7 @@ export class Run implements AsyncDisposable {
     });
     const packs = this.#packRecords();
     await this.#confirmPacks(packs, signal);
-    const { toc, relations, largeObjects, incremental, globals, ...facts } = input;
+    const { toc, relations, largeObjects, incremental, globals, copied, ...facts } = input;
     const body: ManifestBody = {
       packs,
       pages: pageRecords,
@@ -139,7 +163,7 @@ export class Run implements AsyncDisposable {
       incremental: incremental ?? null,
       ...(globals === undefined ? {} : { globals }),
     };
-    const summary = await this.#summarize(facts, body);
+    const summary = await this.#summarize(facts, body, copied);
     await this.#writeManifest(summary, body, toc);
     await this.#end();
     return summary;
@@ -173,10 +197,10 @@ export class Run implements AsyncDisposable {
         );
       },
       referTo: ({ itemNumber, pack }) => {
-        const isReused = !pack.startsWith(`${this.id}-`);
-        assert(!isReused || this.#parts.reusable.find(pack) !== null, `pack ${pack} may be referred to`);
-        if (isReused) this.#parts.reusable.refer(pack, itemNumber);
-        return { packIndex: this.#indexOf(pack), isReused };
+        const isOwn = pack.startsWith(`${this.id}-`);
+        assert(isOwn || this.#parts.reusable.find(pack) !== null, `pack ${pack} may be referred to`);
+        if (!isOwn) this.#parts.reusable.refer(pack, itemNumber);
+        return { packIndex: this.#indexOf(pack), isReused: !isOwn && !this.#adopted.has(pack) };
       },
     };
   }
@@ -199,18 +223,25 @@ export class Run implements AsyncDisposable {
     });
   }
 
-  async #summarize(facts: RestorePointFacts, body: ManifestBody): Promise<RestorePointSummary> {
-    const { clock, keyring, random } = this.#context;
-    const newest = await this.#newestId(lineageKeyOf(keyring, facts.lineage));
-    const id = makeId(new Date(facts.snapshotAt), random, newest);
+  async #summarize(
+    facts: RestorePointFacts,
+    body: ManifestBody,
+    copied: CopiedFacts | undefined,
+  ): Promise<RestorePointSummary> {
     return {
-      id,
+      id: copied?.id ?? (await this.#newId(facts)),
       runId: this.id,
       parentId: this.parent?.id ?? null,
       ...facts,
-      finishedAt: clock.now().toISOString(),
-      totals: totalsOf(body, this.#finishedPacks),
+      finishedAt: copied?.finishedAt ?? this.#context.clock.now().toISOString(),
+      totals: totalsOf(body, [...this.#finishedPacks.map(({ sizeBytes }) => sizeBytes), ...this.#adopted.values()]),
+      ...(copied === undefined ? {} : { copiedFrom: copied.from }),
     };
+  }
+
+  async #newId({ lineage, snapshotAt }: RestorePointFacts): Promise<string> {
+    const { keyring, random } = this.#context;
+    return makeId(new Date(snapshotAt), random, await this.#newestId(lineageKeyOf(keyring, lineage)));
   }
 
   async #newestId(lineageKey: string): Promise<string | null> {
@@ -253,7 +284,7 @@ export class Run implements AsyncDisposable {
       if (Buffer.compare(found, object) !== 0) throw corrupt(name, "it was read back otherwise than it was written");
       beacon.check();
     } catch (error) {
-      await this.#withdraw(name, error);
+      await this.#withdraw(name, { object, isCopy: summary.copiedFrom !== undefined, reason: error });
       throw error;
     }
   }
@@ -262,12 +293,23 @@ export class Run implements AsyncDisposable {
    * Removes a manifest that must not count. Its packs stay: somebody may have taken them over meanwhile, and a put that
    * arrives after this delete (or a delete that fails) leaves a manifest that is at least whole.
    */
-  async #withdraw(name: string, reason: unknown): Promise<void> {
+  async #withdraw(
+    name: string,
+    failed: { readonly object: Uint8Array; readonly isCopy: boolean; readonly reason: unknown },
+  ): Promise<void> {
+    const { isCopy, object, reason } = failed;
     // Under that name stands somebody else's restore point.
-    if (reason instanceof OperatingError && reason.code === "repository_exists") this.#isManifestInDoubt = false;
+    if (isOperatingError(reason, "repository_exists")) this.#isManifestInDoubt = false;
     if (!this.#isManifestInDoubt) return;
+    // The name of a copy is not its run's alone: another copy of the same restore point may have taken it meanwhile.
+    if (isCopy && !(await this.#isThere(name, object))) return;
     await this.#context.storage.delete(name);
     this.#isManifestInDoubt = false;
+  }
+
+  async #isThere(name: string, object: Uint8Array): Promise<boolean> {
+    const found = await readListed(this.#context, name);
+    return found !== null && Buffer.compare(found, object) === 0;
   }
 
   async #end(): Promise<void> {
@@ -288,7 +330,7 @@ function withoutExtras<T extends RelationRecord | LargeObjectSet>(record: T): T 
   return rest as T;
 }
 
-function totalsOf(body: ManifestBody, newPacks: readonly FinishedPack[]): Totals {
+function totalsOf(body: ManifestBody, newPackBytes: readonly number[]): Totals {
   const records = [...body.relations, ...body.largeObjects];
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   return {
@@ -296,7 +338,7 @@ function totalsOf(body: ManifestBody, newPacks: readonly FinishedPack[]): Totals
     rows: sum(body.relations.map((relation) => relation.rowCount)),
     rawBytes: sum(records.map((record) => record.rawBytes)),
     sealedBytes: sum(records.map((record) => record.sealedBytes)),
-    newBytes: sum(newPacks.map((pack) => pack.sizeBytes)),
+    newBytes: sum(newPackBytes),
     chunks: sum(records.map((record) => record.chunkCount)),
     reusedChunks: sum(records.map((record) => record.reusedChunkCount)),
     reusedBytes: sum(records.map((record) => record.reusedBytes)),

@@ -9,7 +9,7 @@ import { findLiveItems, readUnused } from "./live-items.ts";
 import { ListedForPruning, writePruneList } from "./prune-lists.ts";
 import type { PruneList } from "./prune-lists.ts";
 import type { PruneWork } from "./types.ts";
-import { unneededPacks } from "./survey.ts";
+import { isCopyAtWork, unneededPacks } from "./survey.ts";
 
 interface PartlyUsedPack {
   readonly pack: string;
@@ -71,6 +71,7 @@ async function partlyUsed(
   unusedBytesMax: number,
 ): Promise<readonly PartlyUsedPack[]> {
   const { chunks, context, options, survey } = work;
+  if (isCopyAtWork(survey)) return [];
   const busy = new Set(survey.runs.filter(({ state }) => state !== "dead").map(({ runId }) => runId));
   const candidates = [...survey.packs.keys()].filter((pack) => {
     const runId = runOfPack(pack);

@@ -10,6 +10,7 @@ import type { ManifestObject } from "../manifest-objects.ts";
 import { MOVES_MAX, readMoved } from "../moved.ts";
 import type { MovedItems, PackItemPlace } from "../moved.ts";
 import { isDamage, readManifest } from "../restore-point.ts";
+import { COPY_KIND } from "../retention/kinds.ts";
 import type { RunObserver, SeenRun } from "../run-record.ts";
 
 const MANIFESTS_AHEAD = 4;
@@ -126,9 +127,14 @@ export function placeNow(survey: Survey, place: PackItemPlace): PackItemPlace | 
   return null;
 }
 
+/** True while a copy may be at work: it writes packs under the names of other repositories' runs, and refers to what is there. */
+export function isCopyAtWork({ runs }: Survey): boolean {
+  return runs.some(({ record, state }) => state !== "dead" && (record === null || record.kind === COPY_KIND));
+}
+
 /** Packs that no restore point needs and no run that may be alive is writing, those only said to have moved among them. */
 export function unneededPacks(survey: Survey): string[] {
-  if (survey.unreadable.length > 0) return [];
+  if (survey.unreadable.length > 0 || isCopyAtWork(survey)) return [];
   const busy = new Set(survey.runs.filter(({ state }) => state !== "dead").map(({ runId }) => runId));
   const all = new Set([...survey.packs.keys(), ...survey.movedPacks]);
   return [...all].filter((pack) => !survey.needed.has(pack) && !busy.has(runOfPack(pack)));

@@ -2,3 +2,6 @@
 
 export const EXPIRE_KIND = "expire";
 export const PRUNE_KIND = "prune";
+
+/** A copy may store packs under the names of other repositories' runs: no prune takes packs for unneeded beside it. */
+export const COPY_KIND = "copy";

@@ -1,0 +1,216 @@
+// Writes the lists of a copy: every chunk refers to where it lies in the target, or is opened, checked as a restore
+// checks it, and sealed anew. Segments, large objects and chunks stay in their order.
+// Memory: RELATIONS_AT_ONCE relations, each with what ChunkReader reads ahead and CHUNKS_AT_ONCE chunks with their plaintexts.
+
+import { freeBuffer } from "../../base/free-buffer.ts";
+import { chunkId } from "../chunk-id.ts";
+import { mapAhead } from "../context.ts";
+import type { ChunkReference, FinishedList, LargeObjectRecord, SegmentRecord } from "../lists.ts";
+import type { LargeObjectSet, RelationRecord } from "../manifest.ts";
+import type { UnsealedChunk } from "../chunk-reader.ts";
+import type { RestorePoint } from "../restore-point.ts";
+import type { Run } from "../run.ts";
+import { corrupt } from "../sealing.ts";
+import type { ChunkFinder } from "./chunk-finder.ts";
+import { chunksOf } from "./known-chunks.ts";
+import type { Known, KnownChunks } from "./known-chunks.ts";
+
+const RELATIONS_AT_ONCE = 3;
+const CHUNKS_AT_ONCE = 4;
+/** Chunks to be sealed anew, or records, that are gathered before they are settled together. */
+const BATCH_CHUNKS_MAX = 256;
+const BATCH_RECORDS_MAX = 1024;
+
+export interface DataCopierParts {
+  readonly restorePoint: RestorePoint;
+  readonly run: Run;
+  readonly finder: ChunkFinder;
+  readonly known: KnownChunks;
+  /** The target's key of chunk ids; undefined: ids are the source's. */
+  readonly secret: Uint8Array | null | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly onCopied: (added: {
+    readonly sealedBytes: number;
+    readonly rawBytes: number;
+    readonly rowCount: number;
+  }) => void;
+  readonly onRelationDone: () => void;
+}
+
+/** A record of a list with what is known of its chunks. */
+interface Pending<T> {
+  readonly record: T;
+  readonly chunks: readonly ChunkReference[];
+  /** For each chunk; null: it has to be sealed anew. */
+  readonly found: (ChunkReference | null)[];
+  readonly known: Known;
+}
+
+interface Missing {
+  readonly chunk: ChunkReference;
+  readonly known: Known;
+  readonly settle: (reference: ChunkReference) => void;
+}
+
+/** See the head of this file. */
+export class DataCopier {
+  readonly #parts: DataCopierParts;
+  resealedChunkCount = 0;
+  resealedBytes = 0;
+
+  constructor(parts: DataCopierParts) {
+    this.#parts = parts;
+  }
+
+  /** The records of all relations, in their order. Throws OperatingError "corrupt". */
+  async copyRelations(): Promise<readonly RelationRecord[]> {
+    const records: RelationRecord[] = [];
+    const copies = mapAhead(this.#parts.restorePoint.manifest.relations, RELATIONS_AT_ONCE, async (relation) => {
+      const record = await this.#copyRelation(relation);
+      this.#parts.onRelationDone();
+      return record;
+    });
+    for await (const record of copies) records.push(record);
+    return records;
+  }
+
+  /** The records of all sets of large objects. Throws OperatingError "corrupt". */
+  async copyLargeObjects(): Promise<readonly LargeObjectSet[]> {
+    const sets: LargeObjectSet[] = [];
+    for (const set of this.#parts.restorePoint.manifest.largeObjects) sets.push(await this.#copyLargeObjects(set));
+    return sets;
+  }
+
+  async #copyRelation(relation: RelationRecord): Promise<RelationRecord> {
+    const { known, restorePoint, run, signal } = this.#parts;
+    const name = `${relation.namespace}.${relation.name}`;
+    const list = run.openSegmentList();
+    const cursor = known.segmentsOf(relation);
+    const batch = new Batch<SegmentRecord>(this, async ({ record, found }) => {
+      await list.add({ ...record, chunks: found as ChunkReference[] });
+    });
+    try {
+      for await (const record of restorePoint.segments(relation, signal)) {
+        const rowCount = record.chunks.reduce((sum, chunk) => sum + chunk.rowCount, 0);
+        if (rowCount !== record.rowCount)
+          throw corrupt(name, `a segment has ${rowCount} rows, its record ${record.rowCount}`);
+        await batch.add(this.#pending(record, record.chunks, await cursor.at(record.firstBlock)));
+      }
+      await batch.flush();
+    } finally {
+      await cursor.close();
+    }
+    const finished = await list.finish();
+    checkSums(name, finished, relation);
+    if (finished.rowCount !== relation.rowCount) {
+      throw corrupt(name, `its list has ${finished.rowCount} rows, its record ${relation.rowCount}`);
+    }
+    return { ...relation, ...finished };
+  }
+
+  async #copyLargeObjects(set: LargeObjectSet): Promise<LargeObjectSet> {
+    const { known, restorePoint, run, signal } = this.#parts;
+    const list = run.openLargeObjectList();
+    const batch = new Batch<LargeObjectRecord>(this, async ({ record, found }) => {
+      const chunks = found as ChunkReference[];
+      await list.add(record.kind === "shared" ? { ...record, chunk: chunks[0]! } : { ...record, chunks });
+    });
+    const here = await known.largeObjects();
+    for await (const record of restorePoint.largeObjects(set, signal)) {
+      await batch.add(this.#pending(record, chunksOf(record), here));
+    }
+    await batch.flush();
+    const finished = await list.finish();
+    checkSums("large objects", finished, set);
+    if (finished.objectCount !== set.objectCount) {
+      throw corrupt("large objects", `their list has ${finished.objectCount}, its record ${set.objectCount}`);
+    }
+    return { ...set, ...finished };
+  }
+
+  #pending<T>(record: T, chunks: readonly ChunkReference[], known: Known): Pending<T> {
+    this.#parts.signal?.throwIfAborted();
+    const found = chunks.map((chunk) => this.#parts.finder.find(chunk, known));
+    return { record, chunks, found, known };
+  }
+
+  /** Seals anew what is missing, in its order. */
+  async sealAnew(missing: readonly Missing[]): Promise<void> {
+    const { restorePoint, signal } = this.#parts;
+    let index = 0;
+    const chunks = restorePoint.readChunks(
+      missing.map(({ chunk }) => chunk),
+      signal,
+    );
+    const sealed = mapAhead(chunks, CHUNKS_AT_ONCE, async (chunk) => {
+      const one = missing[index]!;
+      index += 1;
+      one.settle(await this.#sealOne(chunk, one.known));
+    });
+    for await (const _ of sealed);
+  }
+
+  /** Counts a record that is settled. */
+  countSettled(found: readonly (ChunkReference | null)[]): void {
+    let [sealedBytes, rawBytes, rowCount] = [0, 0, 0];
+    for (const chunk of found) {
+      sealedBytes += chunk?.lengthBytes ?? 0;
+      rawBytes += chunk?.rawLengthBytes ?? 0;
+      rowCount += chunk?.rowCount ?? 0;
+    }
+    this.#parts.onCopied({ sealedBytes, rawBytes, rowCount });
+  }
+
+  async #sealOne(chunk: UnsealedChunk, known: Known): Promise<ChunkReference> {
+    const { finder, restorePoint, run, secret } = this.#parts;
+    const { bytes, encoding, reference } = chunk;
+    const { continues, kind, rawLengthBytes, rowCount } = reference;
+    // Decoded, and its id made again: what is wrong in the source must not get a new seal.
+    const raw = await restorePoint.decodeChunk(chunk);
+    const id = secret === undefined ? reference.id : chunkId(secret, kind, raw);
+    if (raw.buffer !== bytes.buffer) freeBuffer(raw);
+    const there = finder.findOpened(reference, id, known);
+    if (there !== null) return there;
+    this.resealedChunkCount += 1;
+    this.resealedBytes += reference.lengthBytes;
+    return await run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, encoding, bytes });
+  }
+}
+
+/** Gathers records, so that chunks which lie together are fetched together. */
+class Batch<T> {
+  readonly #copier: DataCopier;
+  readonly #onSettled: (pending: Pending<T>) => Promise<void>;
+  #records: Pending<T>[] = [];
+  #missing: Missing[] = [];
+
+  constructor(copier: DataCopier, onSettled: (pending: Pending<T>) => Promise<void>) {
+    this.#copier = copier;
+    this.#onSettled = onSettled;
+  }
+
+  async add(pending: Pending<T>): Promise<void> {
+    const { chunks, found, known } = pending;
+    this.#records.push(pending);
+    for (const [index, chunk] of chunks.entries()) {
+      if (found[index] !== null) continue;
+      this.#missing.push({ chunk, known, settle: (reference) => (found[index] = reference) });
+    }
+    if (this.#missing.length >= BATCH_CHUNKS_MAX || this.#records.length >= BATCH_RECORDS_MAX) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const [records, missing] = [this.#records, this.#missing];
+    [this.#records, this.#missing] = [[], []];
+    await this.#copier.sealAnew(missing);
+    for (const pending of records) {
+      await this.#onSettled(pending);
+      this.#copier.countSettled(pending.found);
+    }
+  }
+}
+
+function checkSums(name: string, finished: FinishedList, record: RelationRecord | LargeObjectSet): void {
+  if (finished.chunkCount === record.chunkCount && finished.rawBytes === record.rawBytes) return;
+  throw corrupt(name, `its list has ${finished.chunkCount} chunks, its record ${record.chunkCount}`);
+}
