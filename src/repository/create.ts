@@ -43,6 +43,8 @@ export interface CreateOptions {
   readonly packSizeBytes?: number;
   /** Lower only in tests: it is all that slows guessing of the passphrase. */
   readonly scryptCost?: ScryptCost;
+  /** A repository whose id and keys the new one shall have, so that packs move between them as they are. */
+  readonly like?: Unlocked;
 }
 
 export interface OpenOptions {
@@ -95,13 +97,22 @@ async function refuseUsedStorage(storage: Storage): Promise<void> {
   }
 }
 
+function refuseOtherEncryption({ configuration }: Unlocked, { encryption }: CreateOptions): void {
+  if ((configuration.encryption === "none") === (encryption.kind === "none")) return;
+  const which = encryption.kind === "none" ? "an unencrypted repository like an encrypted one" : "an encrypted repository like an unencrypted one"; // prettier-ignore
+  throw new OperatingError("usage", `${which} cannot be made`, {
+    hint: 'Make it by itself; "cairn copy" then seals anew what it copies.',
+  });
+}
+
 async function makeConfiguration(options: CreateOptions, createdAt: string): Promise<Unlocked> {
-  const random = options.random ?? systemRandom;
-  const packSizeBytes = options.packSizeBytes ?? PACK_SIZE_BYTES_DEFAULT;
+  const { like, random = systemRandom } = options;
+  const packSizeBytes = options.packSizeBytes ?? like?.configuration.packSizeBytes ?? PACK_SIZE_BYTES_DEFAULT;
   if (packSizeBytes < PACK_SIZE_BYTES_MIN || packSizeBytes > PACK_SIZE_BYTES_MAX) {
     throw new OperatingError("usage", `a pack size of ${packSizeBytes} bytes is not allowed`);
   }
-  const repositoryId = random(16);
+  if (like !== undefined) refuseOtherEncryption(like, options);
+  const repositoryId = like?.keyring.repositoryId ?? random(16);
   const common = { repositoryId, createdAt, packSizeBytes };
   if (options.encryption.kind === "none") {
     const keyring = { repositoryId, current: null, dataKeys: new Map(), chunkIdSecret: null, lineageSecret: null };
@@ -111,10 +122,17 @@ async function makeConfiguration(options: CreateOptions, createdAt: string): Pro
   if (passphrase.length < PASSPHRASE_LENGTH_MIN) {
     throw new OperatingError("usage", `the passphrase is shorter than ${PASSPHRASE_LENGTH_MIN} characters`);
   }
-  const current = dataKeyOf(random(32));
-  const secret = random(32);
+  const current = like?.keyring.current ?? dataKeyOf(random(32));
   const cost = options.scryptCost ?? SCRYPT_COST_DEFAULT;
   const slot = await makePassphraseSlot(current, repositoryId, passphrase, { cost, random });
+  if (like !== undefined) {
+    const { dataKeys } = like.configuration;
+    return {
+      keyring: like.keyring,
+      configuration: { ...common, encryption: "aes-256-gcm", dataKeys, keySlots: [slot] },
+    };
+  }
+  const secret = random(32);
   const entry = { id: current.id, isCurrent: true, secret: wrapSecret(current, repositoryId, secret, random) };
   return {
     keyring: keyringOf(repositoryId, current, [current], secret),

@@ -93,12 +93,14 @@ export class Repository implements AsyncDisposable {
   readonly description: string;
   /** Key of chunk ids for chunkId(); null without encryption. Secret. */
   readonly chunkIdSecret: Uint8Array | null;
+  readonly #unlocked: Unlocked;
   readonly #context: RepositoryContext;
   readonly #observer: RunObserver;
   readonly #chunks: ChunkReader;
 
   constructor(storage: Storage, unlocked: Unlocked, environment: { clock?: Clock; random?: Random }) {
     const { configuration, keyring } = unlocked;
+    this.#unlocked = unlocked;
     this.id = Buffer.from(keyring.repositoryId).toString("hex");
     this.isEncrypted = keyring.current !== null;
     this.description = storage.description;
@@ -142,6 +144,17 @@ export class Repository implements AsyncDisposable {
       await beacon.end().catch(() => undefined);
       throw error;
     }
+  }
+
+  /**
+   * Makes a repository with the id and the keys of this one, and slots of its own: packs move between the two byte for
+   * byte. Throws OperatingError "repository_exists", and "usage" where one would be encrypted and the other not.
+   */
+  async createLike(
+    storage: Storage,
+    options: Omit<CreateOptions, "like">,
+  ): Promise<{ readonly repository: Repository; readonly recoveryKit: string | null }> {
+    return await createRepository(storage, { ...options, like: this.#unlocked });
   }
 
   /**
