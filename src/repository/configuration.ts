@@ -1,18 +1,26 @@
-// cairn.json: a repository's settings and key slots. Source: docs/formats/repository.md §3.
+// cairn.json: a repository's settings and key slots, and its later versions under keys/. Source:
+// docs/formats/repository.md §3.
 // What is authenticated is every byte before the file's fixed ending, so that no rule about JSON is needed.
 
 import { timingSafeEqual } from "node:crypto";
 import { OperatingError } from "../base/errors.ts";
 import { KIB, MIB } from "../base/units.ts";
+import { AGE_FILE_LENGTH_MAX, isRecipient } from "./age-slots.ts";
+import type { AgeSlot } from "./age-slots.ts";
 import { CONFIGURATION_NAME } from "./identifiers.ts";
 import { checkScryptCost, configurationMac } from "./keys.ts";
-import type { DataKey, PassphraseSlot } from "./keys.ts";
+import type { DataKey, PassphraseSlot, SlotFacts } from "./keys.ts";
 
 export const CONFIGURATION_BYTES_MAX = MIB;
 const FORMAT = "cairn-repository";
 const FORMAT_VERSION = 1;
-const SLOT_COUNT_MAX = 16;
-const DATA_KEY_COUNT_MAX = 64;
+/** Key slots that a repository may have. */
+export const SLOT_COUNT_MAX = 16;
+/** Data keys that a repository may have, earlier ones counted. */
+export const DATA_KEY_COUNT_MAX = 64;
+/** Of a slot's label, in UTF-16 units. */
+export const LABEL_LENGTH_MAX = 100;
+export const GENERATION_MAX = 99_999_999;
 /** Features that this version knows. */
 const KNOWN_FEATURES: ReadonlySet<string> = new Set();
 const ENDING_PATTERN = /^,\n {2}"authentication": "([0-9a-f]{64})"\n\}\n$/;
@@ -27,7 +35,12 @@ export interface DataKeyEntry {
   readonly id: Uint8Array;
   readonly isCurrent: boolean;
   readonly secret: Uint8Array;
+  /** The key itself wrapped under the current one; only of earlier keys. */
+  readonly wrapped?: Uint8Array;
 }
+
+/** A key slot of a kind that this version knows. */
+export type KeySlot = PassphraseSlot | AgeSlot;
 
 /** cairn.json as data. */
 export interface Configuration {
@@ -35,8 +48,12 @@ export interface Configuration {
   readonly createdAt: string;
   readonly encryption: "aes-256-gcm" | "none";
   readonly dataKeys: readonly DataKeyEntry[];
-  readonly keySlots: readonly PassphraseSlot[];
+  readonly keySlots: readonly KeySlot[];
   readonly packSizeBytes: number;
+  /** How often the keys were changed; left out: never. */
+  readonly generation?: number;
+  /** Slots of kinds that this version does not know, as they stand in the file. */
+  readonly otherSlots?: readonly unknown[];
 }
 
 /** cairn.json and what authenticates it. */
@@ -51,18 +68,20 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 /** The bytes of cairn.json, authenticated under the current data key. */
 export function encodeConfiguration(configuration: Configuration, dataKey: DataKey | null): Uint8Array {
   const { repositoryId, createdAt, encryption, dataKeys, keySlots, packSizeBytes } = configuration;
+  const { generation = 0, otherSlots = [] } = configuration;
   const text = JSON.stringify(
     {
       format: FORMAT,
       formatVersion: FORMAT_VERSION,
       repositoryId: hex(repositoryId),
       createdAt,
+      ...(generation === 0 ? {} : { generation }),
       encryption,
       requiredFeatures: [],
-      dataKeys: dataKeys.map(({ id, isCurrent, secret }) => ({ id: hex(id), isCurrent, secret: hex(secret) })),
-      keySlots: keySlots.map(({ kind, dataKeyId, n, r, p, salt, wrapped }) => {
-        return { kind, dataKeyId: hex(dataKeyId), n, r, p, salt: hex(salt), wrapped: hex(wrapped) };
+      dataKeys: dataKeys.map(({ id, isCurrent, secret, wrapped }) => {
+        return { id: hex(id), isCurrent, secret: hex(secret), ...(wrapped && { wrapped: hex(wrapped) }) };
       }),
+      keySlots: [...keySlots.map(slotJson), ...otherSlots],
       settings: { packSizeBytes },
     },
     null,
@@ -73,8 +92,31 @@ export function encodeConfiguration(configuration: Configuration, dataKey: DataK
   return Buffer.concat([authenticated, Buffer.from(ending)]);
 }
 
-/** Reads cairn.json; nothing in it is authentic before checkConfiguration(). Throws OperatingError "corrupt". */
-export function decodeConfiguration(bytes: Uint8Array): ConfigurationFile {
+function slotJson(slot: KeySlot): object {
+  const { kind, label, createdAt } = slot;
+  const facts = { ...(label && { label }), ...(createdAt && { createdAt }) };
+  const dataKeyId = hex(slot.dataKeyId);
+  if (slot.kind === "age") return { kind, ...facts, dataKeyId, recipient: slot.recipient, wrapped: slot.wrapped };
+  const { n, r, p, salt, wrapped } = slot;
+  return { kind, ...facts, dataKeyId, n, r, p, salt: hex(salt), wrapped: hex(wrapped) };
+}
+
+/**
+ * Reads cairn.json, or the later version of it under that name; nothing in it is authentic before checkConfiguration().
+ * Throws OperatingError "corrupt".
+ */
+export function decodeConfiguration(bytes: Uint8Array, name: string = CONFIGURATION_NAME): ConfigurationFile {
+  try {
+    return decode(bytes);
+  } catch (error) {
+    if (name === CONFIGURATION_NAME || !(error instanceof OperatingError)) throw error;
+    const { detail, hint } = error;
+    const message = error.message.replace(`"${CONFIGURATION_NAME}"`, `"${name}"`);
+    throw new OperatingError(error.code, message, { detail, hint, cause: error });
+  }
+}
+
+function decode(bytes: Uint8Array): ConfigurationFile {
   if (bytes.length > CONFIGURATION_BYTES_MAX) throw invalid("it is too long");
   const ending = ENDING_PATTERN.exec(Buffer.from(bytes.subarray(-ENDING_BYTES)).toString("latin1"));
   if (ending === null) throw invalid("its end is missing");
@@ -105,34 +147,60 @@ function readConfiguration(fields: Fields): Configuration {
   if (encryption !== "aes-256-gcm" && encryption !== "none")
     throw tooNew(`the encryption ${JSON.stringify(encryption)}`);
   const dataKeys = fields.list("dataKeys").map((entry) => readDataKey(fieldsOf(entry)));
-  const keySlots = fields
-    .list("keySlots")
-    .map(fieldsOf)
-    .filter((slot) => slot.text("kind") === "scrypt")
-    .map(readSlot);
+  const [keySlots, otherSlots] = readSlots(fields.list("keySlots"));
   const currentCount = dataKeys.filter((entry) => entry.isCurrent).length;
-  const isConsistent = encryption === "none" ? dataKeys.length + keySlots.length === 0 : currentCount === 1;
+  const slotCount = keySlots.length + otherSlots.length;
+  const isConsistent = encryption === "none" ? dataKeys.length + slotCount === 0 : currentCount === 1;
   if (!isConsistent) throw invalid("its keys do not fit its encryption");
-  if (dataKeys.length > DATA_KEY_COUNT_MAX || keySlots.length > SLOT_COUNT_MAX) throw invalid("it has too many keys");
+  if (dataKeys.length > DATA_KEY_COUNT_MAX || slotCount > SLOT_COUNT_MAX) throw invalid("it has too many keys");
   const packSizeBytes = fieldsOf(fields.value("settings")).integer("packSizeBytes");
   if (packSizeBytes < PACK_SIZE_BYTES_MIN || packSizeBytes > PACK_SIZE_BYTES_MAX)
     throw invalid("its pack size is no size");
   const [repositoryId, createdAt] = [fields.bytes("repositoryId", 16), fields.text("createdAt")];
-  return { repositoryId, createdAt, encryption, dataKeys, keySlots, packSizeBytes };
+  const generation = fields.value("generation") === null ? 0 : fields.integer("generation");
+  if (generation < 0 || generation > GENERATION_MAX) throw invalid("its generation is no number of changes");
+  const common = { repositoryId, createdAt, encryption, dataKeys, keySlots, packSizeBytes } as const;
+  return { ...common, ...(generation > 0 && { generation }), ...(otherSlots.length > 0 && { otherSlots }) };
 }
 
 function readDataKey(fields: Fields): DataKeyEntry {
-  return {
-    id: fields.bytes("id", 16),
-    isCurrent: fields.value("isCurrent") === true,
-    secret: fields.bytes("secret", 60),
-  };
+  const isCurrent = fields.value("isCurrent") === true;
+  const entry = { id: fields.bytes("id", 16), isCurrent, secret: fields.bytes("secret", 60) };
+  return isCurrent ? entry : { ...entry, wrapped: fields.bytes("wrapped", 60) };
 }
 
-function readSlot(fields: Fields): PassphraseSlot {
+function readSlots(list: readonly unknown[]): readonly [KeySlot[], unknown[]] {
+  const known: KeySlot[] = [];
+  const other: unknown[] = [];
+  for (const json of list) {
+    const slot = fieldsOf(json);
+    const kind = slot.text("kind");
+    if (kind === "scrypt") known.push(readPassphraseSlot(slot));
+    else if (kind === "age") known.push(readAgeSlot(slot));
+    else other.push(json);
+  }
+  return [known, other];
+}
+
+function readSlotFacts(fields: Fields): SlotFacts {
+  const facts = { dataKeyId: fields.bytes("dataKeyId", 16) };
+  const label = fields.value("label") === null ? "" : fields.text("label");
+  const createdAt = fields.value("createdAt") === null ? "" : fields.text("createdAt");
+  if (label.length > LABEL_LENGTH_MAX || createdAt.length > LABEL_LENGTH_MAX) throw invalid("a label is too long");
+  return { ...facts, ...(label && { label }), ...(createdAt && { createdAt }) };
+}
+
+function readAgeSlot(fields: Fields): AgeSlot {
+  const [recipient, wrapped] = [fields.text("recipient"), fields.text("wrapped")];
+  if (!isRecipient(recipient)) throw invalid("a recipient is none");
+  if (wrapped.length > AGE_FILE_LENGTH_MAX) throw invalid("the slot of a recipient is too long");
+  return { kind: "age", ...readSlotFacts(fields), recipient, wrapped };
+}
+
+function readPassphraseSlot(fields: Fields): PassphraseSlot {
   const slot: PassphraseSlot = {
     kind: "scrypt",
-    dataKeyId: fields.bytes("dataKeyId", 16),
+    ...readSlotFacts(fields),
     n: fields.integer("n"),
     r: fields.integer("r"),
     p: fields.integer("p"),

@@ -17,6 +17,7 @@ export const PACKS_PREFIX = "packs/";
 export const RUNS_PREFIX = "runs/";
 export const MARKS_PREFIX = "marks/";
 export const PRUNE_PREFIX = "prune/";
+export const KEYS_PREFIX = "keys/";
 
 /** True for an id of a run, restore point or mark. */
 export function isId(text: string): boolean {
@@ -81,6 +82,17 @@ export function packOfObject(objectName: string): { readonly pack: string; reado
 /** The run that wrote a pack. */
 export function runOfPack(packName: string): string {
   return packName.slice(0, packName.lastIndexOf("-"));
+}
+
+/** The object name of a later version of cairn.json. */
+export function keysObjectName(generation: number): string {
+  return `${KEYS_PREFIX}${String(generation).padStart(8, "0")}`;
+}
+
+/** The generation in the name of an object under keys/; null for anything else. */
+export function generationOfObject(objectName: string): number | null {
+  const match = /^keys\/(\d{8})$/.exec(objectName);
+  return match === null ? null : Number(match[1]);
 }
 
 /** The object name of a manifest. */

@@ -1,4 +1,5 @@
-// Keys of a repository: data keys, the repository secret, what is derived from them, and passphrase slots.
+// Keys of a repository: data keys, the repository secret, what is derived from them, and passphrase slots (age slots:
+// age-slots.ts).
 // Source: docs/formats/repository.md §3. Keys never leave memory except wrapped, or in the recovery kit.
 
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, scrypt } from "node:crypto";
@@ -110,6 +111,34 @@ export function unwrapSecret(dataKey: DataKey, repositoryId: Uint8Array, wrapped
   return unwrap(key, wrapContext("cairn secret v1", repositoryId, dataKey.id), wrapped);
 }
 
+/** Wraps an earlier data key under the current one. */
+export function wrapEarlierKey(
+  current: DataKey,
+  repositoryId: Uint8Array,
+  earlier: DataKey,
+  random: Random,
+): Uint8Array {
+  const key = deriveKey(current.key, NO_SALT, "cairn earlier key wrap v1");
+  return wrap(key, wrapContext("cairn earlier key v1", repositoryId, earlier.id), earlier.key, random);
+}
+
+/** An earlier data key, or null when it is not authentic. */
+export function unwrapEarlierKey(
+  current: DataKey,
+  repositoryId: Uint8Array,
+  earlier: { readonly id: Uint8Array; readonly wrapped: Uint8Array },
+): DataKey | null {
+  const key = deriveKey(current.key, NO_SALT, "cairn earlier key wrap v1");
+  const bytes = unwrap(key, wrapContext("cairn earlier key v1", repositoryId, earlier.id), earlier.wrapped);
+  return bytes === null ? null : dataKeyWithId(bytes, earlier.id);
+}
+
+/** The data key of these bytes; null unless it has that id. */
+export function dataKeyWithId(bytes: Uint8Array, id: Uint8Array): DataKey | null {
+  const dataKey = dataKeyOf(bytes);
+  return Buffer.compare(dataKey.id, id) === 0 ? dataKey : null;
+}
+
 /** Throws OperatingError "corrupt" for a cost that nobody should spend: it comes from a file that may be hostile. */
 export function checkScryptCost(cost: ScryptCost): void {
   const { n, r, p } = cost;
@@ -135,10 +164,18 @@ async function passphraseKey(passphrase: string, salt: Uint8Array, cost: ScryptC
   return await promise;
 }
 
-/** A passphrase slot as it stands in cairn.json. */
-export interface PassphraseSlot extends ScryptCost {
-  readonly kind: "scrypt";
+/** What every key slot has. */
+export interface SlotFacts {
   readonly dataKeyId: Uint8Array;
+  /** For people. */
+  readonly label?: string;
+  /** ISO 8601. */
+  readonly createdAt?: string;
+}
+
+/** A passphrase slot as it stands in cairn.json. */
+export interface PassphraseSlot extends ScryptCost, SlotFacts {
+  readonly kind: "scrypt";
   readonly salt: Uint8Array;
   readonly wrapped: Uint8Array;
 }
@@ -165,7 +202,5 @@ export async function openPassphraseSlot(
 ): Promise<DataKey | null> {
   const key = await passphraseKey(passphrase, slot.salt, slot);
   const bytes = unwrap(key, wrapContext("cairn slot v1", repositoryId, slot.dataKeyId), slot.wrapped);
-  if (bytes === null) return null;
-  const dataKey = dataKeyOf(bytes);
-  return Buffer.compare(dataKey.id, slot.dataKeyId) === 0 ? dataKey : null;
+  return bytes === null ? null : dataKeyWithId(bytes, slot.dataKeyId);
 }

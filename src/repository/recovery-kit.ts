@@ -11,6 +11,7 @@ const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const GROUP_COUNT = 8;
 const GROUP_CHARACTERS = 8;
 const GROUP_KEY_BYTES = 4;
+const KEY_COUNT_MAX = 64;
 
 function checkByte(group: number, bytes: Uint8Array): number {
   return createHash("sha256").update("cairn kit v1").update(Uint8Array.of(group)).update(bytes).digest()[0]!;
@@ -32,12 +33,23 @@ export function encodeKitKey(dataKey: DataKey): string {
   return groups.join("-");
 }
 
-/** The data key that was typed. Throws OperatingError "wrong_key" that names the group with the mistake. */
-export function decodeKitKey(typed: string): DataKey {
+/**
+ * The data keys that were typed, one after another: a kit made after a change of the data key has the earlier ones too.
+ * Throws OperatingError "wrong_key" that names the group with the mistake.
+ */
+export function decodeKitKeys(typed: string): readonly DataKey[] {
   const text = typed.toUpperCase().replaceAll(/[\s-]/g, "").replaceAll(/[IL]/g, "1").replaceAll("O", "0");
-  if (text.length !== GROUP_COUNT * GROUP_CHARACTERS) {
-    throw new OperatingError("wrong_key", `the recovery key has ${text.length} characters, not 64`);
+  const characters = GROUP_COUNT * GROUP_CHARACTERS;
+  const count = text.length / characters;
+  if (!Number.isInteger(count) || count < 1 || count > KEY_COUNT_MAX) {
+    throw new OperatingError("wrong_key", `the recovery key has ${text.length} characters, not ${characters}`);
   }
+  return Array.from({ length: count }, (_, index) => {
+    return decodeKey(text.slice(index * characters, (index + 1) * characters), index * GROUP_COUNT);
+  });
+}
+
+function decodeKey(text: string, groupsBefore: number): DataKey {
   const key = Buffer.alloc(GROUP_COUNT * GROUP_KEY_BYTES);
   for (let group = 0; group < GROUP_COUNT; group += 1) {
     const characters = text.slice(group * GROUP_CHARACTERS, (group + 1) * GROUP_CHARACTERS);
@@ -46,7 +58,7 @@ export function decodeKitKey(typed: string): DataKey {
     bytes.writeBigInt64BE(value);
     const isTyped = characters.split("").every((character) => ALPHABET.includes(character));
     if (!isTyped || checkByte(group, bytes.subarray(3, 7)) !== bytes[7]) {
-      throw new OperatingError("wrong_key", `group ${group + 1} of the recovery key is mistyped`);
+      throw new OperatingError("wrong_key", `group ${groupsBefore + group + 1} of the recovery key is mistyped`);
     }
     bytes.copy(key, group * GROUP_KEY_BYTES, 3, 7);
   }
@@ -57,13 +69,15 @@ export function decodeKitKey(typed: string): DataKey {
 export interface RecoveryKitFacts {
   readonly repositoryId: Uint8Array;
   readonly dataKey: DataKey;
+  /** Earlier data keys, newest first; left out: none. */
+  readonly earlierKeys?: readonly DataKey[];
   readonly createdAt: string;
   readonly rescueSha256: string;
 }
 
 /** The text of a recovery kit: secret, to be printed and kept away from the storage. */
 export function recoveryKitText(facts: RecoveryKitFacts): string {
-  const groups = encodeKitKey(facts.dataKey).split("-");
+  const earlier = facts.earlierKeys ?? [];
   return [
     "CAIRN RECOVERY KIT",
     "",
@@ -73,9 +87,10 @@ export function recoveryKitText(facts: RecoveryKitFacts): string {
     `Repository   ${Buffer.from(facts.repositoryId).toString("hex")}`,
     `Created      ${facts.createdAt}`,
     "",
-    `Recovery key ${groups.slice(0, 4).join("-")}-`,
-    `             ${groups.slice(4).join("-")}`,
+    ...keyLines("Recovery key ", facts.dataKey),
     "",
+    ...(earlier.length === 0 ? [] : EARLIER_KEYS_TEXT),
+    ...earlier.flatMap((key) => [...keyLines("Earlier key  ", key), ""]),
     `SHA-256 of cairn-rescue.mjs`,
     `             ${facts.rescueSha256}`,
     "",
@@ -85,4 +100,15 @@ export function recoveryKitText(facts: RecoveryKitFacts): string {
     "  node cairn-rescue.mjs export ID FILE       writes an archive for pg_restore",
     "",
   ].join("\n");
+}
+
+const EARLIER_KEYS_TEXT = [
+  "Earlier backups are sealed with the keys below. The recovery key opens them too, with the help of cairn.json. If that is",
+  "lost, give all keys of this page in CAIRN_RECOVERY_KEY, one after another.",
+  "",
+];
+
+function keyLines(title: string, dataKey: DataKey): string[] {
+  const groups = encodeKitKey(dataKey).split("-");
+  return [`${title}${groups.slice(0, 4).join("-")}-`, `${" ".repeat(title.length)}${groups.slice(4).join("-")}`];
 }

@@ -2,6 +2,7 @@
 
 import { isOperatingError, OperatingError } from "../base/errors.ts";
 import type { Storage } from "../storage/index.ts";
+import { refuseChangedKeys, refuseUnknownKey } from "./changed-keys.ts";
 import { check } from "./check/check.ts";
 import type { CheckOptions, CheckResult } from "./check/types.ts";
 import { ChunkReader } from "./chunk-reader.ts";
@@ -96,6 +97,8 @@ export class Repository implements AsyncDisposable {
   readonly #unlocked: Unlocked;
   readonly #context: RepositoryContext;
   readonly #observer: RunObserver;
+  /** Of the configuration that was read. */
+  readonly #generation: number;
   readonly #chunks: ChunkReader;
 
   constructor(storage: Storage, unlocked: Unlocked, environment: { clock?: Clock; random?: Random }) {
@@ -104,6 +107,7 @@ export class Repository implements AsyncDisposable {
     this.id = Buffer.from(keyring.repositoryId).toString("hex");
     this.isEncrypted = keyring.current !== null;
     this.description = storage.description;
+    this.#generation = configuration.generation ?? 0;
     this.chunkIdSecret = keyring.chunkIdSecret;
     this.#context = {
       storage: new CountingStorage(storage),
@@ -139,6 +143,7 @@ export class Repository implements AsyncDisposable {
       await removeDeadLeftovers(this.#context, this.#observer, signal);
       const packs = new Map([...(parent?.manifest.packs ?? []), ...morePacks].map((pack) => [pack[0], pack]));
       const reusable = await ReusablePacks.find(this.#context, [...packs.values()], signal);
+      await refuseChangedKeys(this.#context, this.#observer, this.#generation, signal);
       return new Run(this.#context, { id: runId, beacon, parent, reusable, signal });
     } catch (error) {
       await beacon.end().catch(() => undefined);
@@ -241,6 +246,7 @@ export class Repository implements AsyncDisposable {
     const summaries = await Promise.all(newest.map((object) => this.#readSummary(object, options)));
     return summaries.filter((summary) => summary !== null);
   }
+      refuseUnknownKey(error);
 
   /** What a backup of that database under that name continues. */
   async planLineage(lineage: Lineage, signal?: AbortSignal): Promise<LineagePlan> {

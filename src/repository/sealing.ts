@@ -84,6 +84,34 @@ export function corrupt(objectName: string, reason: string): OperatingError {
   return new OperatingError("corrupt", `could not read "${objectName}": ${reason}`);
 }
 
+/** Bits by which an id may differ from a known one and still be that one, damaged: ids that differ are 64 apart. */
+const DAMAGED_BITS_MAX = 32;
+
+/** An object is sealed with a data key that is not at hand. `isOther`: its id is not just a known one with damage. */
+export class UnknownDataKeyError extends OperatingError {
+  readonly isOther: boolean;
+
+  constructor(objectName: string, dataKeyId: Buffer, known: Iterable<string>) {
+    const id = dataKeyId.toString("hex");
+    super(
+      "corrupt",
+      `could not read "${objectName}": it is sealed with data key ${id}, which this repository does not have`,
+      {
+        hint: "It is damaged, or of another repository; or its keys were changed since this program read them, or somebody has put older ones back.",
+      },
+    );
+    this.isOther = [...known].every((one) => differingBits(dataKeyId, Buffer.from(one, "hex")) > DAMAGED_BITS_MAX);
+  }
+}
+
+function differingBits(one: Uint8Array, other: Uint8Array): number {
+  let count = 0;
+  for (const [index, byte] of one.entries()) {
+    for (let rest = byte ^ other[index]!; rest > 0; rest &= rest - 1) count += 1;
+  }
+  return count;
+}
+
 /** Seals and unseals the items of the object with that name and header. */
 export class ObjectCipher {
   readonly header: Uint8Array;
@@ -91,7 +119,7 @@ export class ObjectCipher {
   readonly #key: Uint8Array | null;
   readonly #associated: Buffer;
 
-  /** Throws OperatingError "corrupt" for a header that is none, and "wrong_key" for an unknown data key. */
+  /** Throws OperatingError "corrupt" for a header that is none, and UnknownDataKeyError. */
   constructor(keyring: Keyring, name: string, header: Uint8Array) {
     this.#name = name;
     this.header = header;
@@ -168,9 +196,7 @@ function objectKey(keyring: Keyring, name: string, header: Uint8Array): Uint8Arr
   }
   if (cipher === 0) return null;
   const dataKey = keyring.dataKeys.get(dataKeyId.toString("hex"));
-  if (dataKey === undefined) {
-    throw corrupt(name, `it is sealed with data key ${dataKeyId.toString("hex")}, which this repository does not have`);
-  }
+  if (dataKey === undefined) throw new UnknownDataKeyError(name, dataKeyId, keyring.dataKeys.keys());
   return deriveKey(dataKey.key, view.subarray(32), "cairn object v1");
 }
 
