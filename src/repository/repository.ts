@@ -94,20 +94,18 @@ export class Repository implements AsyncDisposable {
   readonly description: string;
   /** Key of chunk ids for chunkId(); null without encryption. Secret. */
   readonly chunkIdSecret: Uint8Array | null;
-  readonly #unlocked: Unlocked;
   readonly #context: RepositoryContext;
-  readonly #observer: RunObserver;
   /** Of the configuration that was read. */
   readonly #generation: number;
+  readonly #observer: RunObserver;
   readonly #chunks: ChunkReader;
 
   constructor(storage: Storage, unlocked: Unlocked, environment: { clock?: Clock; random?: Random }) {
     const { configuration, keyring } = unlocked;
-    this.#unlocked = unlocked;
     this.id = Buffer.from(keyring.repositoryId).toString("hex");
     this.isEncrypted = keyring.current !== null;
-    this.description = storage.description;
     this.#generation = configuration.generation ?? 0;
+    this.description = storage.description;
     this.chunkIdSecret = keyring.chunkIdSecret;
     this.#context = {
       storage: new CountingStorage(storage),
@@ -140,26 +138,15 @@ export class Repository implements AsyncDisposable {
     const runId = makeId(this.#context.clock.now(), this.#context.random);
     const beacon = await RunBeacon.start(this.#context, { runId, kind, lineageName });
     try {
+      await refuseChangedKeys(this.#context, this.#observer, this.#generation, signal);
       await removeDeadLeftovers(this.#context, this.#observer, signal);
       const packs = new Map([...(parent?.manifest.packs ?? []), ...morePacks].map((pack) => [pack[0], pack]));
       const reusable = await ReusablePacks.find(this.#context, [...packs.values()], signal);
-      await refuseChangedKeys(this.#context, this.#observer, this.#generation, signal);
       return new Run(this.#context, { id: runId, beacon, parent, reusable, signal });
     } catch (error) {
       await beacon.end().catch(() => undefined);
       throw error;
     }
-  }
-
-  /**
-   * Makes a repository with the id and the keys of this one, and slots of its own: packs move between the two byte for
-   * byte. Throws OperatingError "repository_exists", and "usage" where one would be encrypted and the other not.
-   */
-  async createLike(
-    storage: Storage,
-    options: Omit<CreateOptions, "like">,
-  ): Promise<{ readonly repository: Repository; readonly recoveryKit: string | null }> {
-    return await createRepository(storage, { ...options, like: this.#unlocked });
   }
 
   /**
@@ -246,7 +233,6 @@ export class Repository implements AsyncDisposable {
     const summaries = await Promise.all(newest.map((object) => this.#readSummary(object, options)));
     return summaries.filter((summary) => summary !== null);
   }
-      refuseUnknownKey(error);
 
   /** What a backup of that database under that name continues. */
   async planLineage(lineage: Lineage, signal?: AbortSignal): Promise<LineagePlan> {
@@ -273,6 +259,7 @@ export class Repository implements AsyncDisposable {
     try {
       return await this.openRestorePoint(parentId, signal);
     } catch (error) {
+      refuseUnknownKey(error);
       // A damaged parent costs deduplication, not the backup.
       if (isDamage(error)) return null;
       throw error;
