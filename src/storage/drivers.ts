@@ -19,4 +19,6 @@ export type OpenDriver = (location: string, surroundings: StorageSurroundings) =
 export const DRIVERS: Readonly<Record<string, OpenDriver>> = {
   file: async (location) => (await import("./local/local-storage.ts")).openLocalStorage(location),
   s3: async (location, surroundings) => (await import("./s3/open-s3-storage.ts")).openS3Storage(location, surroundings),
+  azure: async (location, surroundings) =>
+    (await import("./azure/open-azure-storage.ts")).openAzureStorage(location, surroundings),
 };
