@@ -94,6 +94,7 @@ export class Repository implements AsyncDisposable {
   readonly description: string;
   /** Key of chunk ids for chunkId(); null without encryption. Secret. */
   readonly chunkIdSecret: Uint8Array | null;
+  readonly #unlocked: Unlocked;
   readonly #context: RepositoryContext;
   /** Of the configuration that was read. */
   readonly #generation: number;
@@ -102,6 +103,7 @@ export class Repository implements AsyncDisposable {
 
   constructor(storage: Storage, unlocked: Unlocked, environment: { clock?: Clock; random?: Random }) {
     const { configuration, keyring } = unlocked;
+    this.#unlocked = unlocked;
     this.id = Buffer.from(keyring.repositoryId).toString("hex");
     this.isEncrypted = keyring.current !== null;
     this.#generation = configuration.generation ?? 0;
@@ -147,6 +149,17 @@ export class Repository implements AsyncDisposable {
       await beacon.end().catch(() => undefined);
       throw error;
     }
+  }
+
+  /**
+   * Makes a repository with the id and the keys of this one, and slots of its own: packs move between the two byte for
+   * byte. Throws OperatingError "repository_exists", and "usage" where one would be encrypted and the other not.
+   */
+  async createLike(
+    storage: Storage,
+    options: Omit<CreateOptions, "like">,
+  ): Promise<{ readonly repository: Repository; readonly recoveryKit: string | null }> {
+    return await createRepository(storage, { ...options, like: this.#unlocked });
   }
 
   /**
