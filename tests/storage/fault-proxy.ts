@@ -27,6 +27,8 @@ export type Fault =
   | { readonly kind: "slow"; readonly ms: number }
   /** The proxy sends the request twice; the second answer is passed on. */
   | { readonly kind: "twice" }
+  /** A byte of the request's body is another when it arrives. */
+  | { readonly kind: "flip" }
   /** The server never sees the condition of a write: as servers that ignore it. */
   | { readonly kind: "unconditional" }
   /** The request's body is not read, and nothing is answered. */
@@ -91,7 +93,14 @@ function handle(server: URL, incoming: IncomingMessage, answer: ServerResponse, 
   const options = { host: server.hostname, port: server.port, method, path: url, headers };
   const outgoing = request(options, (response) => pass(response, answer, fault));
   outgoing.on("error", () => incoming.socket.destroy());
-  incoming.pipe(outgoing);
+  if (fault?.kind !== "flip") return void incoming.pipe(outgoing);
+  let isFlipped = false;
+  incoming.on("data", (piece: Buffer) => {
+    if (!isFlipped) piece[0] = (piece[0] ?? 0) ^ 1;
+    isFlipped = true;
+    outgoing.write(piece);
+  });
+  incoming.on("end", () => outgoing.end());
 }
 
 function sendTwice(server: URL, incoming: IncomingMessage, answer: ServerResponse): void {
@@ -126,7 +135,7 @@ function pass(response: IncomingMessage, answer: ServerResponse, fault: Fault | 
     const headers: OutgoingHttpHeaders = { ...response.headers, ...(fault?.kind === "headers" && fault.headers) };
     if (fault?.kind === "no-metadata") {
       for (const name of Object.keys(headers))
-        if (name.startsWith("x-amz-meta-")) Reflect.deleteProperty(headers, name);
+        if (/^x-(?:amz|ms)-meta-/.test(name)) Reflect.deleteProperty(headers, name);
     }
     if (fault?.kind === "slow") {
       setTimeout(() => answer.writeHead(statusCode, response.headers).end(bytes), fault.ms);

@@ -225,6 +225,8 @@ function meaningOfText(error: unknown): Meaning {
   if (/(aborted|socket hang up|premature close|other side closed)/i.test(messageOf(error))) {
     return { ...busy, says: "the connection broke off" };
   }
+  // Azurite has no name of its own for it.
+  if (/contentMD5 doesn't match/.test(messageOf(error))) return busy;
   return { code: "storage_failed" };
 }
 
