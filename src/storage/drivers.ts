@@ -21,4 +21,8 @@ export const DRIVERS: Readonly<Record<string, OpenDriver>> = {
   s3: async (location, surroundings) => (await import("./s3/open-s3-storage.ts")).openS3Storage(location, surroundings),
   azure: async (location, surroundings) =>
     (await import("./azure/open-azure-storage.ts")).openAzureStorage(location, surroundings),
+  gs: async (location, surroundings) =>
+    (await import("./gcs/open-gcs-storage.ts")).openGcsStorage(location, surroundings),
+  webdav: async (location, surroundings) =>
+    (await import("./webdav/open-webdav-storage.ts")).openWebdavStorage(location, surroundings),
 };

@@ -1,0 +1,185 @@
+// Streams an object of unknown length into a resumable upload. Nothing is visible under its name before the last piece;
+// what fits into the first piece is put in one request. Memory: the piece on its way and the one being filled.
+// An upload that is never finished is invisible, and no list shows it: the storage forgets it after a week.
+
+import { createHash } from "node:crypto";
+import { OperatingError } from "../../base/errors.ts";
+import { freeBuffer } from "../../base/free-buffer.ts";
+import { MIB } from "../../base/units.ts";
+import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
+import type { GcsRequests, SaidObject } from "./gcs-requests.ts";
+import { PIECE_STEP_BYTES, UploadSession } from "./upload-session.ts";
+import { confirmObject, putObject, removeOurs } from "./write-object.ts";
+import type { ObjectWrite } from "./write-object.ts";
+
+/** Google asks for at least 8 MiB; each piece costs a round trip on top. */
+const FIRST_PIECE_BYTES = 8 * MIB;
+const PIECE_BYTES = 64 * PIECE_STEP_BYTES;
+/** Google's limit for one object. */
+const OBJECT_BYTES_MAX = 5 * 1024 * 1024 * MIB;
+
+/** See the head of this file. */
+export class GcsWriter implements ObjectWriter {
+  readonly #requests: GcsRequests;
+  readonly #write: ObjectWrite;
+  readonly #action: string;
+  readonly #cancel = new AbortController();
+  /** Ends what is on its way when the caller's signal says so. */
+  readonly #signal: AbortSignal;
+  readonly #md5 = createHash("md5");
+  #gathered: Uint8Array[] = [];
+  #gatheredBytes = 0;
+  #sentBytes = 0;
+  #session: UploadSession | null = null;
+  #onItsWay: Promise<unknown> = Promise.resolve();
+  #turn: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | null = null;
+  #isOpen = true;
+  /** True once the last piece was sent: the object may be there whatever was answered. */
+  #isEnding = false;
+
+  constructor(requests: GcsRequests, write: ObjectWrite) {
+    this.#requests = requests;
+    const ends = write.signal === undefined ? [] : [write.signal];
+    this.#signal = AbortSignal.any([...ends, this.#cancel.signal]);
+    this.#write = write;
+    this.#action = `could not write "${write.name}"`;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#check();
+    const before = this.#turn;
+    const mine = (async (): Promise<void> => {
+      await before;
+      this.#check();
+      await this.#append(bytes);
+    })();
+    this.#turn = mine.catch((error: unknown) => this.#fail(error));
+    await mine;
+  }
+
+  async finish(expected?: WrittenContent): Promise<StoredObject> {
+    try {
+      await this.#turn;
+      this.#check();
+      const sizeBytes = this.#sentBytes + this.#gatheredBytes;
+      if (expected !== undefined && expected.sizeBytes !== sizeBytes) {
+        throw new OperatingError("corrupt", `${this.#action}: it got ${sizeBytes} bytes, not ${expected.sizeBytes}`);
+      }
+      const object = this.#session === null ? await this.#putWhole(expected) : await this.#finishUpload(this.#session);
+      this.#isOpen = false;
+      return object;
+    } catch (error) {
+      await this.abort();
+      this.#write.signal?.throwIfAborted();
+      throw error;
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
+    await this.#turn;
+    await this.#onItsWay;
+    this.#gathered = [];
+    await this.#session?.cancel();
+    if (this.#isEnding) await removeOurs(this.#requests, this.#write);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.abort();
+  }
+
+  #check(): void {
+    this.#write.signal?.throwIfAborted();
+    if (this.#failure !== null) throw this.#failure.error;
+    if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#write.name}" is not being written`);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#cancel.abort(error);
+  }
+
+  /** Cuts bytes into pieces. A full one is sent when more bytes come: the last one must not be empty. */
+  async #append(bytes: Uint8Array): Promise<void> {
+    if (this.#sentBytes + this.#gatheredBytes + bytes.length > OBJECT_BYTES_MAX) {
+      throw new OperatingError("value_too_large", `${this.#action}: it has too many bytes for Cloud Storage`);
+    }
+    this.#md5.update(bytes);
+    let rest = bytes;
+    while (rest.length > 0) {
+      const sizeBytes = this.#sentBytes === 0 ? FIRST_PIECE_BYTES : PIECE_BYTES;
+      if (this.#gatheredBytes === sizeBytes) {
+        await this.#dispatch();
+        continue;
+      }
+      const part = rest.subarray(0, sizeBytes - this.#gatheredBytes);
+      rest = rest.subarray(part.length);
+      this.#gathered.push(part);
+      this.#gatheredBytes += part.length;
+    }
+  }
+
+  /** Sends what was gathered, after what is on its way. */
+  async #dispatch(): Promise<void> {
+    await this.#onItsWay;
+    this.#check();
+    this.#session ??= await UploadSession.begin(
+      this.#requests,
+      { ...this.#write, signal: this.#signal },
+      this.#gatheredBytes,
+    );
+    const offset = this.#sentBytes;
+    const bytes = this.#takeGathered();
+    this.#sentBytes += bytes.length;
+    this.#onItsWay = this.#sendPiece(this.#session, bytes, offset).catch((error: unknown) => this.#fail(error));
+  }
+
+  async #sendPiece(session: UploadSession, bytes: Uint8Array, offset: number): Promise<void> {
+    let isSentAgain = false;
+    await session.send({ offset, bytes, end: null }, this.#signal, () => (isSentAgain = true));
+    // An earlier attempt that was given up could still hold it.
+    if (!isSentAgain) freeBuffer(bytes);
+  }
+
+  /** One buffer of its own, so that a piece can be sent again and its memory freed at once. */
+  #takeGathered(): Uint8Array {
+    const bytes = Buffer.allocUnsafeSlow(this.#gatheredBytes);
+    let offset = 0;
+    for (const part of this.#gathered) {
+      bytes.set(part, offset);
+      offset += part.length;
+    }
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    return bytes;
+  }
+
+  async #putWhole(expected: WrittenContent | undefined): Promise<StoredObject> {
+    const bytes = this.#takeGathered();
+    const sha256 = createHash("sha256").update(bytes).digest();
+    if (expected !== undefined && Buffer.compare(sha256, expected.sha256) !== 0) {
+      throw new OperatingError("corrupt", `${this.#action}: it got other bytes than were expected`);
+    }
+    return await putObject(this.#requests, { ...this.#write, signal: this.#signal }, bytes);
+  }
+
+  async #finishUpload(session: UploadSession): Promise<StoredObject> {
+    await this.#onItsWay;
+    this.#check();
+    const offset = this.#sentBytes;
+    const bytes = this.#takeGathered();
+    const md5 = this.#md5.digest("base64");
+    const sizeBytes = offset + bytes.length;
+    this.#isEnding = true;
+    const said = await session.send({ offset, bytes, end: { md5 } }, this.#signal, () => undefined);
+    return await this.#confirm(said, { sizeBytes, md5 });
+  }
+
+  async #confirm(said: SaidObject | null, sent: { sizeBytes: number; md5: string }): Promise<StoredObject> {
+    if (said === null) throw new OperatingError("storage_failed", `${this.#action}: the upload did not end`);
+    return await confirmObject(this.#requests, { ...this.#write, signal: this.#signal }, { sent, said });
+  }
+}
