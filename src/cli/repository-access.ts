@@ -2,6 +2,7 @@
 // terminal; never from the command line, which everybody on the machine can read.
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
 import { OperatingError, messageOf } from "../base/errors.ts";
 import type { RepositoryAccess, StorageAccess } from "../operations/operation.ts";
 import type { Caller } from "./caller.ts";
@@ -58,10 +59,18 @@ export function repositoryAt(location: string, line: CommandLine, caller: Caller
       downloadBytesPerSecond: rateOf(line, "limit-download"),
       onRetry: retryNotices(caller),
     },
+    cacheFolder: cacheFolder(caller),
     givenPassphrase: givenPassphrase(line, caller),
     givenRecoveryKey: caller.environment["CAIRN_RECOVERY_KEY"] || undefined,
     askPassphrase: async () => await askerOf(caller)(`Passphrase of ${sanitizeLine(location)}: `),
   };
+}
+
+/** As the XDG Base Directory Specification has it; none without a home. */
+function cacheFolder({ environment }: Caller): string | undefined {
+  const { XDG_CACHE_HOME: cache = "", HOME: home = "" } = environment;
+  if (isAbsolute(cache)) return join(cache, "cairn");
+  return isAbsolute(home) ? join(home, ".cache", "cairn") : undefined;
 }
 
 /** A rate in bytes per second, binary units; undefined when it was not given. */

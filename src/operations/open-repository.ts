@@ -24,7 +24,8 @@ export async function openRepositoryAt(access: RepositoryAccess): Promise<Reposi
       givenPassphrase === null && recoveryKey !== undefined
         ? { recoveryKey }
         : { passphrase: givenPassphrase ?? (() => access.askPassphrase()) };
-    return await untilAborted(openRepository(storage, key), access.storage?.signal);
+    const options = { ...key, cacheFolder: access.cacheFolder ?? null };
+    return await untilAborted(openRepository(storage, options), access.storage?.signal);
   } catch (error) {
     await storage[Symbol.asyncDispose]();
     throw error;

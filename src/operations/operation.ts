@@ -82,6 +82,8 @@ export interface RepositoryAccess {
   readonly location: string;
   /** Left out: an empty environment, no caps. */
   readonly storage?: StorageAccess | undefined;
+  /** Where what was listed is kept, to list it faster next time; left out: nowhere. */
+  readonly cacheFolder?: string | undefined;
   /** The passphrase that the environment or a file gave; null: none. One given for an unencrypted repository is an error. */
   readonly givenPassphrase: string | null;
   /** The key of the recovery kit, used when no passphrase was given. */

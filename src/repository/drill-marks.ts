@@ -57,17 +57,29 @@ export async function readDrillMarks(
   for await (const { name } of context.storage.list(`${MARKS_PREFIX}${restorePointId}/`, signal)) {
     const match = FILE_NAME.exec(name.split("/").at(-1) ?? "");
     if (match === null || !isId(match[2]!)) continue;
-    const bytes = await readListed(context, name, signal);
-    if (bytes === null) continue;
-    const object = openObject(context.keyring, name, bytes);
-    const item = object.items[0];
-    if (item?.kind !== "mark") throw corrupt(name, "it is no mark");
-    const mark = parseMark(await object.load(item));
-    const isRight = mark !== null && mark.restorePointId === restorePointId && KINDS[mark.outcome] === match[1];
-    if (!isRight) throw corrupt(name, "it is no mark of a drill of that restore point");
-    marks.push({ id: match[2]!, mark });
+    const mark = await readDrillMark(context, name, restorePointId, signal);
+    if (mark !== null) marks.push({ id: match[2]!, mark });
   }
   return marks.toSorted((one, other) => (one.id < other.id ? -1 : 1)).map(({ mark }) => mark);
+}
+
+/** The mark of a drill with that object name; null when it is gone. Throws "corrupt". */
+export async function readDrillMark(
+  context: RepositoryContext,
+  name: string,
+  restorePointId: string,
+  signal?: AbortSignal,
+): Promise<DrillMark | null> {
+  const bytes = await readListed(context, name, signal);
+  if (bytes === null) return null;
+  const object = openObject(context.keyring, name, bytes);
+  const item = object.items[0];
+  if (item?.kind !== "mark") throw corrupt(name, "it is no mark");
+  const mark = parseMark(await object.load(item));
+  const kind = FILE_NAME.exec(name.split("/").at(-1) ?? "")?.[1];
+  const isRight = mark !== null && mark.restorePointId === restorePointId && KINDS[mark.outcome] === kind;
+  if (!isRight) throw corrupt(name, "it is no mark of a drill of that restore point");
+  return mark;
 }
 
 function parseMark(bytes: Uint8Array): DrillMark | null {

@@ -9,9 +9,12 @@ export type { CreateOptions, OpenOptions } from "./create.ts";
 export type { DrillMark, DrillOutcome } from "./drill-marks.ts";
 export type { Clock, Random } from "./environment.ts";
 export type { ScryptCost } from "./keys.ts";
+export { openKeyRegister } from "./key-register.ts";
+export type { DataKeyFacts, KeySlotFacts, NewSlot } from "./key-register.ts";
 export type { Leftovers, OrphanPack } from "./leftovers.ts";
 export type { LineageFacts } from "./lineages.ts";
 export type { LargeObjectListWriter, SegmentListWriter } from "./list-writer.ts";
+export type { RestorePointMarks } from "./listing/restore-point-marks.ts";
 export type {
   ChunkReference,
   FinishedList,
@@ -39,7 +42,7 @@ export type {
 export type { Damage, DamageRegister, VerifyMark } from "./marks.ts";
 export type { PruneDecision, PruneOptions, PruneResult, WaitingList } from "./prune/types.ts";
 export { createRepository, openRepository } from "./repository.ts";
-export type { LineagePlan, ListOptions, Repository, StartRunOptions } from "./repository.ts";
+export type { LineagePlan, Repository, StartRunOptions } from "./repository.ts";
 export type { RestorePoint } from "./restore-point.ts";
 export { Calendar, parseSpan } from "./retention/calendar.ts";
 export type { ExpireDecision } from "./retention/expire.ts";

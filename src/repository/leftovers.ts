@@ -6,6 +6,7 @@ import type { Leftover } from "../storage/index.ts";
 import type { RepositoryContext } from "./context.ts";
 import { packObjectName, runOfPack } from "./identifiers.ts";
 import { surveyRepository, unneededPacks } from "./prune/survey.ts";
+import type { NeedsReader } from "./prune/survey.ts";
 import type { RunObserver, SeenRun } from "./run-record.ts";
 
 /** A pack that no restore point refers to and no run that may be alive is writing. */
@@ -31,8 +32,9 @@ export async function findLeftovers(
   context: RepositoryContext,
   observer: RunObserver,
   signal?: AbortSignal,
+  reader?: NeedsReader,
 ): Promise<Leftovers> {
-  const survey = await surveyRepository(context, observer, signal);
+  const survey = await surveyRepository(context, observer, signal, reader);
   const packs = unneededPacks(survey).map((name): OrphanPack => {
     const sizeBytes = survey.packs.get(name) ?? 0;
     return { name, objectName: packObjectName(name), runId: runOfPack(name), sizeBytes };

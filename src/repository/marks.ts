@@ -119,19 +119,19 @@ export async function* readVerifyMarks(
     const match = /^(verify|damage)-(.+)$/.exec(fileName);
     if (match === null || !isId(restorePointId) || !isId(match[2]!)) continue;
     if (filter.kind !== undefined && filter.kind !== match[1]) continue;
-    const mark = await readMark(context, name, restorePointId, signal);
+    const mark = await readVerifyMark(context, name, restorePointId, signal);
     if (mark !== null) yield { ...mark, id: match[2]!, isWhole: match[1] === "verify" };
   }
 }
 
-async function readMark(
+/** The mark of a verify with that object name; null when its restore point is gone, and it with it. Throws "corrupt". */
+export async function readVerifyMark(
   context: RepositoryContext,
   name: string,
   restorePointId: string,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<VerifyMark | null> {
   const bytes = await readListed(context, name, signal);
-  // Its restore point is gone, and it with it.
   if (bytes === null) return null;
   const object = openObject(context.keyring, name, bytes);
   const item = object.items[0];

@@ -8,7 +8,6 @@ import type { CheckOptions, CheckResult } from "./check/types.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { copyRestorePoint } from "./copy/copy.ts";
 import type { CopyOptions, CopyOutcome, CopySide } from "./copy/types.ts";
-import { mapAhead } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { unlockRepository, writeRepository } from "./create.ts";
 import type { CreateOptions, OpenOptions, Unlocked } from "./create.ts";
@@ -17,11 +16,13 @@ import type { DrillMark } from "./drill-marks.ts";
 import { systemClock, systemRandom } from "./environment.ts";
 import type { Clock, Random } from "./environment.ts";
 import { makeId } from "./identifiers.ts";
-import { findLeftovers, removeDeadLeftovers } from "./leftovers.ts";
+import { removeDeadLeftovers } from "./leftovers.ts";
 import type { Leftovers } from "./leftovers.ts";
-import { labelLineages, lineageKeyOf } from "./lineages.ts";
+import { lineageKeyOf } from "./lineages.ts";
 import type { LineageFacts } from "./lineages.ts";
-import { listManifests } from "./manifest-objects.ts";
+import { Listings } from "./listing/listings.ts";
+import type { ListOptions } from "./listing/listings.ts";
+import type { RestorePointMarks } from "./listing/restore-point-marks.ts";
 import type { ManifestObject } from "./manifest-objects.ts";
 import type { Lineage, PackRecord, RestorePointSummary } from "./manifest.ts";
 import { markWhereAllowed, readDamage, readVerifyMarks } from "./marks.ts";
@@ -29,7 +30,7 @@ import type { DamageRegister, KeptVerifyMark } from "./marks.ts";
 import { prune } from "./prune/prune.ts";
 import type { PruneOptions, PruneResult } from "./prune/types.ts";
 import { needsLineages, resolveReference } from "./references.ts";
-import { isDamage, openManifest, readSummary, RestorePoint } from "./restore-point.ts";
+import { isDamage, openManifest, RestorePoint } from "./restore-point.ts";
 import { expire } from "./retention/expire.ts";
 import type { ExpireDecision, ExpireOptions } from "./retention/expire.ts";
 import { hold, holdNames, release } from "./retention/holds.ts";
@@ -43,7 +44,13 @@ import type { Transfer } from "./transfer.ts";
 import { verifyRestorePoint } from "./verify.ts";
 import type { VerifyOptions, VerifyResult } from "./verify.ts";
 
-const SUMMARIES_AHEAD = 8;
+/** What a repository is given by who opens it. */
+export interface RepositorySurroundings {
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** A folder of the user's where what was listed is kept, sealed, to list it faster next time; null: nowhere. */
+  readonly cacheFolder?: string | null;
+}
 
 export interface StartRunOptions {
   /** "backup" and the like, for people. */
@@ -54,14 +61,6 @@ export interface StartRunOptions {
   /** Packs besides the parent's that the run wants to refer to, if they are there. */
   readonly morePacks?: readonly PackRecord[];
   readonly signal?: AbortSignal;
-}
-
-export interface ListOptions {
-  /** Only lineages of this name. */
-  readonly lineageName?: string;
-  readonly signal?: AbortSignal;
-  /** Called for each manifest that cannot be read; without it, the first one is thrown. */
-  readonly onDamage?: (objectName: string, error: OperatingError) => void;
 }
 
 /** The lineage that a database's next backup continues or begins. */
@@ -82,7 +81,10 @@ export async function createRepository(
 }
 
 /** Opens a repository. Throws OperatingError "no_repository", "wrong_key", "corrupt". */
-export async function openRepository(storage: Storage, options: OpenOptions = {}): Promise<Repository> {
+export async function openRepository(
+  storage: Storage,
+  options: OpenOptions & RepositorySurroundings = {},
+): Promise<Repository> {
   return new Repository(storage, await unlockRepository(storage, options), options);
 }
 
@@ -100,8 +102,9 @@ export class Repository implements AsyncDisposable {
   readonly #generation: number;
   readonly #observer: RunObserver;
   readonly #chunks: ChunkReader;
+  readonly #listings: Listings;
 
-  constructor(storage: Storage, unlocked: Unlocked, environment: { clock?: Clock; random?: Random }) {
+  constructor(storage: Storage, unlocked: Unlocked, environment: RepositorySurroundings) {
     const { configuration, keyring } = unlocked;
     this.#unlocked = unlocked;
     this.id = Buffer.from(keyring.repositoryId).toString("hex");
@@ -118,6 +121,7 @@ export class Repository implements AsyncDisposable {
     };
     this.#observer = new RunObserver(this.#context);
     this.#chunks = new ChunkReader(this.#context);
+    this.#listings = new Listings(this.#context, environment.cacheFolder ?? null);
   }
 
   /** Requests and bytes since the repository was opened. */
@@ -130,6 +134,7 @@ export class Repository implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#listings.save();
     await this.#context.storage[Symbol.asyncDispose]();
   }
 
@@ -176,42 +181,24 @@ export class Repository implements AsyncDisposable {
     return await this.#observer.runs(signal);
   }
 
-  /** Restore points, newest first. Reads a few KiB of each. */
+  /** Restore points, newest first. Reads a few KiB of each that no listing cache knows. */
   async restorePoints(options: ListOptions = {}): Promise<readonly RestorePointSummary[]> {
-    const objects = (await listManifests(this.#context, options.signal)).toSorted((one, other) =>
-      one.id < other.id ? 1 : -1,
-    );
-    const summaries: RestorePointSummary[] = [];
-    const reads = mapAhead(objects, SUMMARIES_AHEAD, async (object) => {
-      return await this.#readSummary(object, options);
-    });
-    for await (const summary of reads) {
-      if (summary === null) continue;
-      if (options.lineageName === undefined || summary.lineage.name === options.lineageName) summaries.push(summary);
-    }
-    return summaries;
+    return await this.#listings.restorePoints(options);
   }
 
   /** Lineages in the order of their labels, each as its newest readable restore point tells it. */
   async lineages(options: Omit<ListOptions, "lineageName"> = {}): Promise<readonly LineageFacts[]> {
-    const folders = Map.groupBy(await listManifests(this.#context, options.signal), (object) => object.lineageKey);
-    const reads = mapAhead(folders, SUMMARIES_AHEAD, async ([key, objects]) => {
-      const newestFirst = objects.toSorted((one, other) => (one.id < other.id ? 1 : -1));
-      for (const object of newestFirst) {
-        const summary = await this.#readSummary(object, options);
-        if (summary === null) continue;
-        return { ...summary.lineage, key, restorePointCount: objects.length, newestId: newestFirst[0]!.id };
-      }
-      return null;
-    });
-    const found: Omit<LineageFacts, "label">[] = [];
-    for await (const lineage of reads) if (lineage !== null) found.push(lineage);
-    return labelLineages(found).toSorted((one, other) => (one.label < other.label ? -1 : 1));
+    return await this.#listings.lineages(options);
+  }
+
+  /** What marks say of these restore points; those that have none are not in it. */
+  async marks(ids: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, RestorePointMarks>> {
+    return await this.#listings.marks(ids, signal);
   }
 
   /** The id that a reference means. Throws OperatingError "restore_point_not_found" or "ambiguous_reference". */
   async resolve(reference: string, signal?: AbortSignal): Promise<string> {
-    const places = await listManifests(this.#context, signal);
+    const places = await this.#listings.manifests(signal);
     const options = { onDamage: () => undefined, ...(signal && { signal }) };
     const lineages = needsLineages(reference) ? await this.lineages(options) : [];
     return resolveReference(reference, places, lineages).id;
@@ -240,17 +227,17 @@ export class Repository implements AsyncDisposable {
   /** The last restore points of a lineage, newest first; those that cannot be read are passed over. */
   async recentSummaries(lineage: Lineage, countMax: number, signal?: AbortSignal): Promise<RestorePointSummary[]> {
     const key = lineageKeyOf(this.#context.keyring, lineage);
-    const objects = (await listManifests(this.#context, signal)).filter((object) => object.lineageKey === key);
+    const objects = (await this.#listings.manifests(signal)).filter((object) => object.lineageKey === key);
     const newest = objects.toSorted((one, other) => (one.id < other.id ? 1 : -1)).slice(0, countMax);
     const options = { onDamage: () => undefined, ...(signal && { signal }) };
-    const summaries = await Promise.all(newest.map((object) => this.#readSummary(object, options)));
+    const summaries = await Promise.all(newest.map((object) => this.#listings.summary(object, options)));
     return summaries.filter((summary) => summary !== null);
   }
 
   /** What a backup of that database under that name continues. */
   async planLineage(lineage: Lineage, signal?: AbortSignal): Promise<LineagePlan> {
     const key = lineageKeyOf(this.#context.keyring, lineage);
-    const objects = await listManifests(this.#context, signal);
+    const objects = await this.#listings.manifests(signal);
     const own = objects.filter((object) => object.lineageKey === key).map((object) => object.id);
     const parentId = own.toSorted().at(-1) ?? null;
     if (parentId !== null) return { parentId, warnings: [] };
@@ -308,8 +295,8 @@ export class Repository implements AsyncDisposable {
 
   /** Removes the manifests that no rule keeps; see planRetention(). Packs stay until they are pruned. */
   async expire(options: ExpireOptions): Promise<readonly ExpireDecision[]> {
-    const place = { context: this.#context, observer: this.#observer };
-    return await expire(place, async () => await listManifests(this.#context, options.signal), options);
+    const place = { context: this.#context, observer: this.#observer, listings: this.#listings };
+    return await expire(place, options);
   }
 
   /** Keeps a restore point from being expired. Throws OperatingError "restore_point_not_found", "locked". */
@@ -340,7 +327,7 @@ export class Repository implements AsyncDisposable {
 
   /** What dead runs left behind. Changes nothing. */
   async leftovers(signal?: AbortSignal): Promise<Leftovers> {
-    return await findLeftovers(this.#context, this.#observer, signal);
+    return await this.#listings.leftovers(this.#observer, signal);
   }
 
   #copySide(): CopySide {
@@ -350,20 +337,8 @@ export class Repository implements AsyncDisposable {
   }
 
   async #findManifest(id: string, signal: AbortSignal | undefined): Promise<ManifestObject> {
-    const object = (await listManifests(this.#context, signal)).find((one) => one.id === id);
+    const object = (await this.#listings.manifests(signal)).find((one) => one.id === id);
     if (object !== undefined) return object;
     throw new OperatingError("restore_point_not_found", `there is no restore point "${id}"`);
-  }
-
-  async #readSummary(object: ManifestObject, options: ListOptions): Promise<RestorePointSummary | null> {
-    try {
-      return await readSummary(this.#context, object, options.signal);
-    } catch (error) {
-      // An expire removed it since it was listed.
-      if (isOperatingError(error, "not_found")) return null;
-      if (options.onDamage === undefined || !isOperatingError(error) || !isDamage(error)) throw error;
-      options.onDamage(object.name, error);
-      return null;
-    }
   }
 }

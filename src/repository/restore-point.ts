@@ -11,7 +11,14 @@ import { SpanDecoder } from "./list-codec.ts";
 import type { ChunkReference, LargeObjectRecord, SegmentRecord } from "./lists.ts";
 import { decodeBody, decodeSummary, MANIFEST_BYTES_MAX, SUMMARY_BYTES_MAX } from "./manifest.ts";
 import type { PackItemPlace } from "./moved.ts";
-import type { LargeObjectSet, ListSpan, Manifest, RelationRecord, RestorePointSummary } from "./manifest.ts";
+import type {
+  LargeObjectSet,
+  ListSpan,
+  Manifest,
+  ManifestBody,
+  RelationRecord,
+  RestorePointSummary,
+} from "./manifest.ts";
 import { corrupt, firstItemBytes, HEADER_BYTES, ITEM_BYTES_MAX, ObjectCipher, TAG_BYTES } from "./sealing.ts";
 import { contentsBytes, decode, openContents, openObject, readTrailer, TRAILER_BYTES } from "./sealed-object.ts";
 import type { ItemEntry } from "./sealed-object.ts";
@@ -205,14 +212,26 @@ export async function readManifest(
   object: { readonly name: string; readonly sizeBytes: number },
   signal?: AbortSignal,
 ): Promise<Manifest> {
+  const { body, summary } = await readSummaryAndBody(context, object, signal);
+  return { ...summary, ...body };
+}
+
+/** The same in its two parts. */
+export async function readSummaryAndBody(
+  context: RepositoryContext,
+  object: { readonly name: string; readonly sizeBytes: number },
+  signal?: AbortSignal,
+): Promise<{ readonly summary: RestorePointSummary; readonly body: ManifestBody }> {
   const { name, sizeBytes } = object;
   if (sizeBytes > MANIFEST_BYTES_MAX) throw corrupt(name, "it is too long");
   if (sizeBytes < HEADER_BYTES + TAIL_BYTES) throw corrupt(name, "it is too short");
-  const tail = await context.storage.read(name, { offset: sizeBytes - TAIL_BYTES, lengthBytes: TAIL_BYTES }, signal);
-  const { itemNumber } = readTrailer(name, tail.subarray(TAIL_BYTES - TRAILER_BYTES));
-  if (itemNumber !== MANIFEST_ITEMS) throw corrupt(name, "it is no manifest");
   const lengthBytes = Math.min(BODY_READ_BYTES, sizeBytes);
   let bytes = await context.storage.read(name, { offset: 0, lengthBytes }, signal);
+  const ending = { offset: sizeBytes - TAIL_BYTES, lengthBytes: TAIL_BYTES };
+  const isAllRead = lengthBytes === sizeBytes;
+  const tail = isAllRead ? bytes.subarray(ending.offset) : await context.storage.read(name, ending, signal);
+  const { itemNumber } = readTrailer(name, tail.subarray(TAIL_BYTES - TRAILER_BYTES));
+  if (itemNumber !== MANIFEST_ITEMS) throw corrupt(name, "it is no manifest");
   const cipher = new ObjectCipher(context.keyring, name, bytes.subarray(0, HEADER_BYTES));
   const [summaryItem, bodyItem] = openContents(cipher, name, { tail, sizeBytes });
   if (summaryItem?.kind !== "summary" || bodyItem?.kind !== "body") throw corrupt(name, "it is no manifest");
@@ -225,7 +244,7 @@ export async function readManifest(
   const summary = checkSummary(context, name, await unseal(summaryItem));
   const body = decodeBody(await unseal(bodyItem));
   if (body === null) throw corrupt(name, "its body is no manifest's");
-  return { ...summary, ...body };
+  return { summary, body };
 }
 
 /** Reads only the summary of a manifest. Throws OperatingError "corrupt", "not_found". */
@@ -253,9 +272,13 @@ export async function readSummary(
 function checkSummary(context: RepositoryContext, name: string, bytes: Uint8Array): RestorePointSummary {
   const summary = decodeSummary(bytes);
   if (summary === null) throw corrupt(name, "its summary is none");
-  const expected = manifestObjectName(lineageKeyOf(context.keyring, summary.lineage), summary.id);
-  if (expected !== name) throw corrupt(name, "it belongs elsewhere");
+  if (!belongsTo(context, name, summary)) throw corrupt(name, "it belongs elsewhere");
   return summary;
+}
+
+/** True when the object of that name is where the manifest of that summary stands. */
+export function belongsTo(context: RepositoryContext, name: string, { id, lineage }: RestorePointSummary): boolean {
+  return manifestObjectName(lineageKeyOf(context.keyring, lineage), id) === name;
 }
 
 /** True for errors that mean damage, not a failing storage. */

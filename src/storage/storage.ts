@@ -5,6 +5,8 @@
 export interface StoredObject {
   readonly name: string;
   readonly sizeBytes: number;
+  /** In listings, where they tell: differs when another object stands under the name. */
+  readonly version?: string;
 }
 
 /** What the writer knows of the bytes it wrote; a storage confirms all of it that it can. */

@@ -23,6 +23,8 @@ export interface StorageUnderTest {
   readonly pageNames: number;
   /** False for moto, which looks at the condition of an upload in parts, but not in one step with its end. */
   readonly hasAtomicUploads: boolean;
+  /** True where the storage itself forgets uploads that were never finished, and lists none of them. */
+  readonly hidesUploads?: boolean;
   readonly timeoutMs?: number;
 }
 
@@ -81,7 +83,7 @@ function describeReading(at: At): void {
     }
     expect(Buffer.from(await storage.read("x/1")).toString()).toBe("of x/1");
     expect(await storage.head("x/1")).toEqual({ name: "x/1", sizeBytes: 6 });
-    expect(await collect(storage.list(""))).toEqual(
+    expect(await collect(storage.list(""))).toMatchObject(
       ["x-y", "x/1", "x/10", "x/2-", "x/2/z", "y"].map((name) => ({ name, sizeBytes: 3 + name.length })),
     );
     expect(await namesIn(storage, "x/1")).toEqual(["x/1", "x/10"]);
@@ -211,6 +213,8 @@ function describeSharing(at: At, under: StorageUnderTest): void {
     expect(Buffer.from(await storage.read("race-100")).toString()).toBe("replaced");
   });
 
+  // Without left-overs there is nothing to name: that none shows is in the tests above.
+  if (under.hidesUploads === true) return;
   test("names what is being written as a left-over that is not dead, and removes it by that name", async () => {
     const place = `left-${randomBytes(4).toString("hex")}`;
     await using storage = await at(place);
@@ -296,7 +300,7 @@ function describeListing(at: At, title: string, under: StorageUnderTest): void {
     };
     await Promise.all(Array.from({ length: WRITES_AT_ONCE }, put));
     const startedAtMs = performance.now();
-    expect(await collect(storage.list("many/"))).toEqual(names.map((name) => ({ name, sizeBytes: name.length })));
+    expect(await collect(storage.list("many/"))).toMatchObject(names.map((name) => ({ name, sizeBytes: name.length })));
     process.stderr.write(
       `${title}: ${names.length} names listed in ${Math.round(performance.now() - startedAtMs)} ms\n`,
     );

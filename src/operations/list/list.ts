@@ -1,6 +1,6 @@
 // `cairn list`: restore points, newest first.
 
-import type { OrphanPack, Repository, RestorePointSummary, SeenRun } from "../../repository/index.ts";
+import type { OrphanPack, RestorePointMarks, RestorePointSummary, SeenRun } from "../../repository/index.ts";
 import { warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
@@ -12,16 +12,17 @@ const PACKS_NAMED_MAX = 20;
 export async function runList(context: OperationContext, settings: ListSettings): Promise<ListResult> {
   const { signal } = context;
   await using repository = await openRepositoryAt(settings.repository);
+  // First, because it reads more of each manifest than the rest needs.
+  const leftovers = await repository.leftovers(signal);
   const summaries = await repository.restorePoints({
     signal,
     ...(settings.lineage === null ? {} : { lineageName: settings.lineage }),
     onDamage: (name, error) =>
       warn(context, { message: `manifest ${name} cannot be read: ${error.message}`, hint: error.hint }),
   });
-  const restorePoints = await Promise.all(
-    summaries.map((summary) => describeRestorePoint(repository, summary, signal)),
-  );
-  const leftovers = await repository.leftovers(signal);
+  const ids = summaries.map(({ id }) => id);
+  const marks = await repository.marks(ids, signal);
+  const restorePoints = summaries.map((summary) => describeRestorePoint(summary, marks.get(summary.id)));
   if (leftovers.unfinished === null) {
     warn(context, {
       message: "unfinished uploads were not looked at: the storage does not allow it",
@@ -49,14 +50,12 @@ function describeRun({ runId, record, state }: SeenRun): string {
   return `runs/${runId} (${state === "dead" ? "dead" : "perhaps dead"}${begun})`;
 }
 
-/** What list and show say of a restore point. */
-export async function describeRestorePoint(
-  repository: Repository,
+/** What list and show say of a restore point. `marks`: undefined when it has none. */
+export function describeRestorePoint(
   summary: RestorePointSummary,
-  signal: AbortSignal,
-): Promise<ListedRestorePoint> {
-  const last = (await repository.verifies(summary.id, signal)).at(-1);
-  const lastDrill = (await repository.drills(summary.id, signal)).at(-1);
+  marks: RestorePointMarks | undefined,
+): ListedRestorePoint {
+  const { lastDrill = null, lastVerify = null, isHeld = false } = marks ?? {};
   const { cluster } = summary;
   const sums = sumsOf(summary);
   return {
@@ -69,11 +68,11 @@ export async function describeRestorePoint(
     ...sums,
     tags: summary.tags,
     warningCount: summary.warnings.length,
-    verifiedAt: last === undefined ? null : last.at,
-    isDamaged: last?.isWhole === false,
+    verifiedAt: lastVerify?.at ?? null,
+    isDamaged: lastVerify?.isWhole === false,
     drilledAt: lastDrill?.at ?? null,
     drillOutcome: lastDrill?.outcome ?? null,
-    isHeld: await repository.isHeld(summary.id, signal),
+    isHeld,
     cluster:
       cluster === undefined
         ? null

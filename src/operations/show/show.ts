@@ -68,9 +68,10 @@ async function summarize(
   const { manifest } = restorePoint;
   const globals = globalsOf(manifest);
   const selection = manifest.options["selection"];
+  const marks = await repository.marks([manifest.id], context.signal);
   return {
     what: "summary",
-    restorePoint: await describeRestorePoint(repository, manifest, context.signal),
+    restorePoint: describeRestorePoint(manifest, marks.get(manifest.id)),
     pgDump: `${manifest.tool.pgDumpVersion} (${manifest.tool.pgDumpPath ?? "bundled"})`,
     options: Array.isArray(selection) ? selection.map(String) : [],
     warnings: manifest.warnings,

@@ -15,6 +15,20 @@ import type { RunObserver, SeenRun } from "../run-record.ts";
 
 const MANIFESTS_AHEAD = 4;
 
+/** What a survey wants to know of a manifest. */
+export interface ManifestNeeds {
+  readonly runId: string;
+  /** Names of packs. */
+  readonly packs: Iterable<string>;
+}
+
+/** Reads what manifests need. Throws as readManifest(). */
+export interface NeedsReader {
+  /** So many are asked for at once. */
+  readonly ahead: number;
+  read(object: ManifestObject, signal?: AbortSignal): Promise<ManifestNeeds>;
+}
+
 /** See the head of this file. */
 export interface Survey {
   /** Packs that are there, with their sizes. */
@@ -35,11 +49,12 @@ export interface Survey {
   readonly neededRuns: ReadonlySet<string>;
 }
 
-/** Looks at everything by names and manifests; opens no pack. */
+/** Looks at everything by names and manifests; opens no pack. Whoever removes something reads manifests themselves. */
 export async function surveyRepository(
   context: RepositoryContext,
   observer: RunObserver,
   signal?: AbortSignal,
+  reader: NeedsReader = { ahead: MANIFESTS_AHEAD, read: async (object) => await readNeeds(context, object, signal) },
 ): Promise<Survey> {
   const packs = new Map<string, number>();
   const movedPacks = new Set<string>();
@@ -53,12 +68,12 @@ export async function surveyRepository(
   const named = new Set<string>();
   const neededRuns = new Set<string>();
   const unreadable: string[] = [];
-  const reads = mapAhead(manifests, MANIFESTS_AHEAD, async (object) => {
+  const reads = mapAhead(manifests, reader.ahead, async (object) => {
     signal?.throwIfAborted();
     try {
-      const manifest = await readManifest(context, object, signal);
-      neededRuns.add(manifest.runId);
-      for (const [pack] of manifest.packs) named.add(pack);
+      const { packs: needs, runId } = await reader.read(object, signal);
+      neededRuns.add(runId);
+      for (const pack of needs) named.add(pack);
     } catch (error) {
       if (!isDamage(error)) throw error;
       // One that an expire removed meanwhile is not unreadable.
@@ -68,6 +83,15 @@ export async function surveyRepository(
   for await (const _ of reads);
   const reached = await followMoves(context, { named, movedPacks, unreadable }, signal);
   return { packs, movedPacks, runs, manifests, unreadable, neededRuns, ...reached };
+}
+
+async function readNeeds(
+  context: RepositoryContext,
+  object: ManifestObject,
+  signal: AbortSignal | undefined,
+): Promise<ManifestNeeds> {
+  const { packs, runId } = await readManifest(context, object, signal);
+  return { runId, packs: packs.map(([name]) => name) };
 }
 
 async function followMoves(

@@ -1,17 +1,18 @@
 // What the retention policy is told of each restore point: a manifest's summary, and what its marks say by their names.
-// Reads a few KiB of each manifest, never a pack. Memory: one summary's facts for each restore point.
+// Reads a few KiB of each manifest that no listing cache knows, never a pack. Memory: one summary's facts for each restore point.
 
 import { isOperatingError } from "../../base/errors.ts";
 import { mapAhead } from "../context.ts";
 import type { RepositoryContext } from "../context.ts";
 import { isId, MARKS_PREFIX, timeOfId } from "../identifiers.ts";
+import { HEADS_AHEAD } from "../listing/manifest-heads.ts";
+import type { ManifestHeads } from "../listing/manifest-heads.ts";
 import type { ManifestObject } from "../manifest-objects.ts";
 import type { RestorePointSummary } from "../manifest.ts";
-import { isDamage, readSummary } from "../restore-point.ts";
+import { isDamage } from "../restore-point.ts";
 import { isHoldName, readHoldReason } from "./holds.ts";
 import type { RetentionCandidate } from "./policy.ts";
 
-const SUMMARIES_AHEAD = 8;
 /** Of the time in an id. */
 const SECOND_DIGITS = 16;
 const MARK_PATTERN = /^(verify|damage|drill|drill-partial|drill-failed)-(\d.*)$/;
@@ -32,17 +33,19 @@ interface MarksOfOne {
 /** The candidates among these manifests. Marks are listed after them. */
 export async function readCandidates(
   context: RepositoryContext,
+  heads: ManifestHeads,
   objects: readonly ManifestObject[],
   signal?: AbortSignal,
 ): Promise<readonly ListedCandidate[]> {
   const marks = await readMarks(context, signal);
+  await heads.prepare(objects.length);
   const candidates: ListedCandidate[] = [];
-  const reads = mapAhead(objects, SUMMARIES_AHEAD, async (object) => {
+  const reads = mapAhead(objects, HEADS_AHEAD, async (object) => {
     const holdReasons: string[] = [];
     for (const name of marks.get(object.id)?.holdNames ?? []) {
       holdReasons.push(await readHoldReason(context, name, signal));
     }
-    const read = await readSummaryOf(context, object, signal);
+    const read = await readSummaryOf(heads, object, signal);
     return read === null ? null : candidateOf(object, read.summary, marks.get(object.id), holdReasons);
   });
   for await (const candidate of reads) if (candidate !== null) candidates.push(candidate);
@@ -80,12 +83,12 @@ function candidateOf(
 
 /** Its summary, null in it when it cannot be read; null when it was removed since it was listed. */
 async function readSummaryOf(
-  context: RepositoryContext,
+  heads: ManifestHeads,
   object: ManifestObject,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly summary: RestorePointSummary | null } | null> {
   try {
-    return { summary: await readSummary(context, object, signal) };
+    return { summary: await heads.summary(object, signal) };
   } catch (error) {
     if (isOperatingError(error, "not_found")) return null;
     if (isDamage(error)) return { summary: null };

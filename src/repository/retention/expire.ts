@@ -4,6 +4,7 @@
 import { messageOf } from "../../base/errors.ts";
 import type { RepositoryContext } from "../context.ts";
 import { makeId } from "../identifiers.ts";
+import type { Listings } from "../listing/listings.ts";
 import type { ManifestObject } from "../manifest-objects.ts";
 import type { RestorePointSummary } from "../manifest.ts";
 import { RunBeacon } from "../run-record.ts";
@@ -19,6 +20,7 @@ import type { RetentionRules } from "./policy.ts";
 export interface ExpirePlace {
   readonly context: RepositoryContext;
   readonly observer: RunObserver;
+  readonly listings: Listings;
 }
 
 export interface ExpireOptions {
@@ -41,17 +43,13 @@ export interface ExpireDecision {
 }
 
 /** Plans over all manifests and removes what is not kept; the decisions on the lineages that were asked for. */
-export async function expire(
-  place: ExpirePlace,
-  listManifests: () => Promise<readonly ManifestObject[]>,
-  options: ExpireOptions,
-): Promise<readonly ExpireDecision[]> {
-  const { context } = place;
-  if (options.isDryRun) return await decide(place, await listManifests(), options);
+export async function expire(place: ExpirePlace, options: ExpireOptions): Promise<readonly ExpireDecision[]> {
+  const { context, listings } = place;
+  if (options.isDryRun) return await decide(place, await listings.manifests(options.signal), options);
   const runId = makeId(context.clock.now(), context.random);
   const beacon = await RunBeacon.start(context, { runId, kind: EXPIRE_KIND, lineageName: null });
   try {
-    const decisions = await decide(place, await listManifests(), options);
+    const decisions = await decide(place, await listings.manifests(options.signal), options);
     const outcomes = new Map<PlannedDecision, ExpireDecision>();
     const keptMembers = new Map<string, string>();
     for (const decision of decisions.toSorted((one, other) => clusterRank(one) - clusterRank(other))) {
@@ -85,7 +83,27 @@ interface PlannedDecision extends ExpireDecision {
 }
 
 async function decide(
-  { context, observer }: ExpirePlace,
+  place: ExpirePlace,
+  objects: readonly ManifestObject[],
+  options: ExpireOptions,
+): Promise<readonly PlannedDecision[]> {
+  const { heads } = place.listings;
+  const byName = new Map(objects.map((object) => [object.name, object]));
+  for (;;) {
+    const planned = await plan(place, objects, options);
+    if (planned.every(({ isKept }) => isKept)) return inQuestion(planned, options);
+    // What stays must be good now, not only when a listing cache saw it.
+    const kept = planned.filter(({ isKept }) => isKept).map(({ objectName }) => byName.get(objectName)!);
+    if (!(await heads.forgetChanged(kept, options.signal))) return inQuestion(planned, options);
+  }
+}
+
+function inQuestion(planned: readonly PlannedDecision[], { rules }: ExpireOptions): readonly PlannedDecision[] {
+  return planned.filter(({ lineageKey }) => rules.onlyLineages?.has(lineageKey) ?? true);
+}
+
+async function plan(
+  { context, listings, observer }: ExpirePlace,
   objects: readonly ManifestObject[],
   options: ExpireOptions,
 ): Promise<readonly PlannedDecision[]> {
@@ -93,13 +111,12 @@ async function decide(
   // After the manifests were listed: one whose run has ended by now is committed, or withdrawn and cannot be read.
   const runs = await observer.runs(signal);
   const atWork = new Set(runs.filter(({ state }) => state !== "dead").map(({ runId }) => runId));
-  const candidates = (await readCandidates(context, objects, signal)).map((one) => {
+  const candidates = (await readCandidates(context, listings.heads, objects, signal)).map((one) => {
     return { ...one, isUnfinished: one.summary !== null && atWork.has(one.summary.runId) };
   });
   const byPlace = new Map(candidates.map((one) => [placeOf(one), one]));
   const decisions = planRetention(candidates, rules, context.clock.now().getTime());
-  const wanted = decisions.filter(({ lineageKey }) => rules.onlyLineages?.has(lineageKey) ?? true);
-  return wanted.map((decision) => {
+  return decisions.map((decision) => {
     const candidate: ListedCandidate = byPlace.get(placeOf(decision))!;
     return { ...decision, summary: candidate.summary, objectName: candidate.object.name, failure: null };
   });

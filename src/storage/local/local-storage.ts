@@ -1,7 +1,7 @@
 // Storage in a folder of a file system. Files are written whole and durably (see local-writer.ts), 0600 in folders of
 // 0700. A file system computes no checksum: sizes are confirmed, the bytes' word is the file system's until `verify`.
 
-import type { Dirent } from "node:fs";
+import type { Dirent, Stats } from "node:fs";
 import { open, readdir, stat, statfs, unlink, type FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -88,22 +88,16 @@ class LocalStorage implements Storage {
   }
 
   async head(name: string, signal?: AbortSignal): Promise<StoredObject | null> {
-    const path = this.#pathOf(name);
-    signal?.throwIfAborted();
-    try {
-      const status = await stat(path);
-      return status.isFile() ? { name, sizeBytes: status.size } : null;
-    } catch (error) {
-      if (["ENOENT", "ENOTDIR"].includes(systemCode(error))) return null;
-      throw fileError(error, `could not look at "${name}"`);
-    }
+    const status = await this.#status(name, signal);
+    return status === null ? null : { name, sizeBytes: status.size };
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     for await (const file of this.#walk("", prefix, signal)) {
       if (!file.name.startsWith(prefix) || !isObjectName(file.name)) continue;
-      const object = await this.head(file.name, signal);
-      if (object !== null) yield object;
+      const status = await this.#status(file.name, signal);
+      if (status === null) continue;
+      yield { name: file.name, sizeBytes: status.size, version: `${status.ino}-${status.mtimeMs}` };
     }
   }
 
@@ -143,6 +137,19 @@ class LocalStorage implements Storage {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#handles[Symbol.asyncDispose]();
+  }
+
+  /** Null when no file is there. */
+  async #status(name: string, signal: AbortSignal | undefined): Promise<Stats | null> {
+    const path = this.#pathOf(name);
+    signal?.throwIfAborted();
+    try {
+      const status = await stat(path);
+      return status.isFile() ? status : null;
+    } catch (error) {
+      if (["ENOENT", "ENOTDIR"].includes(systemCode(error))) return null;
+      throw fileError(error, `could not look at "${name}"`);
+    }
   }
 
   #pathOf(name: string): string {

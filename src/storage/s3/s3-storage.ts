@@ -90,14 +90,14 @@ export class S3Storage implements Storage {
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     let last = "";
     for await (const page of this.#pages(prefix, signal)) {
-      for (const { Key = "", Size } of page.Contents ?? []) {
+      for (const { ETag, Key = "", Size } of page.Contents ?? []) {
         const name = this.#requests.nameOf(Key);
         if (name === null || !isObjectName(name)) continue;
         if (Size === undefined)
           throw new OperatingError("storage_failed", `the storage does not say the size of "${name}"`);
         if (name <= last) throw new OperatingError("storage_failed", "the storage does not list names in their order");
         last = name;
-        yield { name, sizeBytes: Size };
+        yield { name, sizeBytes: Size, ...(ETag !== undefined && { version: ETag }) };
       }
     }
   }
