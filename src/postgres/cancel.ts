@@ -2,7 +2,7 @@
 // Source: PostgreSQL manual, "Canceling Requests in Progress". The server answers nothing: whether the query was
 // cancelled shows in its own session.
 
-import type { AuthenticatedConnection } from "./connect.ts";
+import type { AuthenticatedConnection } from "./connect-host.ts";
 import { connectionFailure, timeoutFailure } from "./connection-errors.ts";
 import { encodeCancelRequest } from "./messages.ts";
 import { loadTlsOptions } from "./tls.ts";
@@ -22,7 +22,7 @@ export async function cancelRequest(
   }, CANCEL_TIMEOUT_MS);
   try {
     const { socket } = await openTransport(settings, {
-      tls: isTls ? await loadTlsOptions(settings) : null,
+      tls: isTls ? () => loadTlsOptions(settings) : null,
       needsTls: true,
       signal: controller.signal,
       createSocket: undefined,

@@ -25,6 +25,17 @@ export function connectionFailure(
   });
 }
 
+/** None of several servers: what was wrong with each. */
+export function noServerServes(settings: ConnectionSettings, reasons: readonly string[]): OperatingError {
+  const count = settings.alternatives.length + 1;
+  const reason = `none of the ${count} servers serves`;
+  return connectionFailure(settings, reason, {
+    detail: reasons.join("\n"),
+    hint: "Check that one of them runs, can be reached, and is what target_session_attrs asks for.",
+    retryable: true,
+  });
+}
+
 /** A failure of the network: name, route, port, socket file. */
 export function networkFailure(settings: ConnectionSettings, error: unknown): OperatingError {
   const code = errorCodeOf(error);

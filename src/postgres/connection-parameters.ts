@@ -28,6 +28,7 @@ const PARAMETERS = {
   fallback_application_name: {},
   replication: {},
   target_session_attrs: { environment: "PGTARGETSESSIONATTRS" },
+  load_balance_hosts: { environment: "PGLOADBALANCEHOSTS" },
   keepalives: {},
   keepalives_idle: {},
   keepalives_interval: { ignored: true },
@@ -46,7 +47,6 @@ const PARAMETERS = {
   ssl_min_protocol_version: { environment: "PGSSLMINPROTOCOLVERSION" },
   ssl_max_protocol_version: { environment: "PGSSLMAXPROTOCOLVERSION" },
   sslcompression: { environment: "PGSSLCOMPRESSION", ignored: true },
-  load_balance_hosts: { environment: "PGLOADBALANCEHOSTS", ignored: true },
   krbsrvname: { environment: "PGKRBSRVNAME", ignored: true },
   gsslib: { environment: "PGGSSLIB", ignored: true },
   max_protocol_version: { environment: "PGMAXPROTOCOLVERSION", ignored: true },
@@ -98,4 +98,19 @@ export function refuseUnsupported(values: ParameterValues): void {
       hint: `Leave "${name}" out of the connection string, the service file and the environment.`,
     });
   }
+}
+
+/** The value of a parameter that is a whole number. Throws "usage" for anything else. */
+export function wholeNumber(
+  given: string | undefined,
+  name: ParameterName,
+  limits: { default: number; min: number; max: number },
+): number {
+  const text = given?.trim();
+  if (text === undefined) return limits.default;
+  const value = /^[+-]?\d{1,10}$/.test(text) ? Number(text) : NaN;
+  if (value >= limits.min && value <= limits.max) return value;
+  throw new OperatingError("usage", `invalid value "${text}" for connection parameter "${name}"`, {
+    hint: `It is a whole number from ${limits.min} to ${limits.max}.`,
+  });
 }

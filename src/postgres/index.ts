@@ -2,17 +2,19 @@
 
 export { cancelRequest } from "./cancel.ts";
 export { connectAuthenticated } from "./connect.ts";
-export type { AuthenticatedConnection, ConnectOptions } from "./connect.ts";
+export type { AuthenticatedConnection, ConnectOptions } from "./connect-host.ts";
 export {
   describeConnection,
   describeServer,
   deserializeConnectionSettings,
+  meetingSameServer,
   serializeConnectionSettings,
   usesUnixSocket,
 } from "./connection-settings.ts";
 export type {
   ConnectionSettings,
   SerializedConnectionSettings,
+  ServerPlace,
   TlsMode,
   TlsSettings,
   TlsVersion,
@@ -20,6 +22,7 @@ export type {
 export type { ParameterName } from "./connection-parameters.ts";
 export type { CopyInWriter } from "./copy-in.ts";
 export type { CopyOutStream } from "./copy-out.ts";
+export { describeEncryption } from "./describe-encryption.ts";
 export { MessageReader } from "./message-reader.ts";
 export type { Message } from "./message-reader.ts";
 export { BACKEND, encodeFunctionCall, encodeMessage, encodeQuery, FRONTEND } from "./messages.ts";

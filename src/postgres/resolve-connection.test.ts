@@ -5,6 +5,7 @@ import { inspect } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   describeConnection,
+  describeServer,
   deserializeConnectionSettings,
   serializeConnectionSettings,
 } from "./connection-settings.ts";
@@ -73,7 +74,12 @@ test.each<[string, RegExp]>([
   ["port=0", /"port"/],
   ["port=70000", /"port"/],
   ["port=5x", /"port"/],
-  ["host=a,b", /several hosts/],
+  ["hostaddr=127.0.0.1,127.0.0.2", /"host" has 1 elements, and "hostaddr" has 2/],
+  ["host=a,b,c port=1,2", /"port" has 2 elements, and "host" has 3/],
+  ["host=a,b port=1,x", /invalid value "x" for connection parameter "port"/],
+  [`host=${"a,".repeat(100)}a`, /more than 100 hosts/],
+  ["target_session_attrs=master", /"target_session_attrs"/],
+  ["load_balance_hosts=yes", /"load_balance_hosts"/],
   ["sslrootcert=system sslmode=require", /weak sslmode "require" may not be used with sslrootcert=system/],
   ["sslnegotiation=direct", /weak sslmode "prefer" may not be used with sslnegotiation=direct/],
   ["gssencmode=require", /"gssencmode" is not supported/],
@@ -82,6 +88,89 @@ test.each<[string, RegExp]>([
   ["service=nowhere", /definition of service "nowhere" not found/],
 ])("resolveConnection() rejects %s", async (source, message) => {
   await expect(resolve(`host=h ${source}`)).rejects.toThrow(message);
+});
+
+test.each<[string, Record<string, string>, [string, string | null, number][]]>([
+  [
+    "host=a,b port=1,2",
+    {},
+    [
+      ["a", null, 1],
+      ["b", null, 2],
+    ],
+  ],
+  [
+    "host=a,b port=7",
+    {},
+    [
+      ["a", null, 7],
+      ["b", null, 7],
+    ],
+  ],
+  [
+    "host=a,b port=,2",
+    {},
+    [
+      ["a", null, 5432],
+      ["b", null, 2],
+    ],
+  ],
+  [
+    "host=a,b",
+    { PGPORT: "6" },
+    [
+      ["a", null, 6],
+      ["b", null, 6],
+    ],
+  ],
+  [
+    "postgres://a:1,[::1]:2,c/d",
+    {},
+    [
+      ["a", null, 1],
+      ["::1", null, 2],
+      ["c", null, 5432],
+    ],
+  ],
+  [
+    "hostaddr=10.0.0.1,10.0.0.2",
+    {},
+    [
+      ["10.0.0.1", "10.0.0.1", 5432],
+      ["10.0.0.2", "10.0.0.2", 5432],
+    ],
+  ],
+  [
+    "host=a,/run/x hostaddr=10.0.0.1, port=1,2",
+    {},
+    [
+      ["a", "10.0.0.1", 1],
+      ["/run/x", null, 2],
+    ],
+  ],
+])("resolveConnection() reads the hosts of %j with %j", async (source, environment, expected) => {
+  const settings = await resolve(source, environment);
+  const [first, ...others] = expected.map(([host, hostAddress, port]) => ({ host, hostAddress, port }));
+  expect(settings).toMatchObject({ ...first, firstNamed: first, alternatives: others });
+});
+
+test("resolveConnection() reads empty hosts as the default, and has a password of the file for each", async () => {
+  const file = join(home, "of-each");
+  await writeFile(file, "a:1:*:u:of-a\nb:*:*:u:of-b\nlocalhost:3:*:u:of-socket\n", { mode: 0o600 });
+  const settings = await resolve(`host=a,b,,c port=1,2,3,4 user=u passfile=${file}`);
+  const hosts = [settings, ...settings.alternatives];
+  expect(hosts.map(({ password }) => password?.reveal() ?? null)).toEqual(["of-a", "of-b", "of-socket", null]);
+  expect(hosts[2]?.host).toMatch(/^\//);
+  expect(describeServer(settings)).toMatch(/^a:1,b:2,socket .*\.3,c:4$/);
+  const given = await resolve(`host=a,b user=u passfile=${file} password=own`);
+  expect(given.alternatives[0]?.password?.reveal()).toBe("own");
+});
+
+test("resolveConnection() takes what the caller overrides, and null for none", async () => {
+  const options = { environment: { PGHOSTADDR: "10.0.0.9,10.0.0.8" }, homeDirectory: home, userName: "someone" };
+  const overrides = { host: "/run/x", hostaddr: null, port: "7" };
+  const settings = await resolveConnection({ ...options, source: "host=a,b port=1,2", overrides });
+  expect(settings).toMatchObject({ host: "/run/x", hostAddress: null, port: 7, alternatives: [] });
 });
 
 test("resolveConnection() makes verify-full of sslrootcert=system", async () => {
@@ -137,7 +226,7 @@ test("findService() reads one section, first value first, and names a bad line",
 });
 
 test("settings never show the password, and cross a structured clone whole", async () => {
-  const settings = await resolve("postgres://u:hunter2@h/d?sslpassword=hunter3");
+  const settings = await resolve("postgres://u:hunter2@h,second/d?sslpassword=hunter3");
   for (const text of [
     JSON.stringify(settings),
     inspect(settings, { depth: 9, showHidden: true }),
@@ -145,9 +234,11 @@ test("settings never show the password, and cross a structured clone whole", asy
   ]) {
     expect(text).not.toMatch(/hunter/);
   }
-  expect(describeConnection(settings)).toBe('database "d" on h:5432 as "u"');
+  expect(describeConnection(settings)).toBe('database "d" on h:5432,second:5432 as "u"');
   const copy = deserializeConnectionSettings(structuredClone(serializeConnectionSettings(settings)));
   expect(copy.password?.reveal()).toBe("hunter2");
   expect(copy.tls.keyPassphrase?.reveal()).toBe("hunter3");
-  expect({ ...copy, password: null, tls: null }).toEqual({ ...settings, password: null, tls: null });
+  expect(copy.alternatives[0]?.password?.reveal()).toBe("hunter2");
+  const shown = { password: null, tls: null, alternatives: [] };
+  expect({ ...copy, ...shown }).toEqual({ ...settings, ...shown });
 });

@@ -4,7 +4,7 @@
 import { assert } from "../base/assert.ts";
 import { messageOf, OperatingError } from "../base/errors.ts";
 import { cancelRequest } from "./cancel.ts";
-import type { AuthenticatedConnection, ConnectOptions } from "./connect.ts";
+import type { AuthenticatedConnection, ConnectOptions } from "./connect-host.ts";
 import { connectAuthenticated } from "./connect.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { describeConnection } from "./connection-settings.ts";

@@ -4,6 +4,8 @@
 // A root certificate file that exists is used for verification in every mode that does TLS (so require becomes
 // verify-ca, as in libpq); verify-full also compares the host name.
 
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { isIP } from "node:net";
 import type { Socket } from "node:net";
@@ -65,7 +67,7 @@ export function startTls(socket: Socket, options: ConnectionOptions, isDirect: b
 }
 
 // null: there is nothing to verify against.
-async function loadRoots(settings: ConnectionSettings): Promise<string[] | null> {
+async function loadRoots(settings: ConnectionSettings): Promise<(string | Buffer)[] | null> {
   const { rootCertificateFile: file, mode } = settings.tls;
   if (file === "system") {
     const roots = getCACertificates("system");
@@ -81,14 +83,14 @@ async function loadRoots(settings: ConnectionSettings): Promise<string[] | null>
   });
 }
 
-async function loadRevocations(settings: ConnectionSettings): Promise<string | null> {
+async function loadRevocations(settings: ConnectionSettings): Promise<Buffer | null> {
   const { revocationListFile, revocationListIsExplicit } = settings.tls;
   if (!revocationListIsExplicit && !(await isFile(revocationListFile))) return null;
   return readTlsFile(settings, revocationListFile, "certificate revocation list");
 }
 
 async function loadClientCertificate(settings: ConnectionSettings): Promise<ConnectionOptions> {
-  const { certificateFile, keyFile, certificateIsExplicit, certificateMode, keyPassphrase } = settings.tls;
+  const { certificateFile, keyFile, certificateIsExplicit, certificateMode } = settings.tls;
   if (certificateMode === "disable") return {};
   if (!(await isFile(certificateFile))) {
     if (!certificateIsExplicit && certificateMode !== "require") return {};
@@ -97,11 +99,62 @@ async function loadClientCertificate(settings: ConnectionSettings): Promise<Conn
     });
   }
   await checkKeyPermissions(settings, keyFile);
-  return {
-    cert: await readTlsFile(settings, certificateFile, "certificate file"),
-    key: await readTlsFile(settings, keyFile, "private key file"),
-    ...(keyPassphrase === null ? {} : { passphrase: keyPassphrase.reveal() }),
-  };
+  const certificate = await readTlsFile(settings, certificateFile, "certificate file");
+  const key = readPrivateKey(settings, await readTlsFile(settings, keyFile, "private key file"));
+  checkTheyBelongTogether(settings, certificate, key);
+  return { cert: certificate, key: key.export({ type: "pkcs8", format: "pem" }) };
+}
+
+// As libpq: PEM, else DER without a passphrase.
+function readPrivateKey(settings: ConnectionSettings, bytes: Buffer): KeyObject {
+  const { keyFile, keyPassphrase } = settings.tls;
+  const isText = bytes.includes("-----BEGIN ");
+  const isEncrypted = isText && /ENCRYPTED/.test(bytes.toString("latin1"));
+  if (isEncrypted && keyPassphrase === null) {
+    throw connectionFailure(settings, `private key file "${keyFile}" is encrypted`, {
+      hint: "Give its passphrase with sslpassword, in a service file that nobody else can read.",
+    });
+  }
+  try {
+    if (!isText) return derPrivateKey(bytes);
+    return createPrivateKey(isEncrypted ? { key: bytes, passphrase: keyPassphrase?.reveal() } : bytes);
+  } catch {
+    // The library's own words may repeat what it was given.
+    const reason = isEncrypted ? "could not be opened with the passphrase given" : "holds no private key";
+    throw connectionFailure(settings, `private key file "${keyFile}" ${reason}`, {
+      hint: isEncrypted ? "Check sslpassword." : "Check sslkey: it names a file in PEM or DER.",
+    });
+  }
+}
+
+const DER_KINDS = ["pkcs8", "pkcs1", "sec1"] as const;
+
+function derPrivateKey(key: Buffer): KeyObject {
+  for (const type of DER_KINDS) {
+    try {
+      return createPrivateKey({ key, format: "der", type });
+    } catch (error) {
+      if (type === DER_KINDS.at(-1)) throw error;
+    }
+  }
+  throw new Error("no kind of key was tried");
+}
+
+function checkTheyBelongTogether(settings: ConnectionSettings, certificate: Buffer, key: KeyObject): void {
+  const { certificateFile, keyFile } = settings.tls;
+  let parsed: X509Certificate;
+  try {
+    parsed = new X509Certificate(certificate); // the first one of a chain
+  } catch (error) {
+    throw connectionFailure(settings, `certificate file "${certificateFile}" holds no certificate`, {
+      hint: "Check sslcert: it names a file in PEM.",
+      cause: error,
+    });
+  }
+  if (parsed.checkPrivateKey(key)) return;
+  throw connectionFailure(settings, `private key "${keyFile}" does not belong to certificate "${certificateFile}"`, {
+    hint: "Check sslcert and sslkey.",
+  });
 }
 
 // libpq's rule: 0600 or less, or 0640 or less when root owns the file.
@@ -125,9 +178,9 @@ async function isFile(file: string): Promise<boolean> {
   return (await stat(file).catch(() => null))?.isFile() ?? false;
 }
 
-async function readTlsFile(settings: ConnectionSettings, file: string, what: string): Promise<string> {
+async function readTlsFile(settings: ConnectionSettings, file: string, what: string): Promise<Buffer> {
   try {
-    return await readFile(file, "utf8");
+    return await readFile(file);
   } catch (error) {
     throw connectionFailure(settings, `could not read ${what} "${file}": ${messageOf(error)}`, {
       hint: "Check the path and its permissions.",

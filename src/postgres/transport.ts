@@ -1,13 +1,16 @@
 // From settings to a connected byte stream: TCP or unix socket, then TLS if wanted. Nothing is said yet of who we are.
 // One attempt only; connect.ts decides whether another follows.
 
+import dns from "node:dns";
 import { Socket } from "node:net";
+import type { LookupFunction } from "node:net";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
-import type { OperatingError } from "../base/errors.ts";
+import { OperatingError } from "../base/errors.ts";
 import { closedFailure, connectionFailure, networkFailure, tlsFailure } from "./connection-errors.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { socketPath, usesUnixSocket } from "./connection-settings.ts";
 import { encodeSslRequest } from "./messages.ts";
+import { shuffle } from "./shuffle.ts";
 import { startTls } from "./tls.ts";
 
 // How long one of a name's several addresses is tried before the next is tried beside it.
@@ -23,12 +26,14 @@ export interface Transport {
 
 /** How to open a transport. */
 export interface TransportOptions {
-  /** Options of tls.connect(); null does not ask for TLS. */
-  readonly tls: ConnectionOptions | null;
+  /** Loads the options of tls.connect(), its failure being one of TLS; null does not ask for TLS. */
+  readonly tls: (() => Promise<ConnectionOptions>) | null;
   /** With `tls`: whether a server without TLS is an error ("require") or spoken to in plain ("prefer"). */
   readonly needsTls: boolean;
   readonly signal: AbortSignal;
   readonly createSocket: (() => Socket) | undefined;
+  /** Called when the other side has taken the connection, before a byte of it. */
+  readonly onReached?: () => void;
 }
 
 /** Thrown when TLS was tried and failed, so that sslmode=prefer can go on without. */
@@ -49,6 +54,7 @@ export async function openTransport(settings: ConnectionSettings, options: Trans
   options.signal.addEventListener("abort", abort, { once: true });
   try {
     await connectSocket(settings, socket);
+    options.onReached?.();
     if (options.tls === null) return { socket, isTls: false };
     return await negotiateTls(settings, socket, options.tls, options.needsTls);
   } catch (error) {
@@ -64,7 +70,7 @@ export async function openTransport(settings: ConnectionSettings, options: Trans
 async function negotiateTls(
   settings: ConnectionSettings,
   socket: Socket,
-  tls: ConnectionOptions,
+  loadOptions: () => Promise<ConnectionOptions>,
   needsTls: boolean,
 ): Promise<Transport> {
   const isDirect = settings.tls.negotiation === "direct";
@@ -85,11 +91,12 @@ async function negotiateTls(
     }
   }
   try {
-    const tlsSocket = await startTls(socket, tls, isDirect);
+    const tlsSocket = await startTls(socket, await loadOptions(), isDirect);
     tlsSocket.pause();
     return { socket: tlsSocket, isTls: true };
   } catch (error) {
-    throw new TlsAttemptError(tlsFailure(settings, error));
+    const isOurs = error instanceof OperatingError; // a file of ours cannot be used
+    throw new TlsAttemptError(isOurs ? error : tlsFailure(settings, error));
   }
 }
 
@@ -132,8 +139,17 @@ function startConnecting(settings: ConnectionSettings, socket: Socket): void {
     host: settings.hostAddress ?? settings.host,
     port: settings.port,
     autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
+    ...(settings.balancesLoad ? { lookup: shuffledLookup } : {}),
   });
 }
+
+/** Looks a name up and gives its addresses in random order. */
+const shuffledLookup: LookupFunction = (name, options, callback) => {
+  dns.lookup(name, options, (error, found: string | dns.LookupAddress[], family) => {
+    if (Array.isArray(found)) shuffle(found);
+    callback(error, found, family);
+  });
+};
 
 // Exactly one byte is the answer: more would be plain text smuggled in before the handshake (CVE-2021-23222).
 function requestTls(settings: ConnectionSettings, socket: Socket): Promise<number> {

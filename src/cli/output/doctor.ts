@@ -9,6 +9,7 @@ export function renderDoctor(report: DoctorReport): string {
   return joinLines([
     ...fieldLines([
       ["source", report.source],
+      ["encryption", sanitizeLine(report.encryption)],
       ["server", `PostgreSQL ${report.serverVersion}`],
       ["pg_dump", report.pgDump === null ? "none fits" : pgDumpText(report.pgDump)],
     ]),

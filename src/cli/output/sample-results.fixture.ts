@@ -96,6 +96,7 @@ export const exportReport: ExportReport = {
 
 export const doctorReport: DoctorReport = {
   source: HOSTILE,
+  encryption: HOSTILE,
   serverVersion: "18.6",
   pgDump: null,
   findings: [

@@ -4,7 +4,7 @@
 
 import { isOperatingError, messageOf, OperatingError } from "../../base/errors.ts";
 import { readGlobals, type Globals } from "../../globals/index.ts";
-import { describeServer, openSession, valueIfAllowed, type Session } from "../../postgres/index.ts";
+import { describeServer, openSession, valueIfAllowed, type ServerPlace, type Session } from "../../postgres/index.ts";
 import type { ClusterMember, Lineage, Repository, RestorePointSummary, Run } from "../../repository/index.ts";
 import { backUpDatabase } from "../backup/index.ts";
 import { refuseSecondRun } from "../backup/refuse-second-run.ts";
@@ -19,8 +19,9 @@ import type { ClusterBackupSettings, ClusterDatabase, ClusterReceipt } from "./t
 
 interface ServerFacts {
   readonly host: string;
-  /** That was met; undefined for a unix socket. */
-  readonly hostAddress: string | undefined;
+  /** Of the server that is named first, whichever was met. */
+  readonly lineageHost: string;
+  readonly place: ServerPlace;
   /** host:port. */
   readonly description: string;
   readonly version: string;
@@ -71,7 +72,8 @@ async function readServerFacts(session: Session): Promise<ServerFacts> {
   const { serverVersion, settings, connection } = session;
   return {
     host: hostNameOf(settings),
-    hostAddress: settings.hostAddress ?? undefined,
+    lineageHost: hostNameOf(settings.firstNamed),
+    place: { host: settings.host, hostAddress: settings.hostAddress, port: settings.port },
     description: describeServer(settings),
     version: connection.parameters.get("server_version") ?? "",
     versionNum: serverVersion.number,
@@ -80,8 +82,8 @@ async function readServerFacts(session: Session): Promise<ServerFacts> {
   };
 }
 
-function makeLineage(settings: ClusterBackupSettings, { host, systemIdentifier }: ServerFacts): Lineage {
-  const name = settings.lineage ?? `cluster:${host}`;
+function makeLineage(settings: ClusterBackupSettings, { lineageHost, systemIdentifier }: ServerFacts): Lineage {
+  const name = settings.lineage ?? `cluster:${lineageHost}`;
   return { name, systemIdentifier, databaseOid: 0, databaseName: "*" };
 }
 
@@ -106,9 +108,9 @@ async function backUpDatabases(context: OperationContext, backing: Backing): Pro
   const databases: ClusterDatabase[] = [];
   for (const databaseName of found.names) {
     context.signal.throwIfAborted();
-    const lineage = lineageNameOf(databaseName, settings.lineage ?? server.host);
+    const lineage = lineageNameOf(databaseName, settings.lineage ?? server.lineageHost);
     const globals = settings.withRolePasswords ? "with passwords" : "without passwords";
-    const own = { ...settings, database: databaseName, hostAddress: server.hostAddress, lineage, globals } as const;
+    const own = { ...settings, database: databaseName, server: server.place, lineage, globals } as const;
     try {
       const receipt = await backUpDatabase(contextOf(context, databaseName), repository, own);
       databases.push({ databaseName, receipt, error: null });

@@ -1,6 +1,7 @@
 // What backup is given and gives.
 
 import type { GlobalsFacts } from "../globals-facts.ts";
+import type { ServerPlace } from "../../postgres/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
 import type { DropFinding, DropLimits } from "./drops.ts";
 
@@ -8,8 +9,8 @@ export interface BackupSettings {
   readonly source: string | undefined;
   /** The database, whichever the source names; left out: the source's. */
   readonly database?: string | undefined;
-  /** The address that was met before, so that a name with several leads to the same server. */
-  readonly hostAddress?: string | undefined;
+  /** The server that was met before, so that a list of hosts or a name with several addresses leads to the same. */
+  readonly server?: ServerPlace | undefined;
   readonly repository: RepositoryAccess;
   /** Null: database@host. */
   readonly lineage: string | null;

@@ -12,7 +12,13 @@ import {
   runPreflight,
 } from "../../dump/index.ts";
 import { isOperatingError } from "../../base/errors.ts";
-import { describeConnection, formatVersion, openSession, resolveConnection } from "../../postgres/index.ts";
+import {
+  describeConnection,
+  describeEncryption,
+  formatVersion,
+  openSession,
+  resolveConnection,
+} from "../../postgres/index.ts";
 import type { ConnectionSettings, ServerVersion, Session } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
 import { useOwnEncoding } from "../source/own-encoding.ts";
@@ -30,7 +36,7 @@ export async function runDoctor(context: OperationContext, settings: DoctorSetti
   await using session = await openSession(connection, { signal, applicationName: "cairn" });
   const serverVersionText = session.connection.parameters.get("server_version") ?? "";
   const console = poolerConsole(serverVersionText);
-  if (console !== null) return report(connection, serverVersionText, null, [console]);
+  if (console !== null) return report(session, serverVersionText, null, [console]);
 
   const server = session.serverVersion;
   const findings = connection.warnings.map((message): Finding => ({
@@ -41,7 +47,7 @@ export async function runDoctor(context: OperationContext, settings: DoctorSetti
   const choice = await choose(server, settings, context, findings);
   if (choice !== null) checkFlagsKnown(flags, choice.pgDump.version.major);
   const pgDump = choice?.pgDump ?? null;
-  if (isTooOld(findings)) return report(connection, serverVersionText, choice, findings);
+  if (isTooOld(findings)) return report(session, serverVersionText, choice, findings);
   await useOwnEncoding(session);
   findings.push(...(await runPreflight(session, { server, pgDump, flags, signal })));
   if (settings.repository !== null) {
@@ -54,7 +60,7 @@ export async function runDoctor(context: OperationContext, settings: DoctorSetti
     const subject = { ...size, lineageName: defaultLineageOf(connection) };
     findings.push(...(await checkRepository(context, settings.repository, subject)));
   }
-  return report(connection, serverVersionText, choice, findings);
+  return report(session, serverVersionText, choice, findings);
 }
 
 async function choose(
@@ -97,14 +103,15 @@ async function sizeOf(
 }
 
 function report(
-  connection: ConnectionSettings,
+  session: Session,
   serverVersion: string,
   choice: PgDumpChoice | null,
   findings: readonly Finding[],
 ): DoctorReport {
   const pgDump = choice?.pgDump;
   return {
-    source: describeConnection(connection),
+    source: describeConnection(session.settings),
+    encryption: describeEncryption(session.connection),
     serverVersion,
     pgDump:
       pgDump === undefined

@@ -16,6 +16,8 @@ export interface DoctorSettings {
 
 export interface DoctorReport {
   readonly source: string;
+  /** What protects the connection: TLS, what was verified, which client certificate was shown. */
+  readonly encryption: string;
   readonly serverVersion: string;
   readonly pgDump: { readonly version: string; readonly path: string | null } | null;
   /** What stops a backup comes first. */

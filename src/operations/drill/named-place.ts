@@ -3,6 +3,7 @@
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import {
   describeServer,
+  meetingSameServer,
   openSession,
   quoteIdentifier,
   quoteLiteral,
@@ -19,9 +20,10 @@ const DROP_TIMEOUT_MS = 30_000;
 /** A named server's new database, which is named before it is made. */
 export async function openNamed(context: OperationContext, on: string, request: PlaceRequest): Promise<DrillPlace> {
   const { environment, homeDirectory, userName, signal } = context;
-  const maintenance = await resolveConnection({ source: on, environment, homeDirectory, userName });
-  for (const message of maintenance.warnings) warn(context, { message });
-  await using session = await openSession(maintenance, { signal, applicationName: "cairn drill" });
+  const settings = await resolveConnection({ source: on, environment, homeDirectory, userName });
+  for (const message of settings.warnings) warn(context, { message });
+  await using session = await openSession(settings, { signal, applicationName: "cairn drill" });
+  const maintenance = meetingSameServer(settings, session.settings);
   const name = `cairn_drill_${request.restorePointId.toLowerCase().replaceAll(/[^a-z0-9]+/g, "_")}`;
   const existing = await session.query(`SELECT 1 FROM pg_catalog.pg_database WHERE datname = ${quoteLiteral(name)};`);
   if (existing.value !== null) {

@@ -2,7 +2,7 @@
 // scratch database on its server. Done means that every statement succeeded and the rows loaded are the manifest's.
 
 import { OperatingError } from "../../base/errors.ts";
-import { openSession, resolveConnection, type ConnectionSettings } from "../../postgres/index.ts";
+import { meetingSameServer, openSession, resolveConnection, type ConnectionSettings } from "../../postgres/index.ts";
 import {
   checkTarget,
   planRestore,
@@ -85,13 +85,13 @@ export async function restoreOpened(context: OperationContext, opened: OpenedRes
   };
 }
 
-/** Every connection goes to the address that the first one met: the target's name may have several. */
+/** Every connection goes to the server that the first one met: several may be named, and a name has several addresses. */
 function connector(target: ConnectionSettings): ConnectTarget {
-  let { hostAddress } = target;
+  let settled = target;
   return async (database, signal) => {
-    const settings = { ...target, hostAddress, database: database ?? target.database };
+    const settings = { ...settled, database: database ?? target.database };
     const session = await openSession(settings, { signal, applicationName: "cairn restore" });
-    ({ hostAddress } = session.settings);
+    settled = meetingSameServer(target, session.settings);
     return session;
   };
 }

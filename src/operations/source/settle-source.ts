@@ -17,6 +17,7 @@ import {
   openSession,
   resolveConnection,
   type ConnectionSettings,
+  type ServerPlace,
   type ServerVersion,
 } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
@@ -28,8 +29,8 @@ export interface SourceRequest {
   readonly source: string | undefined;
   /** The database, whichever the source names; left out: the source's. */
   readonly database?: string | undefined;
-  /** The address that was met before, so that a name with several leads to the same server. */
-  readonly hostAddress?: string | undefined;
+  /** The server that was met before, so that a list of hosts or a name with several addresses leads to the same. */
+  readonly server?: ServerPlace | undefined;
   readonly pgDump: string | null;
   readonly selection: readonly string[];
 }
@@ -52,7 +53,7 @@ export interface SettledSource {
 export async function settleSource(context: OperationContext, request: SourceRequest): Promise<SettledSource> {
   const flags = await expandFilterFiles(parseSelectionFlags(request.selection));
   const { environment, homeDirectory, userName, signal } = context;
-  const overrides = { dbname: request.database, hostaddr: request.hostAddress };
+  const overrides = { dbname: request.database, ...placeOverrides(request.server) };
   const caller = { environment, homeDirectory, userName };
   const settings = await resolveConnection({ source: request.source, overrides, ...caller });
   const warnings: string[] = [];
@@ -69,7 +70,7 @@ export async function settleSource(context: OperationContext, request: SourceReq
   assert(serverEncoding !== undefined, "the server reports its encoding");
   return {
     settings: session.settings, // all that follows meets this server
-    description: `${settings.database}@${describeServer(settings)}`,
+    description: `${settings.database}@${describeServer(session.settings)}`,
     server,
     serverVersionText: parameters.get("server_version") ?? formatVersion(server),
     serverEncoding,
@@ -77,4 +78,9 @@ export async function settleSource(context: OperationContext, request: SourceReq
     flags,
     warnings,
   };
+}
+
+function placeOverrides(server: ServerPlace | undefined): { host?: string; hostaddr?: string | null; port?: string } {
+  if (server === undefined) return {};
+  return { host: server.host, hostaddr: server.hostAddress, port: String(server.port) };
 }
