@@ -37,16 +37,25 @@ export class DurableFolders {
 
   async #make(path: string): Promise<void> {
     const parent = dirname(path);
-    try {
-      await mkdir(path, { mode: FOLDER_MODE });
-    } catch (error) {
-      if (systemCode(error) === "ENOENT" && parent !== path) {
-        await this.ensure(parent);
-        await mkdir(path, { mode: FOLDER_MODE });
-      } else if (systemCode(error) !== "EEXIST") {
-        throw error;
-      }
+    let failure = await tryToMake(path);
+    if (failure === "ENOENT" && parent !== path) {
+      await this.ensure(parent);
+      failure = await tryToMake(path);
     }
+    // Where another process makes it at the same moment it is there, too; what is wrong otherwise is thrown.
+    if (failure === "ENOENT") await mkdir(path, { mode: FOLDER_MODE });
     if (parent !== path) await syncFolder(parent);
+  }
+}
+
+/** "EEXIST" and "ENOENT" are told, null: it was made. */
+async function tryToMake(path: string): Promise<"EEXIST" | "ENOENT" | null> {
+  try {
+    await mkdir(path, { mode: FOLDER_MODE });
+    return null;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === "EEXIST" || code === "ENOENT") return code;
+    throw error;
   }
 }
