@@ -19,6 +19,8 @@ export type OpenDriver = (location: string, surroundings: StorageSurroundings) =
 export const DRIVERS: Readonly<Record<string, OpenDriver>> = {
   file: async (location) => (await import("./local/local-storage.ts")).openLocalStorage(location),
   s3: async (location, surroundings) => (await import("./s3/open-s3-storage.ts")).openS3Storage(location, surroundings),
+  sftp: async (location, surroundings) =>
+    (await import("./sftp/open-sftp-storage.ts")).openSftpStorage(location, surroundings),
   azure: async (location, surroundings) =>
     (await import("./azure/open-azure-storage.ts")).openAzureStorage(location, surroundings),
   gs: async (location, surroundings) =>

@@ -1,0 +1,289 @@
+// Writes one file: under a temporary name in its own folder, many requests on their way, synced, size compared, then named.
+// When the connection breaks, what is not confirmed is sent again at its place over a new one. What the server confirmed
+// before may be lost if it broke because the server died: then everything is read back and compared before the file is named.
+
+import type { SFTPWrapper, Stats } from "ssh2";
+import { OperatingError } from "../../base/errors.ts";
+import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
+import { parentOf, syncFolder } from "./folders.ts";
+import { giveName, isSameFile, vanished } from "./give-name.ts";
+import type { Naming } from "./give-name.ts";
+import { hashFile, IN_FLIGHT_BYTES_MAX } from "./read-file.ts";
+import type { SftpConnection } from "./sftp-connection.ts";
+import { STATUS, statusOf } from "./sftp-errors.ts";
+import type { SftpRequests, SftpWork } from "./sftp-requests.ts";
+import { unlessMissing } from "./sftp-requests.ts";
+import { writeFailure } from "./write-failure.ts";
+
+const FILE_MODE = 0o600;
+/** Tidying up after a failure must not take as long again as the failure did. */
+const TIDYING_ATTEMPTS_MAX = 3;
+
+/** A write of one object. */
+export interface SftpWrite extends Naming {
+  readonly name: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface OpenHandle {
+  readonly connection: SftpConnection;
+  readonly handle: Promise<Buffer>;
+}
+
+/** See the head of this file. */
+export class SftpWriter implements ObjectWriter {
+  readonly #requests: SftpRequests;
+  readonly #write: SftpWrite;
+  readonly #action: string;
+  readonly #cancel = new AbortController();
+  /** Ends what is on its way when the caller's signal says so, or another request has failed. */
+  readonly #signal: AbortSignal;
+  readonly #inFlight = new Set<Promise<void>>();
+  #gathered: Uint8Array[] = [];
+  #gatheredBytes = 0;
+  #inFlightBytes = 0;
+  #sizeBytes = 0;
+  #pieceBytes = 0;
+  #handle: OpenHandle | null = null;
+  /** Connections over which the file was written. */
+  #connectionCount = 0;
+  #turn: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | null = null;
+  #isOpen = true;
+  #isNaming = false;
+
+  private constructor(requests: SftpRequests, write: SftpWrite) {
+    this.#requests = requests;
+    this.#write = write;
+    const ends = write.signal === undefined ? [] : [write.signal];
+    this.#signal = AbortSignal.any([...ends, this.#cancel.signal]);
+    this.#action = `could not write "${write.name}"`;
+  }
+
+  /** Opens a writer; its folder is there already. */
+  static async open(requests: SftpRequests, write: SftpWrite): Promise<SftpWriter> {
+    const writer = new SftpWriter(requests, write);
+    try {
+      await writer.#run(async (connection, { number }) => {
+        writer.#pieceBytes = connection.pieceBytes;
+        await writer.#handleOn(connection, number === 1 ? "wx" : "w");
+      });
+      return writer;
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#check();
+    const before = this.#turn;
+    const mine = (async (): Promise<void> => {
+      await before;
+      this.#check();
+      await this.#append(bytes);
+    })();
+    this.#turn = mine.catch((error: unknown) => this.#fail(error));
+    await mine;
+  }
+
+  async finish(expected?: WrittenContent): Promise<StoredObject> {
+    try {
+      await this.#turn;
+      this.#check();
+      if (this.#gatheredBytes > 0) await this.#dispatch();
+      await Promise.all(this.#inFlight);
+      this.#check();
+      this.#confirmSize(this.#sizeBytes, expected);
+      await this.#sync(expected);
+      this.#isNaming = true;
+      await this.#run(async (connection, { number }) => {
+        await giveName(this.#requests, connection, this.#write, number === 1);
+      });
+      const object = await this.#settle(expected);
+      this.#isOpen = false;
+      return object;
+    } catch (error) {
+      await this.abort();
+      this.#write.signal?.throwIfAborted();
+      throw error;
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
+    await this.#turn;
+    await Promise.allSettled(this.#inFlight);
+    this.#gathered = [];
+    const facts = { action: `could not tidy up after "${this.#write.name}"`, attemptsMax: TIDYING_ATTEMPTS_MAX };
+    // What cannot be removed now is named as a left-over.
+    await this.#requests.run(facts, async (connection) => await this.#tidy(connection)).catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.abort();
+  }
+
+  #check(): void {
+    this.#write.signal?.throwIfAborted();
+    if (this.#failure !== null) throw this.#failure.error;
+    if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#write.name}" is not being written`);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#cancel.abort(error);
+  }
+
+  async #run<T>(work: SftpWork<T>, sizeBytes = 0): Promise<T> {
+    return await this.#requests.run({ action: this.#action, sizeBytes, signal: this.#signal }, work);
+  }
+
+  /** Cuts bytes into pieces; a full one goes on its way when there is room for it. */
+  async #append(bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    while (rest.length > 0) {
+      const piece = rest.subarray(0, this.#pieceBytes - this.#gatheredBytes);
+      rest = rest.subarray(piece.length);
+      this.#gathered.push(piece);
+      this.#gatheredBytes += piece.length;
+      if (this.#gatheredBytes === this.#pieceBytes) await this.#dispatch();
+    }
+  }
+
+  async #dispatch(): Promise<void> {
+    const sizeBytes = this.#gatheredBytes;
+    while (this.#inFlight.size > 0 && this.#inFlightBytes + sizeBytes > IN_FLIGHT_BYTES_MAX) {
+      await Promise.race(this.#inFlight);
+      this.#check();
+    }
+    const [first] = this.#gathered;
+    const body = this.#gathered.length === 1 && first !== undefined ? bufferOf(first) : Buffer.concat(this.#gathered);
+    const offset = this.#sizeBytes;
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    this.#sizeBytes += sizeBytes;
+    this.#inFlightBytes += sizeBytes;
+    const sending = this.#send(body, offset)
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#inFlight.delete(sending);
+        this.#inFlightBytes -= sizeBytes;
+      });
+    this.#inFlight.add(sending);
+  }
+
+  async #send(body: Buffer, offset: number): Promise<void> {
+    await this.#run(async (connection) => {
+      const handle = await this.#handleOn(connection, "r+");
+      try {
+        await connection.request<void>((sftp, done) => sftp.write(handle, body, 0, body.length, offset, done));
+      } catch (error) {
+        throw await writeFailure(error, connection, { action: this.#action, path: this.#write.temporaryPath });
+      }
+    }, body.length);
+  }
+
+  /** The file's handle on a connection; `flags` say how a new one is opened. */
+  async #handleOn(connection: SftpConnection, flags: "r+" | "w" | "wx"): Promise<Buffer> {
+    if (this.#handle?.connection !== connection) {
+      this.#connectionCount += 1;
+      const open = (sftp: SFTPWrapper, done: (error?: Error | null, handle?: Buffer) => void): void =>
+        sftp.open(this.#write.temporaryPath, flags, FILE_MODE, done);
+      this.#handle = { connection, handle: connection.request<Buffer>(open) };
+    }
+    try {
+      return await this.#handle.handle;
+    } catch (error) {
+      if (flags === "r+" && statusOf(error) === STATUS.noSuchFile) throw vanished(error);
+      throw error;
+    }
+  }
+
+  /** Everything on the server's disk and as long as it must be; read back where a connection was lost. */
+  async #sync(expected: WrittenContent | undefined): Promise<void> {
+    const { temporaryPath } = this.#write;
+    await this.#run(async (connection) => {
+      const handle = await this.#handleOn(connection, "r+");
+      const syncing = connection.request<void>((sftp, done) => sftp.ext_openssh_fsync(handle, done), true);
+      const looking = connection.request<Stats>((sftp, done) => sftp.fstat(handle, done));
+      const closing = connection.request<void>((sftp, done) => sftp.close(handle, done), true);
+      this.#handle = null;
+      const [synced, looked, closed] = await Promise.allSettled([syncing, looking, closing]);
+      // A server that cannot sync does what it does when the file is closed.
+      const isSynced = synced.status === "fulfilled" || statusOf(synced.reason) === STATUS.unsupported;
+      for (const outcome of [isSynced ? looked : synced, looked, closed]) {
+        if (outcome.status === "fulfilled") continue;
+        throw await writeFailure(outcome.reason, connection, { action: this.#action, path: temporaryPath });
+      }
+      if (looked.status === "fulfilled") this.#confirmSize(looked.value.size, expected);
+    });
+    if (this.#connectionCount > 1) await this.#readBack(expected);
+  }
+
+  async #readBack(expected: WrittenContent | undefined): Promise<void> {
+    if (expected === undefined) {
+      throw new OperatingError(
+        "storage_failed",
+        `${this.#action}: the connection broke off, and nothing tells what it must hold`,
+      );
+    }
+    const { sizeBytes } = expected;
+    const found = await this.#run(
+      async (connection) => await hashFile(connection, this.#write.temporaryPath, sizeBytes),
+      sizeBytes,
+    );
+    if (Buffer.compare(found, expected.sha256) === 0) return;
+    throw new OperatingError("corrupt", `${this.#action}: the server lost a part of it when the connection broke off`, {
+      hint: "The server probably went down. Look at its state, then run the command again.",
+    });
+  }
+
+  /** After the naming: the folder durable, the temporary name gone, the size once more. */
+  async #settle(expected: WrittenContent | undefined): Promise<StoredObject> {
+    const { name, path } = this.#write;
+    const found = await this.#run(async (connection) => {
+      const [, , stats] = await Promise.all([
+        syncFolder(connection, parentOf(path)),
+        this.#removeTemporary(connection),
+        this.#requests.look(connection, path),
+      ]);
+      return stats;
+    });
+    if (found === null) throw new OperatingError("storage_failed", `"${name}" is not there after writing`);
+    this.#confirmSize(found.size, expected);
+    return { name, sizeBytes: found.size };
+  }
+
+  #confirmSize(sizeBytes: number, expected: WrittenContent | undefined): void {
+    const wanted = expected?.sizeBytes ?? this.#sizeBytes;
+    if (sizeBytes === wanted && sizeBytes === this.#sizeBytes) return;
+    throw new OperatingError("corrupt", `"${this.#write.name}" has ${sizeBytes} bytes after writing, not ${wanted}`);
+  }
+
+  async #tidy(connection: SftpConnection): Promise<void> {
+    const open = this.#handle;
+    this.#handle = null;
+    if (open?.connection === connection) {
+      const closing = open.handle.then((handle) => connection.request<void>((sftp, done) => sftp.close(handle, done)));
+      await closing.catch(() => undefined);
+    }
+    const { ifAbsent, path } = this.#write;
+    // The name may have been given although the answer was lost: nobody shall meet what was never confirmed.
+    if (this.#isNaming && ifAbsent && (await isSameFile(this.#requests, connection, this.#write))) {
+      await unlessMissing(connection.request<void>((sftp, done) => sftp.unlink(path, done)));
+    }
+    await this.#removeTemporary(connection);
+  }
+
+  async #removeTemporary(connection: SftpConnection): Promise<void> {
+    const { temporaryPath } = this.#write;
+    await unlessMissing(connection.request<void>((sftp, done) => sftp.unlink(temporaryPath, done)));
+  }
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
