@@ -45,7 +45,7 @@ function tableLoad(): TableLoad {
   const load = { kind: "copy", table: "public.t", copyStatement: "COPY public.t FROM stdin;" } as never;
   return new TableLoad({ entry: { tag: "t" } } as RestoreTask, load, contents, {
     isInTransaction: false,
-    truncatesFirst: false,
+    freezes: false,
     mayBeShared: true,
     onData: () => {},
     onWork: () => {},

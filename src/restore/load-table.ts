@@ -11,15 +11,21 @@ import type { DataLoad, RestoreTask } from "./plan.ts";
 import type { TableRows } from "./result.ts";
 import type { RestoreWorker } from "./worker.ts";
 
+/** The end of every COPY statement that pg_dump writes. */
+const FROM_STDIN = / FROM stdin;\n$/;
+
 type CopyLoad = Extract<DataLoad, { readonly kind: "copy" }>;
 
 /** How a table is loaded. */
 export interface TableLoadOptions {
   /** The load is a part of a transaction that somebody else ends. */
   readonly isInTransaction: boolean;
-  /** The table was made by this run and is empty: TRUNCATE first spares the WAL where wal_level is minimal. */
-  readonly truncatesFirst: boolean;
-  /** Other connections may join. Not together with `truncatesFirst`, which locks them out. */
+  /**
+   * The table was made by this run and is empty: after a TRUNCATE in the same transaction its rows go in frozen, and
+   * without WAL where wal_level is minimal.
+   */
+  readonly freezes: boolean;
+  /** Other connections may join. Not together with `freezes`, which locks them out. */
   readonly mayBeShared: boolean;
   readonly onData: (worker: RestoreWorker, sizeBytes: number) => void;
   /** More pieces are waiting: another connection might join. */
@@ -142,8 +148,10 @@ export class TableLoad {
     const { session } = worker;
     // One round trip: the server goes through the statements until COPY asks for data.
     const begin = this.#options.isInTransaction ? "" : "BEGIN; ";
-    const truncate = isFirst && this.#options.truncatesFirst ? `TRUNCATE TABLE ONLY ${this.#load.table}; ` : "";
-    const statement = `${begin}${truncate}${this.#load.copyStatement}`;
+    const { copyStatement, table } = this.#load;
+    const frozen = copyStatement.replace(FROM_STDIN, " FROM stdin WITH (FREEZE);\n");
+    const freezes = isFirst && this.#options.freezes && frozen !== copyStatement;
+    const statement = begin + (freezes ? `TRUNCATE TABLE ONLY ${table}; ${frozen}` : copyStatement);
     const copy = await session.copyIn(statement, { signal: worker.signal });
     try {
       let sent: Promise<void> = Promise.resolve();

@@ -80,7 +80,7 @@ describe("planRestore()", () => {
     const tasks = new Map(plan.parallel.map((task) => [task.entry.dumpId, task]));
     expect(tasks.get(21)).toMatchObject({ dependencies: [11], locks: [], sizeBytes: 500 });
     expect(tasks.get(22)).toMatchObject({ dependencies: [12, 11, 21], locks: [12, 11], sizeBytes: 500 });
-    expect(tasks.get(11)?.load).toMatchObject({ kind: "copy", mayBeShared: true });
+    expect(tasks.get(11)?.load).toMatchObject({ kind: "copy", isOwn: true, isDominant: true });
     expect(tasks.get(11)).toMatchObject({ dependencies: [], uses: [1] });
   });
 
@@ -107,12 +107,44 @@ describe("planRestore()", () => {
     ]);
   });
 
-  test("shares no table that it does not create, nor one that is constrained before its data", () => {
+  test("takes no table for its own that it does not create, nor one that is constrained before its data", () => {
     const data = planRestore(TWO_TABLES, { jobs: 2, dataOnly: true }, target);
-    expect(data.parallel.find((task) => task.entry.dumpId === 11)?.load).toMatchObject({ mayBeShared: false });
+    expect(data.parallel.find((task) => task.entry.dumpId === 11)?.load).toMatchObject({ isOwn: false });
     const early = entry(5, "CONSTRAINT", "a a_key", { dependencies: [1] });
     const plan = planRestore(toc([...TWO_TABLES.entries.slice(3), early]), { jobs: 2 }, target);
-    expect(plan.parallel.find((task) => task.entry.dumpId === 11)?.load).toMatchObject({ mayBeShared: false });
+    expect(plan.parallel.find((task) => task.entry.dumpId === 11)?.load).toMatchObject({ isOwn: false });
+  });
+
+  test.each([
+    [
+      { jobs: 2 },
+      [
+        [11, 76],
+        [12, 24],
+      ],
+      [11],
+    ],
+    [
+      { jobs: 2 },
+      [
+        [11, 75],
+        [12, 25],
+      ],
+      [],
+    ],
+    [
+      { jobs: 4 },
+      [
+        [11, 38],
+        [12, 62],
+      ],
+      [11, 12],
+    ],
+    [{ jobs: 4 }, [], []],
+  ] as const)("with %o and sizes %o, the dominant tables are %o", (options, sizes, expected) => {
+    const plan = planRestore(TWO_TABLES, options, { ...target, sizes: new Map(sizes) });
+    const dominant = plan.parallel.filter(({ load }) => load?.kind === "copy" && load.isDominant);
+    expect(dominant.map((task) => task.entry.dumpId)).toEqual(expected);
   });
 
   test("refuses entries that depend on one another in a circle", () => {

@@ -129,14 +129,13 @@ async function insertRows(
 
 function loadOptions(task: RestoreTask, context: TaskContext): ConstructorParameters<typeof TableLoad>[3] {
   const { load } = task;
-  const isShareable = load?.kind === "copy" && load.mayBeShared;
-  const throughRoot = load?.kind !== "copy" || load.throughRoot;
-  const isNew = context.isParallel && context.wasCreated(task.entry.dumpId);
-  const truncatesFirst = isNew && !throughRoot && context.walLevelIsMinimal;
+  const isNew =
+    load?.kind === "copy" && load.isOwn && !context.isInTransaction && context.wasCreated(task.entry.dumpId);
+  const mayBeShared = isNew && load.isDominant && context.isParallel && !context.walLevelIsMinimal;
   return {
     isInTransaction: context.isInTransaction,
-    truncatesFirst,
-    mayBeShared: isNew && isShareable && !truncatesFirst,
+    freezes: isNew && !mayBeShared,
+    mayBeShared,
     onData: (worker, sizeBytes) => context.onData(task, worker, sizeBytes),
     onWork: context.onWork,
   };

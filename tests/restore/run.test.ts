@@ -55,7 +55,7 @@ interface Run {
 
 async function run(
   database: TestDatabase,
-  { options = {}, contents = archive.contents, sizes = {}, ...rest }: Run,
+  { options = {}, contents = archive.contents, sizes = { big: 16_000_000, small: 21 }, ...rest }: Run,
 ): Promise<RestoreResult> {
   const data = contents.toc.entries.filter((entry) => entry.description === "TABLE DATA");
   const sizesById = new Map(data.map((entry) => [entry.dumpId, sizes[entry.tag] ?? 0]));
@@ -97,6 +97,21 @@ describe("runRestore()", () => {
     expect(await database.psql("SELECT count(*), sum(id), sum(up) FROM big")).toBe("60000|1800030000|1799970000");
   });
 
+  test.each([
+    [{ jobs: 1 }, {}, "t"],
+    [{ jobs: 2 }, { big: 60, small: 40 }, "t"],
+    [{ jobs: 1, singleTransaction: true }, {}, "f"],
+  ])("with %o and sizes %o, rows of a table of its own are frozen: %s", async (options, sizes, expected) => {
+    await using database = await pg.createDatabase();
+    const result = await run(database, { options, sizes });
+    expect(result).toMatchObject({ isComplete: true, entriesFailed: [] });
+    await database.psql("CREATE EXTENSION pg_visibility");
+    const isFrozen = (table: string): Promise<string> =>
+      database.psql(`SELECT count(*) FILTER (WHERE all_frozen) > 0.99 * count(*) FROM pg_visibility_map('${table}')`);
+    expect([await isFrozen("big"), await isFrozen("small")]).toEqual([expected, expected]);
+    expect(await database.psql("SELECT count(*), sum(id), sum(up) FROM big")).toBe("60000|1800030000|1799970000");
+  });
+
   test("joins the table that would end last before it starts a smaller one", async () => {
     await using database = await pg.createDatabase();
     const steps: string[] = [];
@@ -110,8 +125,7 @@ describe("runRestore()", () => {
       if (event.kind === "worker joined" || (event.kind === "entry started" && event.entry.section === "data"))
         steps.push(`${event.kind} ${event.entry.tag}`);
     };
-    const sizes = { big: 16_000_000, small: 21 };
-    const result = await run(database, { options: { jobs: 2 }, contents, onEvent, sizes });
+    const result = await run(database, { options: { jobs: 2 }, contents, onEvent });
     expect(result.isComplete).toBe(true);
     expect(steps).toEqual(["entry started big", "worker joined big", "entry started small"]);
   });
