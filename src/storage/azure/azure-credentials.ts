@@ -10,6 +10,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const USUAL_SUFFIX = "core.windows.net";
 /** What a signature's query may hold: pairs of names and encoded values. */
 const SIGNATURE = /^[A-Za-z]+=[A-Za-z0-9%._~:/+=*-]+(?:&[A-Za-z]+=[A-Za-z0-9%._~:/+=*-]+)*$/;
+const PUBLIC_AUTHORITIES = /^login\.(?:microsoftonline\.(?:com|us)|chinacloudapi\.cn|partner\.microsoftonline\.cn)$/;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
 /** What the environment gives, and what it says of the account. */
@@ -95,7 +96,7 @@ export async function identityOf(environment: Environment): Promise<TokenCredent
   const value = (name: string): string => environment[name] ?? "";
   const [tenantId, clientId] = [value("AZURE_TENANT_ID"), value("AZURE_CLIENT_ID")];
   const authorityHost = value("AZURE_AUTHORITY_HOST");
-  const options = authorityHost === "" ? {} : { authorityHost };
+  const options = authorityHost === "" ? {} : { authorityHost, disableInstanceDiscovery: isPrivate(authorityHost) };
   if (tenantId !== "" && clientId !== "") {
     const secret = value("AZURE_CLIENT_SECRET");
     if (secret !== "") return new identity.ClientSecretCredential(tenantId, clientId, secret, options);
@@ -114,6 +115,12 @@ export async function identityOf(environment: Environment): Promise<TokenCredent
     ...options,
     ...(clientId !== "" && { managedIdentityClientId: clientId }),
   });
+}
+
+/** True for an authority that Microsoft's cannot vouch for: that of a cloud of one's own. */
+function isPrivate(authorityHost: string): boolean {
+  const host = URL.canParse(authorityHost) ? new URL(authorityHost).hostname : "";
+  return !PUBLIC_AUTHORITIES.test(host);
 }
 
 /** A logger of the libraries. */
