@@ -71,6 +71,8 @@ export interface RequestFacts {
   readonly silenceMs?: number;
   /** Fewer attempts than usual, for tidying up after a failure. */
   readonly attemptsMax?: number;
+  /** How long the server asked to be left alone, looked at after each failure (Retry-After). */
+  readonly waitMs?: () => number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -123,7 +125,8 @@ export class Retrier {
     const { delayMsMax, firstDelayMs } = this.policy;
     const longestMs = Math.min(delayMsMax, firstDelayMs * 2 ** (number - 1));
     // Half of it is jitter: many that failed together must not come back together.
-    const delayMs = Math.round(longestMs * (0.5 + this.#random() / 2));
+    const jitteredMs = Math.round(longestMs * (0.5 + this.#random() / 2));
+    const delayMs = Math.max(jitteredMs, Math.ceil(facts.waitMs?.() ?? 0));
     this.#retryCount += 1;
     const attemptsMax = this.#attemptsMaxOf(error, facts);
     this.#onRetry?.({ message: error.message, attempt: number, attemptsMax, delayMs });

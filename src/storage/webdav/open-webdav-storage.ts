@@ -1,0 +1,32 @@
+// Opens a webdav: URI: finds the credentials and puts the parts together; sends nothing yet.
+
+import { MIB } from "../../base/units.ts";
+import type { StorageSurroundings } from "../drivers.ts";
+import { Retrier } from "../retrier.ts";
+import type { Storage } from "../storage.ts";
+import { Authorization } from "./authorization.ts";
+import { findCredentials } from "./credentials.ts";
+import { Folders } from "./folders.ts";
+import { HttpConnections } from "./http-exchange.ts";
+import { KeepingBudget } from "./outgoing-bytes.ts";
+import { Publisher } from "./publisher.ts";
+import { Uploader } from "./uploader.ts";
+import { parseWebdavLocation } from "./webdav-location.ts";
+import { WebdavRequests } from "./webdav-requests.ts";
+import { WebdavStorage } from "./webdav-storage.ts";
+
+/** Two packs of the usual size. */
+const KEPT_BYTES_MAX = 136 * MIB;
+
+/** Opens a webdav: URI. Throws OperatingError "usage". */
+export async function openWebdavStorage(uri: string, surroundings: StorageSurroundings): Promise<Storage> {
+  const location = parseWebdavLocation(uri);
+  const credentials = await findCredentials(surroundings.environment, location.host);
+  const authorization = new Authorization(credentials, location.isTls);
+  const connections = new HttpConnections(location);
+  const requests = new WebdavRequests(location, { authorization, connections }, new Retrier(surroundings.retries));
+  const folders = new Folders(requests);
+  const uploader = new Uploader(requests, folders, new KeepingBudget(KEPT_BYTES_MAX));
+  const publisher = new Publisher(requests, folders);
+  return new WebdavStorage(requests, { uploader, publisher, isOwncloud: location.isOwncloud });
+}
