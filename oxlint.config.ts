@@ -66,7 +66,7 @@ export const outspokenFiles = [
   "bin/**",
 ];
 
-export const rescueLinesMax = 600;
+export const rescueLinesMax = 720;
 
 type ImportPattern = { regex: string; message: string };
 

@@ -24,6 +24,12 @@ export const repositoryFlags: readonly FlagSpec[] = [
     group: REPOSITORY,
   },
   {
+    long: "identity",
+    value: "FILE",
+    description: "file with an age identity that opens the repository (default: CAIRN_IDENTITY_FILE)",
+    group: REPOSITORY,
+  },
+  {
     long: "limit-upload",
     value: "RATE",
     description: "write to the repository at most this fast: bytes per second, e.g. 500K, 20M",

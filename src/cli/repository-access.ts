@@ -1,7 +1,7 @@
-// The repository that a command line names, and its passphrase: from a file, from CAIRN_PASSPHRASE, or asked on the
-// terminal; never from the command line, which everybody on the machine can read.
+// The repository that a command line names, and what opens it: a passphrase from a file, from CAIRN_PASSPHRASE, or asked
+// on the terminal, or a file with an age identity; never from the command line, which everybody on the machine can read.
 
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { OperatingError, messageOf } from "../base/errors.ts";
 import type { RepositoryAccess, StorageAccess } from "../operations/operation.ts";
@@ -32,9 +32,9 @@ export function repositoryOf(line: CommandLine, caller: Caller): RepositoryAcces
 }
 
 /** Asks for a new passphrase, twice. */
-export async function askNewPassphrase(caller: Caller): Promise<string> {
+export async function askNewPassphrase(caller: Caller, prompt = "Passphrase of the new repository: "): Promise<string> {
   const ask = askerOf(caller);
-  const passphrase = await ask("Passphrase of the new repository: ");
+  const passphrase = await ask(prompt);
   if (passphrase === "") throw new OperatingError("usage", "the passphrase must not be empty");
   if ((await ask("The same again: ")) === passphrase) return passphrase;
   throw new OperatingError("usage", "the two passphrases are not the same", { hint: "Nothing was made. Try again." });
@@ -46,6 +46,37 @@ function givenPassphrase(line: CommandLine, caller: Caller): string | null {
   if (file !== null) return readPassphraseFile(file, caller);
   const passphrase = caller.environment["CAIRN_PASSPHRASE"] ?? "";
   return passphrase === "" ? null : passphrase;
+}
+
+/** Reads the identity file that was named, when it is needed. */
+function givenIdentities(line: CommandLine, caller: Caller): RepositoryAccess["givenIdentities"] {
+  const path = lastValue(line, "identity") ?? caller.environment["CAIRN_IDENTITY_FILE"] ?? "";
+  if (path === "") return undefined;
+  return async () => {
+    const { IDENTITY_FILE_BYTES_MAX, readIdentities } = await import("../repository/index.ts");
+    const ask = async (): Promise<string> =>
+      await askerOf(caller)(`Passphrase of identity file ${sanitizeLine(path)}: `);
+    return await readIdentities(readIdentityFile(path, IDENTITY_FILE_BYTES_MAX, caller), ask);
+  };
+}
+
+function readIdentityFile(path: string, bytesMax: number, caller: Caller): Uint8Array {
+  try {
+    const { mode, size } = statSync(path);
+    if (size > bytesMax) throw new Error(`it is longer than ${bytesMax} bytes`);
+    if ((mode & READABLE_BY_OTHERS) !== 0) warnOfReaders("identity", path, caller);
+    return readFileSync(path);
+  } catch (error) {
+    throw new OperatingError("usage", `could not read identity file "${path}": ${messageOf(error)}`);
+  }
+}
+
+function warnOfReaders(what: string, path: string, caller: Caller): void {
+  caller.notify({
+    severity: "warning",
+    message: `${what} file "${path}" can be read by other users`,
+    hint: `Protect it: chmod 600 '${path}'`,
+  });
 }
 
 /** The repository at a location that another word of the command line names. */
@@ -61,6 +92,7 @@ export function repositoryAt(location: string, line: CommandLine, caller: Caller
     },
     cacheFolder: cacheFolder(caller),
     givenPassphrase: givenPassphrase(line, caller),
+    givenIdentities: givenIdentities(line, caller),
     givenRecoveryKey: caller.environment["CAIRN_RECOVERY_KEY"] || undefined,
     askPassphrase: async () => await askerOf(caller)(`Passphrase of ${sanitizeLine(location)}: `),
   };
@@ -103,15 +135,10 @@ function askerOf(caller: Caller): (prompt: string) => Promise<string> {
   });
 }
 
-function readPassphraseFile(path: string, caller: Caller): string {
+/** The first line of a file. Throws OperatingError "usage". */
+export function readPassphraseFile(path: string, caller: Caller): string {
   const { text, mode } = readBeginning(path);
-  if ((mode & READABLE_BY_OTHERS) !== 0) {
-    caller.notify({
-      severity: "warning",
-      message: `passphrase file "${path}" can be read by other users`,
-      hint: `Protect it: chmod 600 '${path}'`,
-    });
-  }
+  if ((mode & READABLE_BY_OTHERS) !== 0) warnOfReaders("passphrase", path, caller);
   const lineEnd = text.indexOf("\n");
   const first = (lineEnd < 0 ? text : text.slice(0, lineEnd)).replace(/\r$/, "");
   if (first === "") throw new OperatingError("usage", `the first line of passphrase file "${path}" is empty`);

@@ -85,9 +85,11 @@ describe("cairn", () => {
 describe("cairn init", () => {
   test("reads its settings", async () => {
     const settings = await settingsOf(["init", "-R", "/r", "--recovery-kit", "kit.txt"]);
-    expect(settings).toEqual({ repository, isEncrypted: true, recoveryKitFile: "kit.txt" });
+    expect(settings).toEqual({ repository, isEncrypted: true, recipients: [], recoveryKitFile: "kit.txt" });
     const plain = await settingsOf(["init", "--repo=/r", "--no-encryption"]);
-    expect(plain).toEqual({ repository, isEncrypted: false, recoveryKitFile: null });
+    expect(plain).toEqual({ repository, isEncrypted: false, recipients: [], recoveryKitFile: null });
+    const recipients = ["--recipient", "age1a", "--recipient", "age1b", "--recovery-kit", "k"];
+    expect(await settingsOf(["init", "-R", "/r", ...recipients])).toMatchObject({ recipients: ["age1a", "age1b"] });
   });
 
   test("refuses a recovery kit on a pipe, and in JSON", async () => {
@@ -99,9 +101,10 @@ describe("cairn init", () => {
   });
 
   test("refuses --no-encryption with what only encryption needs", async () => {
-    await expect(settingsOf(["init", "-R", "/r", "--no-encryption", "--recovery-kit", "k"])).rejects.toThrow(
-      "together",
-    );
+    for (const flag of ["--recovery-kit", "--recipient"]) {
+      const words = ["init", "-R", "/r", "--no-encryption", flag, "k"];
+      await expect(settingsOf(words)).rejects.toThrow("together");
+    }
     const caller = callerWith({ CAIRN_PASSPHRASE: "x" });
     await expect(settingsOf(["init", "-R", "/r", "--no-encryption"], caller)).rejects.toThrow("a passphrase was given");
   });

@@ -127,6 +127,12 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import("./commands/release.ts")).release,
   },
   {
+    name: "key",
+    summary: "List, add and remove what opens a repository; put a new data key into use.",
+    group: LOOK_AFTER,
+    load: async () => (await import("./commands/key.ts")).key,
+  },
+  {
     name: "storage",
     summary: "Try every right that a repository's storage must give.",
     group: LOOK_AFTER,

@@ -1,6 +1,6 @@
 // Opens the repository that a user names.
 
-import { openRepository, type Repository } from "../repository/index.ts";
+import { openRepository, type OpenOptions, type Repository } from "../repository/index.ts";
 import { openStorage, type Storage } from "../storage/index.ts";
 import type { RepositoryAccess } from "./operation.ts";
 
@@ -15,16 +15,19 @@ export async function openStorageAt(access: Pick<RepositoryAccess, "location" | 
   });
 }
 
+/** What was given to open a repository with: identities and a passphrase, else a recovery key, else somebody is asked. */
+export function openOptionsOf(access: RepositoryAccess): OpenOptions {
+  const { givenIdentities: identities, givenPassphrase, givenRecoveryKey: recoveryKey } = access;
+  if (identities !== undefined) return { identities, ...(givenPassphrase !== null && { passphrase: givenPassphrase }) };
+  if (givenPassphrase === null && recoveryKey !== undefined) return { recoveryKey };
+  return { passphrase: givenPassphrase ?? (async () => await access.askPassphrase()) };
+}
+
 /** Throws "no_repository", "wrong_key", "corrupt". The repository owns its storage. */
 export async function openRepositoryAt(access: RepositoryAccess): Promise<Repository> {
   const storage = await openStorageAt(access);
   try {
-    const { givenPassphrase, givenRecoveryKey: recoveryKey } = access;
-    const key =
-      givenPassphrase === null && recoveryKey !== undefined
-        ? { recoveryKey }
-        : { passphrase: givenPassphrase ?? (() => access.askPassphrase()) };
-    const options = { ...key, cacheFolder: access.cacheFolder ?? null };
+    const options = { ...openOptionsOf(access), cacheFolder: access.cacheFolder ?? null };
     return await untilAborted(openRepository(storage, options), access.storage?.signal);
   } catch (error) {
     await storage[Symbol.asyncDispose]();

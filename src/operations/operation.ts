@@ -86,7 +86,9 @@ export interface RepositoryAccess {
   readonly cacheFolder?: string | undefined;
   /** The passphrase that the environment or a file gave; null: none. One given for an unencrypted repository is an error. */
   readonly givenPassphrase: string | null;
-  /** The key of the recovery kit, used when no passphrase was given. */
+  /** Reads the identities of age that were given; left out: none were. */
+  readonly givenIdentities?: (() => Promise<readonly string[]>) | undefined;
+  /** The key of the recovery kit, used when nothing else was given. */
   readonly givenRecoveryKey?: string | undefined;
   /** Asks a person; called only when one is needed and none was given. Throws OperatingError "usage" when nobody is there. */
   askPassphrase(): Promise<string>;

@@ -67,7 +67,8 @@ export async function writeRepository(
   await storage.put(CONFIGURATION_NAME, bytes, { ifAbsent: true });
   const { createdAt, repositoryId } = configuration;
   const dataKey = keyring.current;
-  const recoveryKit = dataKey && recoveryKitText({ repositoryId, dataKey, createdAt, rescueSha256 });
+  const earlierKeys = [...keyring.dataKeys.values()].filter((key) => key !== dataKey);
+  const recoveryKit = dataKey && recoveryKitText({ repositoryId, dataKey, earlierKeys, createdAt, rescueSha256 });
   return { ...made, recoveryKit };
 }
 

@@ -9,6 +9,7 @@ export type { CreateOptions, OpenOptions } from "./create.ts";
 export type { DrillMark, DrillOutcome } from "./drill-marks.ts";
 export type { Clock, Random } from "./environment.ts";
 export type { ScryptCost } from "./keys.ts";
+export { IDENTITY_FILE_BYTES_MAX, readIdentities } from "./age-slots.ts";
 export { openKeyRegister } from "./key-register.ts";
 export type { DataKeyFacts, KeySlotFacts, NewSlot } from "./key-register.ts";
 export type { Leftovers, OrphanPack } from "./leftovers.ts";

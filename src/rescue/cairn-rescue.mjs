@@ -6,11 +6,23 @@
 //   node cairn-rescue.mjs globals ID > roles.sql
 //   node cairn-rescue.mjs export ID FILE [--uncompressed]
 //
-// ID: an id from the list or its unique beginning. The key: CAIRN_PASSPHRASE or CAIRN_RECOVERY_KEY, or typed when asked.
-// When cairn.json is lost, the recovery key and CAIRN_REPOSITORY_ID (both stand in the recovery kit) are enough.
+// ID: an id from the list or its unique beginning. The key: CAIRN_PASSPHRASE, CAIRN_RECOVERY_KEY, or an age identity's file
+// in CAIRN_IDENTITY_FILE; else it is asked. When cairn.json is lost, CAIRN_REPOSITORY_ID and all keys of the recovery kit,
+// one after another in CAIRN_RECOVERY_KEY, are enough. With the stock age: the "wrapped" of an age slot in cairn.json,
+// decrypted, is the recovery key.
 // Source: docs/formats/repository.md; PostgreSQL's pg_backup_archiver.c and pg_backup_custom.c for the archive.
 
-import { createDecipheriv, createHash, createHmac, hkdfSync, scryptSync, timingSafeEqual } from "node:crypto";
+import {
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  hkdfSync,
+  scryptSync,
+  timingSafeEqual,
+} from "node:crypto";
 import fs, { existsSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
@@ -63,11 +75,15 @@ function openSlot(slot, repositoryId, passphrase) {
   return wrapped.length === 60 ? openSealed(key, wrapped.subarray(0, 12), context, wrapped.subarray(12)) : null;
 }
 
-/** The data key of a recovery kit; null when the text does not look like one. */
-function parseRecoveryKey(typed) {
-  const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/** The data keys of a recovery kit; null when the text does not look like one. */
+function parseRecoveryKeys(typed) {
   const text = typed.toUpperCase().replaceAll(/[\s-]/g, "").replaceAll(/[IL]/g, "1").replaceAll("O", "0");
-  if (text.length !== 64 || !/^[0-9A-HJKMNP-TV-Z]*$/.test(text)) return null;
+  if (!/^(?:[0-9A-HJKMNP-TV-Z]{64})+$/.test(text)) return null;
+  return text.match(/.{64}/g).map(parseRecoveryKey);
+}
+
+function parseRecoveryKey(text) {
+  const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
   const key = Buffer.alloc(32);
   for (let group = 0; group < 8; group += 1) {
     const bytes = Buffer.alloc(8);
@@ -81,8 +97,100 @@ function parseRecoveryKey(typed) {
   return key;
 }
 
+// --- Age slots (age-encryption.org/v1: native X25519 recipients) ---
+
+const AGE_LINE = /^-> X25519 ([A-Za-z0-9+/]{43})$/;
+const base64 = (text) => Buffer.from(text, "base64");
+
+/** The 32 bytes of an AGE-SECRET-KEY-1…; null for anything else. */
+function parseIdentity(line) {
+  if (!/^AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}$/.test(line)) return null;
+  const values = line
+    .slice(16)
+    .split("")
+    .map((digit) => "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L".indexOf(digit));
+  // Its checksum is left aside: a mistyped identity opens nothing.
+  const bits = values
+    .slice(0, -6)
+    .map((value) => value.toString(2).padStart(5, "0"))
+    .join("");
+  return Buffer.from(
+    bits
+      .slice(0, 256)
+      .match(/.{8}/g)
+      .map((byte) => parseInt(byte, 2)),
+  );
+}
+
+const x25519Private = (bytes) => {
+  return createPrivateKey({
+    key: Buffer.concat([Buffer.from("302e020100300506032b656e04220420", "hex"), bytes]),
+    format: "der",
+    type: "pkcs8",
+  });
+};
+const x25519Public = (bytes) => {
+  return createPublicKey({
+    key: Buffer.concat([Buffer.from("302a300506032b656e032100", "hex"), bytes]),
+    format: "der",
+    type: "spki",
+  });
+};
+
+/** ChaCha20-Poly1305: the plain bytes, or null when they are not authentic. */
+function openChaCha(key, nonce, sealed) {
+  const decipher = createDecipheriv("chacha20-poly1305", key, nonce, { authTagLength: TAG_BYTES });
+  decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
+  try {
+    return Buffer.concat([decipher.update(sealed.subarray(0, sealed.length - TAG_BYTES)), decipher.final()]);
+  } catch {
+    return null;
+  }
+}
+
+/** The data key in a slot's age file, one chunk long; null when the identity is not its recipient's. */
+function openAgeSlot(slot, identity) {
+  const armor = /^-----BEGIN AGE ENCRYPTED FILE-----\n([A-Za-z0-9+/=\n]*)\n-----END AGE ENCRYPTED FILE-----\s*$/.exec(
+    slot.wrapped,
+  );
+  const file = base64(armor?.[1] ?? "");
+  const [magic, ...lines] = file.toString("latin1").split("\n");
+  const macIndex = lines.findIndex((line) => line.startsWith("--- "));
+  if (magic !== "age-encryption.org/v1" || macIndex < 0) fail("cairn.json: an age slot is damaged");
+  const header = [magic, ...lines.slice(0, macIndex), "---"].join("\n");
+  const own = x25519Private(identity);
+  const ownPublic = createPublicKey(own).export({ format: "der", type: "spki" }).subarray(-32);
+  for (let index = 0; index < macIndex; index += 1) {
+    const share = AGE_LINE.exec(lines[index])?.[1];
+    const body = base64(lines[index + 1]);
+    if (share === undefined || body.length !== 16 + TAG_BYTES) continue;
+    const secret = diffieHellman({ privateKey: own, publicKey: x25519Public(base64(share)) });
+    const wrapKey = hkdf(secret, Buffer.concat([base64(share), ownPublic]), "age-encryption.org/v1/X25519");
+    const fileKey = openChaCha(wrapKey, Buffer.alloc(12), body);
+    if (fileKey === null) continue;
+    const mac = createHmac("sha256", hkdf(fileKey, NONE, "header"))
+      .update(header, "latin1")
+      .digest();
+    if (!mac.equals(base64(lines[macIndex].slice(4)))) fail("cairn.json: an age slot was changed");
+    const payload = file.subarray(header.length + lines[macIndex].length - 2);
+    const nonce = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    const text = openChaCha(hkdf(fileKey, payload.subarray(0, 16), "payload"), nonce, payload.subarray(16));
+    return text && (parseRecoveryKeys(text.toString("latin1"))?.[0] ?? null);
+  }
+  return null;
+}
+
+function readIdentityFile(path) {
+  const lines = readFileSync(path, "utf8").split(/\r?\n/);
+  const identities = lines.map((line) => parseIdentity(line.trim())).filter((identity) => identity !== null);
+  const hint = "an encrypted one has to be decrypted first, with age --decrypt";
+  return identities.length > 0 ? identities : fail(`${path} holds no AGE-SECRET-KEY-1…; ${hint}`);
+}
+
+// --- Unlocking (section 3) ---
+
 async function askSecret(question) {
-  if (!process.stdin.isTTY) fail("no key: set CAIRN_PASSPHRASE or CAIRN_RECOVERY_KEY");
+  if (!process.stdin.isTTY) fail("no key: set CAIRN_PASSPHRASE, CAIRN_RECOVERY_KEY or CAIRN_IDENTITY_FILE");
   process.stderr.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
@@ -92,34 +200,64 @@ async function askSecret(question) {
   return answer;
 }
 
+/** The bytes of the configuration that counts: of cairn.json and what lies under keys/, that of the highest generation. */
+function readConfiguration() {
+  const names = existsSync("keys") ? readdirSync("keys").filter((name) => /^\d{8}$/.test(name)) : [];
+  const newest = names.toSorted().at(-1);
+  const bytes = existsSync("cairn.json") ? readFileSync("cairn.json") : null;
+  if (newest === undefined) return bytes;
+  const later = readFileSync(`keys/${newest}`);
+  try {
+    return (JSON.parse(bytes.toString()).generation ?? 0) >= Number(newest) ? bytes : later;
+  } catch {
+    return later;
+  }
+}
+
 /** Unlocks the repository in this folder: { repositoryId, keys: Map of hex id to key, or null when not encrypted }. */
 async function unlock() {
   const { CAIRN_PASSPHRASE: passphrase, CAIRN_RECOVERY_KEY: recoveryKey, CAIRN_REPOSITORY_ID: id = "" } = process.env;
-  if (!existsSync("cairn.json")) {
-    const key = parseRecoveryKey(recoveryKey ?? "");
+  const { CAIRN_IDENTITY_FILE: identityFile } = process.env;
+  const bytes = readConfiguration();
+  if (bytes === null) {
+    const keys = parseRecoveryKeys(recoveryKey ?? "");
     const hint = "set CAIRN_REPOSITORY_ID and CAIRN_RECOVERY_KEY from the recovery kit";
-    if (!/^[0-9a-f]{32}$/.test(id) || key === null) fail(`there is no cairn.json here; without it, ${hint}`);
-    return { repositoryId: Buffer.from(id, "hex"), keys: new Map([[dataKeyId(key), key]]) };
+    if (!/^[0-9a-f]{32}$/.test(id) || keys === null) fail(`there is no cairn.json here; without it, ${hint}`);
+    return { repositoryId: Buffer.from(id, "hex"), keys: new Map(keys.map((key) => [dataKeyId(key), key])) };
   }
-  const bytes = readFileSync("cairn.json");
   const { dataKeys, encryption, format, formatVersion, keySlots, ...rest } = JSON.parse(bytes.toString("utf8"));
   const isKnown = format === "cairn-repository" && formatVersion === 1 && rest.requiredFeatures.length === 0;
   if (!isKnown) fail("cairn.json: this program does not know its format or one of its features");
   const repositoryId = Buffer.from(rest.repositoryId, "hex");
   if (encryption === "none") {
-    if (passphrase || recoveryKey)
+    if (passphrase || recoveryKey || identityFile)
       fail("a key was given, but the repository is not encrypted: was cairn.json replaced?");
     checkConfiguration(bytes, null);
     return { repositoryId, keys: null };
   }
-  const typed = recoveryKey ?? passphrase ?? (await askSecret("Passphrase or recovery key: "));
-  const kitKey = typed === passphrase ? null : parseRecoveryKey(typed);
-  const opened = kitKey ? [kitKey] : keySlots.map((slot) => openSlot(slot, repositoryId, typed));
-  const keys = new Map(opened.filter((key) => key !== null).map((key) => [dataKeyId(key), key]));
+  const slots = (kind) => keySlots.filter((slot) => slot.kind === kind);
+  const openedByAge = identityFile
+    ? readIdentityFile(identityFile).flatMap((identity) => slots("age").map((slot) => openAgeSlot(slot, identity)))
+    : [];
+  const typed = identityFile ? "" : (recoveryKey ?? passphrase ?? (await askSecret("Passphrase or recovery key: ")));
+  const kitKeys = typed === passphrase ? null : parseRecoveryKeys(typed);
+  const opened = kitKeys ?? slots("scrypt").map((slot) => typed && openSlot(slot, repositoryId, typed));
+  const keys = new Map([...openedByAge, ...opened].filter(Boolean).map((key) => [dataKeyId(key), key]));
   const current = keys.get(dataKeys.find((entry) => entry.isCurrent)?.id);
   if (current === undefined) fail("that key does not open this repository");
   checkConfiguration(bytes, current);
+  for (const entry of dataKeys.filter((one) => !one.isCurrent))
+    keys.set(entry.id, openEarlierKey(entry, repositoryId, current));
   return { repositoryId, keys };
+}
+
+/** A data key that was in use before the current one. */
+function openEarlierKey({ id, wrapped }, repositoryId, current) {
+  const sealed = Buffer.from(wrapped, "hex");
+  const context = Buffer.concat([Buffer.from("cairn earlier key v1\0"), repositoryId, Buffer.from(id, "hex")]);
+  const wrapKey = hkdf(current, NONE, "cairn earlier key wrap v1");
+  const key = sealed.length === 60 ? openSealed(wrapKey, sealed.subarray(0, 12), context, sealed.subarray(12)) : null;
+  return key !== null && dataKeyId(key) === id ? key : fail(`cairn.json: the earlier data key ${id} is damaged`);
 }
 
 function checkConfiguration(bytes, dataKey) {

@@ -1,17 +1,15 @@
-// cairn init: makes a repository, and hands over its recovery kit. The kit opens the repository without the passphrase,
-// so it goes to a person's terminal or to a file that only the owner may read; never into a pipe, where a log might keep it.
+// cairn init: makes a repository, and hands over its recovery kit.
 
-import { open, rm } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
-import { OperatingError, messageOf } from "../../base/errors.ts";
+import { OperatingError } from "../../base/errors.ts";
 import type { InitResult, InitSettings } from "../../operations/init/types.ts";
 import type { OperationContext } from "../../operations/operation.ts";
-import { hasFlag, lastValue } from "../command-line.ts";
+import { allValues, hasFlag } from "../command-line.ts";
 import type { CommandLine } from "../command-line.ts";
 import type { Caller } from "../caller.ts";
 import { outputFlags, repositoryFlags } from "../common-flags.ts";
 import { EXIT_DONE } from "../exit-status.ts";
 import { renderInit } from "../output/init.ts";
+import { keepingKit, recoveryKitFileOf, recoveryKitFlag } from "../recovery-kit-file.ts";
 import { askNewPassphrase, repositoryOf } from "../repository-access.ts";
 import type { Verb } from "../verb.ts";
 
@@ -34,15 +32,18 @@ export const init: Verb<InitCommandSettings, InitCommandResult> = {
   flags: [
     { long: "no-encryption", description: "make a repository that everybody who can reach it can read and forge" },
     {
-      long: "recovery-kit",
-      value: "FILE",
-      description: "write the recovery kit to this new file, readable by you alone (default: shown on the terminal)",
+      long: "recipient",
+      value: "AGE",
+      description:
+        "an age recipient (age1…), whose identity opens the repository; may be repeated; then a passphrase is not asked",
     },
+    recoveryKitFlag,
     ...repositoryFlags,
     ...outputFlags,
   ],
   examples: [
     "cairn init --repo /backups",
+    "cairn init --repo /backups --recipient age1… --recovery-kit ~/cairn-recovery-kit.txt",
     "cairn init --repo /backups --passphrase-file ~/.cairn-passphrase --recovery-kit ~/cairn-recovery-kit.txt",
   ],
   readSettings,
@@ -53,60 +54,31 @@ export const init: Verb<InitCommandSettings, InitCommandResult> = {
 
 function readSettings(line: CommandLine, caller: Caller): InitCommandSettings {
   const access = repositoryOf(line, caller);
-  const recoveryKitFile = lastValue(line, "recovery-kit");
+  const recipients = allValues(line, "recipient");
   if (hasFlag(line, "no-encryption")) {
-    refuseKitWithoutEncryption(line);
+    refuseKeysWithoutEncryption(line);
     if (access.givenPassphrase !== null) {
       throw new OperatingError("usage", "a passphrase was given together with --no-encryption", {
         hint: "Leave one of them out; look at --passphrase-file and CAIRN_PASSPHRASE.",
       });
     }
-    return { repository: access, isEncrypted: false, recoveryKitFile: null };
+    return { repository: access, isEncrypted: false, recipients, recoveryKitFile: null };
   }
-  if (recoveryKitFile === null && (!caller.isOutputTerminal || hasFlag(line, "json"))) refuseKitInPipe();
+  const recoveryKitFile = recoveryKitFileOf(line, caller);
   const repository = { ...access, askPassphrase: () => askNewPassphrase(caller) };
-  return { repository, isEncrypted: true, recoveryKitFile };
+  return { repository, isEncrypted: true, recipients, recoveryKitFile };
 }
 
-function refuseKitWithoutEncryption(line: CommandLine): void {
-  if (!hasFlag(line, "recovery-kit")) return;
-  throw new OperatingError("usage", "options --no-encryption and --recovery-kit cannot be used together", {
-    detail: "Without encryption there is nothing that a recovery kit would open.",
-  });
-}
-
-function refuseKitInPipe(): never {
-  throw new OperatingError("usage", "the recovery kit is shown on a terminal only, or written to a file", {
-    detail: "The kit opens the repository without the passphrase; in a pipe or a log it would open it for others too.",
-    hint: "Name a file for it with --recovery-kit FILE. Nothing was made.",
+function refuseKeysWithoutEncryption(line: CommandLine): void {
+  const flag = ["recovery-kit", "recipient"].find((name) => hasFlag(line, name));
+  if (flag === undefined) return;
+  throw new OperatingError("usage", `options --no-encryption and --${flag} cannot be used together`, {
+    detail: "Without encryption there is nothing that a recovery kit or an identity would open.",
   });
 }
 
 async function run(context: OperationContext, settings: InitCommandSettings): Promise<InitCommandResult> {
   const { recoveryKitFile, ...initSettings } = settings;
   const { runInit } = await import("../../operations/init/index.ts");
-  if (recoveryKitFile === null) return { ...(await runInit(context, initSettings)), recoveryKitFile };
-  // Made first: a file that cannot be written must not leave a repository behind whose kit is lost.
-  const file = await openKitFile(recoveryKitFile);
-  let isWritten = false;
-  try {
-    const result = await runInit(context, initSettings);
-    await file.writeFile(result.recoveryKit ?? "");
-    await file.sync();
-    isWritten = true;
-    return { ...result, recoveryKit: null, recoveryKitFile };
-  } finally {
-    await file.close();
-    if (!isWritten) await rm(recoveryKitFile, { force: true });
-  }
-}
-
-async function openKitFile(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, "wx", 0o600);
-  } catch (error) {
-    throw new OperatingError("usage", `could not make the recovery kit's file "${path}": ${messageOf(error)}`, {
-      hint: "Name a new file in a folder that exists. Nothing was made.",
-    });
-  }
+  return await keepingKit(recoveryKitFile, async () => await runInit(context, initSettings));
 }

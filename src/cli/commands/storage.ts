@@ -23,7 +23,7 @@ export const storage: Verb<StorageTestSettings, StorageTestReport> = {
   ],
   flags: [
     { long: "read-only", description: "try only what restore, list and verify need; nothing is written" },
-    ...repositoryFlags.filter(({ long }) => long !== "passphrase-file"),
+    ...repositoryFlags.filter(({ long }) => long !== "passphrase-file" && long !== "identity"),
     ...outputFlags,
   ],
   examples: [

@@ -1,13 +1,20 @@
 // What init prints.
 
 import type { InitCommandResult } from "../commands/init.ts";
-import { fieldLines, joinLines } from "./text.ts";
+import { countOf, fieldLines, joinLines } from "./text.ts";
 import { sanitizeText } from "./sanitize.ts";
 
 const KEEP_IT = [
   "Keep the recovery kit apart from the repository and from this machine: on paper, in a safe, in a password manager.",
-  "It opens the repository when the passphrase is forgotten or cairn.json is lost. Who has it needs no passphrase.",
+  "It opens the repository when the passphrase or identity or cairn.json is lost. Who has it needs nothing else.",
 ];
+
+function encryptionText({ hasPassphrase, isEncrypted, recipientCount }: InitCommandResult): string {
+  if (!isEncrypted) return "none";
+  const identities = recipientCount === 0 ? [] : [`the identity of ${countOf(recipientCount, "recipient")}`];
+  const ways = [...(hasPassphrase ? ["the passphrase"] : []), ...identities, "the recovery kit"];
+  return `AES-256-GCM, opened by ${ways.join(" or ")}`;
+}
 
 /** The new repository; and its recovery kit unless that is in a file. */
 export function renderInit(result: InitCommandResult): string {
@@ -17,7 +24,7 @@ export function renderInit(result: InitCommandResult): string {
     ...fieldLines([
       ["repository", result.location],
       ["id", result.repositoryId],
-      ["encryption", result.isEncrypted ? "AES-256-GCM, opened by the passphrase or the recovery kit" : "none"],
+      ["encryption", encryptionText(result)],
       ["recovery kit", result.recoveryKitFile],
     ]),
     "",

@@ -23,6 +23,8 @@ export const initResult: InitCommandResult = {
   repositoryId: "0123",
   location: "/backups",
   isEncrypted: true,
+  hasPassphrase: true,
+  recipientCount: 0,
   recoveryKit: "CAIRN RECOVERY KIT\n\nRecovery key AAAA\n",
   recoveryKitFile: null,
 };

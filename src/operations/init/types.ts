@@ -6,12 +6,17 @@ export interface InitSettings {
   readonly repository: RepositoryAccess;
   /** False only when the user said --no-encryption. */
   readonly isEncrypted: boolean;
+  /** Of age; with any, the passphrase is not asked, and used only when it was given. */
+  readonly recipients?: readonly string[];
 }
 
 export interface InitResult {
   readonly repositoryId: string;
   readonly location: string;
   readonly isEncrypted: boolean;
+  /** What opens it besides the recovery kit. */
+  readonly hasPassphrase: boolean;
+  readonly recipientCount: number;
   /** Text to be printed or kept, never logged; null without encryption. */
   readonly recoveryKit: string | null;
 }
