@@ -1,12 +1,14 @@
 // Azurite for tests: Microsoft's emulator of Azure Blob Storage, out of npm, started by the tests; any user can run it. It checks
 // keys, signatures, their rights and times. What it lacks: immutability policies, accounts with folders, access by network.
 
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import {
   BlobServiceClient,
   ContainerSASPermissions,
   generateBlobSASQueryParameters,
+  newPipeline,
   StorageSharedKeyCredential,
 } from "@azure/storage-blob";
 import type { ContainerClient } from "@azure/storage-blob";
@@ -31,15 +33,21 @@ export interface AzureServer extends AsyncDisposable {
   readonly container: ContainerClient;
 }
 
-/** Files of a certificate for 127.0.0.1, for https. */
+/** A server without a client for the tests. */
+export interface TokenServer extends AsyncDisposable {
+  readonly endpoint: string;
+}
+
+/** Files of a certificate for localhost, and of who issued it. */
 export interface Certificate {
   readonly certificate: string;
   readonly key: string;
+  readonly authority: string;
 }
 
 /** Starts Azurite, which keeps everything in memory, and makes the container. */
 export async function startAzurite(): Promise<AzureServer> {
-  const server = await startProgram([]);
+  const server = await startProgram("http://127.0.0.1", []);
   const credential = new StorageSharedKeyCredential(ACCOUNT, KEY);
   const container = new BlobServiceClient(server.endpoint, credential).getContainerClient(CONTAINER);
   await container.create();
@@ -47,14 +55,17 @@ export async function startAzurite(): Promise<AzureServer> {
 }
 
 /** Starts Azurite with https, where it takes tokens of identities too: of them it checks audience, issuer and times. */
-export async function startAzuriteForTokens({
-  certificate,
-  key,
-}: Certificate): Promise<AsyncDisposable & { readonly endpoint: string }> {
-  return await startProgram(["--oauth", "basic", "--cert", certificate, "--key", key]);
+export async function startAzuriteForTokens({ authority, certificate, key }: Certificate): Promise<TokenServer> {
+  const more = ["--disableProductStyleUrl", "--oauth", "basic", "--cert", certificate, "--key", key];
+  const server = await startProgram("https://localhost", more);
+  // The client takes it, and its types do not say so.
+  const trust = { tlsOptions: { ca: await readFile(authority, "utf8") } };
+  const pipeline = newPipeline(new StorageSharedKeyCredential(ACCOUNT, KEY), { retryOptions: {}, ...trust });
+  await new BlobServiceClient(server.endpoint, pipeline).getContainerClient(CONTAINER).create();
+  return server;
 }
 
-async function startProgram(more: readonly string[]): Promise<AsyncDisposable & { readonly endpoint: string }> {
+async function startProgram(origin: string, more: readonly string[]): Promise<TokenServer> {
   const port = await freePort();
   const command = [process.execPath, program, "--blobHost", "127.0.0.1", "--blobPort", String(port)];
   const server = await keepServer({
@@ -62,9 +73,8 @@ async function startProgram(more: readonly string[]): Promise<AsyncDisposable & 
     environment: { HOME: tmpdir(), PATH: process.env["PATH"] ?? "", AZURITE_ACCOUNTS: `${ACCOUNT}:${KEY}` },
     isReady: async (output) => await Promise.resolve(/successfully listens on/i.test(output)),
   });
-  const scheme = more.length === 0 ? "http" : "https";
   return {
-    endpoint: `${scheme}://127.0.0.1:${port}/${ACCOUNT}`,
+    endpoint: `${origin}:${port}/${ACCOUNT}`,
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

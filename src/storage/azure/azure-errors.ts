@@ -33,6 +33,11 @@ const busy: Meaning = { code: "storage_failed", hint: SERVER_HINT, retryable: tr
 const denied: Meaning = { code: "permission_denied", hint: RIGHTS_HINT };
 const wrongKeys: Meaning = { code: "permission_denied", hint: KEYS_HINT, says: "the credentials were refused" };
 const isThere: Meaning = { code: "repository_exists", says: "it is there already" };
+const endsBefore: Meaning = { code: "corrupt", says: "it ends before the range that was asked for" };
+const full: Meaning = {
+  code: "no_space",
+  hint: "Raise the account's limit. What was there before is untouched.",
+};
 const isGone: Meaning = { code: "not_found" };
 const kept = (says: string): Meaning => ({
   code: "permission_denied",
@@ -40,72 +45,74 @@ const kept = (says: string): Meaning => ({
   hint: "It goes when the account's retention, hold, lease or snapshots let it go.",
 });
 
-const MEANINGS: Readonly<Record<string, Meaning>> = {
-  BlobNotFound: isGone,
-  ResourceNotFound: isGone,
-  BlobAlreadyExists: isThere,
-  InvalidRange: { code: "corrupt", says: "it ends before the range that was asked for" },
-  InvalidBlockList: {
-    code: "storage_failed",
-    says: "the storage no longer knows what was uploaded",
-    hint: "Somebody removed it, or wrote the same name at the same time. Run the command again.",
-  },
-  InvalidBlobOrBlock: {
-    code: "storage_failed",
-    says: "blocks that another program has begun to upload lie under its name",
-    hint: "Azure drops them a week after the last one came.",
-  },
-  BlobArchived: { code: "storage_failed", says: "it lies in the archive tier and must be rehydrated first" },
-  BlobBeingRehydrated: { code: "storage_failed", says: "it is being fetched from the archive tier" },
-  AuthenticationFailed: wrongKeys,
-  InvalidAuthenticationInfo: wrongKeys,
-  NoAuthenticationInformation: wrongKeys,
-  AuthorizationFailure: {
-    ...wrongKeys,
-    says: "the credentials were refused, or the account's network rules keep this machine out",
-  },
-  AuthorizationPermissionMismatch: denied,
-  AuthorizationServiceMismatch: denied,
-  AuthorizationResourceTypeMismatch: denied,
-  AuthorizationProtocolMismatch: denied,
-  AuthorizationSourceIPMismatch: denied,
-  InsufficientAccountPermissions: denied,
-  KeyBasedAuthenticationNotPermitted: {
-    code: "permission_denied",
-    says: "the account takes no keys",
-    hint: "Use an identity in place of AZURE_STORAGE_KEY.",
-  },
-  PublicAccessNotPermitted: wrongKeys,
-  AccountIsDisabled: { code: "permission_denied", says: "the account is disabled" },
-  BlobImmutableDueToPolicy: kept("a retention policy or a legal hold keeps it as it is"),
-  SnapshotsPresent: kept("it has snapshots"),
-  LeaseIdMissing: kept("it is leased"),
-  ContainerBeingDeleted: { code: "storage_failed", says: "the container is being deleted" },
-  ContainerDisabled: { code: "storage_failed", says: "the container is disabled" },
-  // Damaged on the way, not at rest: what is sent again is right.
-  Md5Mismatch: busy,
-  ServerBusy: busy,
-  InternalError: busy,
-  OperationTimedOut: busy,
-  IncompleteBody: busy,
-  BlockCountExceedsLimit: {
-    code: "storage_failed",
-    hint: "Unfinished uploads of the same name hold too many blocks. Azure drops them a week after the last one.",
-  },
-  AccountQuotaExceeded: { code: "no_space", hint: "Raise the account's limit. What was there before is untouched." },
-  // The client's own: the answer broke off while it was read.
-  PARSE_ERROR: { ...busy, says: "the answer cannot be read" },
-  REQUEST_SEND_ERROR: { ...busy, says: "the connection broke off" },
-};
+const MEANINGS = new Map<string, Meaning>(
+  Object.entries({
+    BlobNotFound: isGone,
+    ResourceNotFound: isGone,
+    BlobAlreadyExists: isThere,
+    InvalidRange: endsBefore,
+    InvalidBlockList: {
+      code: "storage_failed",
+      says: "the storage no longer knows what was uploaded",
+      hint: "Somebody removed it, or wrote the same name at the same time. Run the command again.",
+    },
+    InvalidBlobOrBlock: {
+      code: "storage_failed",
+      says: "blocks that another program has begun to upload lie under its name",
+      hint: "Azure drops them a week after the last one came.",
+    },
+    BlobArchived: { code: "storage_failed", says: "it lies in the archive tier and must be rehydrated first" },
+    BlobBeingRehydrated: { code: "storage_failed", says: "it is being fetched from the archive tier" },
+    AuthenticationFailed: wrongKeys,
+    InvalidAuthenticationInfo: wrongKeys,
+    NoAuthenticationInformation: wrongKeys,
+    AuthorizationFailure: {
+      ...wrongKeys,
+      says: "the credentials were refused, or the account's network rules keep this machine out",
+    },
+    AuthorizationPermissionMismatch: denied,
+    AuthorizationServiceMismatch: denied,
+    AuthorizationResourceTypeMismatch: denied,
+    AuthorizationProtocolMismatch: denied,
+    AuthorizationSourceIPMismatch: denied,
+    InsufficientAccountPermissions: denied,
+    KeyBasedAuthenticationNotPermitted: {
+      code: "permission_denied",
+      says: "the account takes no keys",
+      hint: "Use an identity in place of AZURE_STORAGE_KEY.",
+    },
+    PublicAccessNotPermitted: wrongKeys,
+    AccountIsDisabled: { code: "permission_denied", says: "the account is disabled" },
+    BlobImmutableDueToPolicy: kept("a retention policy or a legal hold keeps it as it is"),
+    SnapshotsPresent: kept("it has snapshots"),
+    LeaseIdMissing: kept("it is leased"),
+    ContainerBeingDeleted: { code: "storage_failed", says: "the container is being deleted" },
+    ContainerDisabled: { code: "storage_failed", says: "the container is disabled" },
+    // Damaged on the way, not at rest: what is sent again is right.
+    Md5Mismatch: busy,
+    ServerBusy: busy,
+    InternalError: busy,
+    OperationTimedOut: busy,
+    IncompleteBody: busy,
+    BlockCountExceedsLimit: {
+      code: "storage_failed",
+      hint: "Unfinished uploads of the same name hold too many blocks. Azure drops them a week after the last one.",
+    },
+    AccountQuotaExceeded: full,
+    // The client's own: the answer broke off while it was read.
+    PARSE_ERROR: { ...busy, says: "the answer cannot be read" },
+    REQUEST_SEND_ERROR: { ...busy, says: "the connection broke off" },
+  } satisfies Record<string, Meaning>),
+);
 
 const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "EHOSTDOWN"];
 const BROKEN = ["ECONNRESET", "EPIPE", "ECONNABORTED", "ERR_STREAM_PREMATURE_CLOSE", "HPE_INVALID_CONSTANT"];
-const IDENTITY_ERRORS = [
-  "CredentialUnavailableError",
-  "AuthenticationError",
-  "AggregateAuthenticationError",
-  "AuthenticationRequiredError",
-];
+const IDENTITY_ERRORS = new Map([
+  ["CredentialUnavailableError", "no credentials were found"],
+  ["AggregateAuthenticationError", "no credentials were found"],
+  ["AuthenticationError", "the identity was refused"],
+  ["AuthenticationRequiredError", "the identity could not log in"],
+]);
 
 /** Whose failure: what was being done, where, with credentials that end when. */
 export interface FailurePlace {
@@ -150,7 +157,7 @@ function partsOf(error: unknown): ClientError {
 function meaningOf(error: unknown, place: FailurePlace): Meaning {
   const name = failureName(error);
   if (name === "ContainerNotFound") return missingContainer(place.location);
-  const meaning = MEANINGS[name] ?? meaningOfIdentity(error) ?? meaningOfSystemError(error, place.location);
+  const meaning = MEANINGS.get(name) ?? meaningOfIdentity(error) ?? meaningOfSystemError(error, place.location);
   if (meaning === wrongKeys || name === "AuthorizationFailure") return refusedFor(error, place) ?? meaning ?? wrongKeys;
   return meaning ?? meaningOfStatus(failureStatus(error)) ?? meaningOfText(error);
 }
@@ -179,9 +186,8 @@ function missingContainer({ container, endpoint }: AzureLocation): Meaning {
 }
 
 function meaningOfIdentity(error: unknown): Meaning | null {
-  if (!IDENTITY_ERRORS.includes(partsOf(error).name ?? "")) return null;
-  const says = partsOf(error).name === "AuthenticationError" ? "the identity was refused" : "no credentials were found";
-  return { code: "permission_denied", says, hint: IDENTITY_HINT };
+  const says = IDENTITY_ERRORS.get(partsOf(error).name ?? "");
+  return says === undefined ? null : { code: "permission_denied", says, hint: IDENTITY_HINT };
 }
 
 function meaningOfSystemError(error: unknown, { endpoint }: AzureLocation): Meaning | null {
@@ -207,8 +213,8 @@ function meaningOfSystemError(error: unknown, { endpoint }: AzureLocation): Mean
 
 function meaningOfStatus(status: number): Meaning | null {
   if (status === 401 || status === 403) return denied;
-  if (status === 416) return MEANINGS["InvalidRange"]!;
-  if (status === 507) return MEANINGS["AccountQuotaExceeded"]!;
+  if (status === 416) return endsBefore;
+  if (status === 507) return full;
   if (status === 408 || status === 429 || (status >= 500 && status !== 501)) return busy;
   // Not the service's own, or it would name what is missing.
   if (status === 404) {
