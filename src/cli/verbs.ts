@@ -97,6 +97,12 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import("./commands/export.ts")).exportVerb,
   },
   {
+    name: "copy",
+    summary: "Copy restore points into another repository.",
+    group: LOOK_AFTER,
+    load: async () => (await import("./commands/copy.ts")).copy,
+  },
+  {
     name: "check",
     summary: "Check that everything is there and fits; read a part of the data if asked.",
     group: LOOK_AFTER,

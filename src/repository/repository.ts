@@ -7,6 +7,7 @@ import { check } from "./check/check.ts";
 import type { CheckOptions, CheckResult } from "./check/types.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { copyRestorePoint } from "./copy/copy.ts";
+import { areAlike } from "./copy/shared-keys.ts";
 import type { CopyOptions, CopyOutcome, CopySide } from "./copy/types.ts";
 import type { RepositoryContext } from "./context.ts";
 import { unlockRepository, writeRepository } from "./create.ts";
@@ -165,6 +166,11 @@ export class Repository implements AsyncDisposable {
     options: Omit<CreateOptions, "like">,
   ): Promise<{ readonly repository: Repository; readonly recoveryKit: string | null }> {
     return await createRepository(storage, { ...options, like: this.#unlocked });
+  }
+
+  /** True when packs move between this repository and that one as they are. */
+  isLike(other: Repository): boolean {
+    return areAlike(this.#context.keyring, other.#context.keyring);
   }
 
   /**

@@ -3,13 +3,14 @@
 import { OperatingError } from "../../base/errors.ts";
 import type { ExpireReport, ExpireSettings } from "../../operations/expire/types.ts";
 import { Calendar, parseSpan } from "../../repository/index.ts";
-import type { RetentionRules, TagPattern } from "../../repository/index.ts";
-import { allValues, hasFlag, lastValue } from "../command-line.ts";
+import type { RetentionRules } from "../../repository/index.ts";
+import { hasFlag, lastValue } from "../command-line.ts";
 import type { CommandLine } from "../command-line.ts";
 import { outputFlags, positiveNumber, repositoryFlags } from "../common-flags.ts";
 import { EXIT_DONE, EXIT_FAILED } from "../exit-status.ts";
 import { renderExpire } from "../output/expire.ts";
 import { repositoryOf } from "../repository-access.ts";
+import { tagsOf } from "../tag-patterns.ts";
 import type { FlagSpec, Verb } from "../verb.ts";
 
 const RULES = "What stays, in each lineage:";
@@ -102,13 +103,4 @@ function countOf(line: CommandLine, name: string): number {
   const value = Number(text);
   if (/^\d{1,7}$/.test(text) && value <= COUNT_MAX) return value;
   throw new OperatingError("usage", `--${name} must be a number up to ${COUNT_MAX} or "all", not "${text}"`);
-}
-
-function tagsOf(line: CommandLine, name: string): TagPattern[] {
-  return allValues(line, name).map((text) => {
-    const equals = text.indexOf("=");
-    if (text === "" || equals === 0)
-      throw new OperatingError("usage", `--${name} must be KEY or KEY=VALUE, not "${text}"`);
-    return equals < 0 ? { key: text, value: null } : { key: text.slice(0, equals), value: text.slice(equals + 1) };
-  });
 }

@@ -60,6 +60,7 @@ export function stateOf(point: ListedRestorePoint): string {
     words.push(`${DRILL_WORDS[point.drillOutcome]} ${formatTime(point.drilledAt)}`);
   }
   if (point.isHeld) words.push("held");
+  if (point.copiedFrom !== null) words.push(`copied ${formatTime(point.copiedFrom.at)}`);
   if (point.cluster !== null) words.unshift(clusterWords(point.cluster));
   if (point.warningCount > 0) words.push(`${point.warningCount} warning${point.warningCount === 1 ? "" : "s"}`);
   return words.join(", ");

@@ -134,6 +134,7 @@ export const listedPoint: ListedRestorePoint = {
   drilledAt: null,
   drillOutcome: null,
   isHeld: false,
+  copiedFrom: null,
   cluster: null,
 };
 

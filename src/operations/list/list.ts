@@ -73,6 +73,7 @@ export function describeRestorePoint(
     drilledAt: lastDrill?.at ?? null,
     drillOutcome: lastDrill?.outcome ?? null,
     isHeld,
+    copiedFrom: summary.copiedFrom ?? null,
     cluster:
       cluster === undefined
         ? null

@@ -29,6 +29,8 @@ export interface ListedRestorePoint {
   readonly drillOutcome: "passed" | "partial" | "failed" | null;
   /** True when no expire removes it until it is released. */
   readonly isHeld: boolean;
+  /** Where it was copied from, when it was; `at` is ISO 8601, `repositoryId` this repository's own when both were made alike. */
+  readonly copiedFrom: { readonly repositoryId: string; readonly restorePointId: string; readonly at: string } | null;
   /** A whole server's: how many databases it names, and which of them are missing; null: one database's. */
   readonly cluster: { readonly databaseCount: number; readonly failedDatabases: readonly string[] } | null;
 }
