@@ -11,9 +11,9 @@ export type Fault =
   /** The server does it, and the answer is lost. */
   | { readonly kind: "lose-answer" }
   /** The server does it, and the answer is an error. */
-  | { readonly kind: "done-but"; readonly status: number; readonly code: string }
-  /** An error answer, S3's own or a proxy's. */
-  | { readonly kind: "status"; readonly status: number; readonly code?: string }
+  | { readonly kind: "done-but"; readonly status: number; readonly code?: string; readonly text?: string }
+  /** An error answer, S3's own, one of the given text, or a proxy's. */
+  | { readonly kind: "status"; readonly status: number; readonly code?: string; readonly text?: string }
   /** The body is cut off after so many bytes: by a reset, or by a clean end after a lying Content-Length. */
   | { readonly kind: "cut-body"; readonly bytes: number }
   | { readonly kind: "short-length"; readonly bytes: number }
@@ -115,9 +115,12 @@ function sendTwice(server: URL, incoming: IncomingMessage, answer: ServerRespons
   });
 }
 
-function sayStatus(answer: ServerResponse, { code, status }: { status: number; code?: string }): void {
+function sayStatus(
+  answer: ServerResponse,
+  { code, status, text: given }: { status: number; code?: string; text?: string },
+): void {
   const xml = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>planned</Message></Error>`;
-  const text = code === undefined ? "<html><body>Bad gateway</body></html>" : xml;
+  const text = given ?? (code === undefined ? "<html><body>Bad gateway</body></html>" : xml);
   answer.writeHead(status, { "content-type": code === undefined ? "text/html" : "application/xml" }).end(text);
 }
 

@@ -35,6 +35,8 @@ export interface KeptObject {
   readonly md5Hash: string;
   readonly crc32c: string;
   readonly fields: ObjectFields;
+  /** What is said of it in place of the truth. */
+  readonly lies: Readonly<Record<string, string>>;
 }
 
 /** Preconditions of a request, by the names of their parameters. */
@@ -71,6 +73,8 @@ export class GcsBucket {
   readonly sessions = new Map<string, Session>();
   /** Of the next piece that comes, no more than this is kept. */
   persistsAtMost: number | null = null;
+  /** What is said of objects that are made from now on, in place of the truth. */
+  lies: Readonly<Record<string, string>> = {};
   #names: string[] | null = null;
   #generation = BigInt(Date.now()) * 1000n;
 
@@ -83,7 +87,7 @@ export class GcsBucket {
     refuseOther("MD5 hash", fields.md5Hash, md5Hash);
     refuseOther("CRC32C", fields.crc32c, crc32c);
     this.#generation += 1n;
-    const object = { bytes, generation: String(this.#generation), md5Hash, crc32c, fields };
+    const object = { bytes, generation: String(this.#generation), md5Hash, crc32c, fields, lies: this.lies };
     if (!this.objects.has(name)) this.#names = null;
     this.objects.set(name, object);
     return object;

@@ -19,32 +19,38 @@ export interface GcsServer extends AsyncDisposable {
   readonly accounts: GcsAccounts;
   /** The query of each request to the bucket so far. */
   readonly queries: URLSearchParams[];
+  /** What requests to uploads' own addresses carried as credentials. */
+  readonly uploadCredentials: (string | undefined)[];
+  /** The origin of uploads' addresses; null: where the upload was begun. */
+  uploadOrigin: string | null;
 }
 
 /** Starts a server with one empty bucket. */
 export async function startGcsServer(): Promise<GcsServer> {
-  const bucket = new GcsBucket();
-  const accounts = new GcsAccounts();
-  const queries: URLSearchParams[] = [];
+  const server = {
+    bucket: new GcsBucket(),
+    accounts: new GcsAccounts(),
+    queries: [] as URLSearchParams[],
+    uploadCredentials: [] as (string | undefined)[],
+    uploadOrigin: null,
+  };
   const listener = createServer((incoming, answer) => {
-    const call = { incoming, answer, bucket, accounts, url: new URL(incoming.url ?? "/", "http://server") };
-    if (call.url.pathname.includes("/b/")) queries.push(call.url.searchParams);
+    const { accounts, bucket } = server;
+    const call = { incoming, answer, bucket, accounts, server, url: new URL(incoming.url ?? "/", "http://server") };
+    if (call.url.pathname.includes("/b/")) server.queries.push(call.url.searchParams);
     handle(call).catch((error: unknown) => refuse(call, error));
   });
   // Idle connections stay: the driver's are closed when it is disposed.
   listener.keepAliveTimeout = 60_000;
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
   const { port } = listener.address() as AddressInfo;
-  return {
+  return Object.assign(server, {
     endpoint: `http://127.0.0.1:${port}`,
-    bucket,
-    accounts,
-    queries,
     [Symbol.asyncDispose]: async () => {
       listener.closeAllConnections();
       await new Promise((resolve) => listener.close(resolve));
     },
-  };
+  });
 }
 
 interface Call {
@@ -52,6 +58,7 @@ interface Call {
   readonly answer: ServerResponse;
   readonly bucket: GcsBucket;
   readonly accounts: GcsAccounts;
+  readonly server: Pick<GcsServer, "uploadCredentials" | "uploadOrigin">;
   readonly url: URL;
 }
 
@@ -141,7 +148,8 @@ function handleUpload(call: Call, body: Buffer): void {
       const fields = { ...(JSON.parse(body.toString() || "{}") as ObjectFields), ...ofQuery };
       refuseReplacing(fields.name);
       const id = bucket.beginUpload(fields, conditions);
-      const location = `http://${incoming.headers.host}${url.pathname}?uploadType=resumable&upload_id=${id}`;
+      const origin = call.server.uploadOrigin ?? `http://${incoming.headers.host}`;
+      const location = `${origin}${url.pathname}?uploadType=resumable&upload_id=${id}`;
       return void answer.writeHead(200, { location, "x-guploader-uploadid": id, "content-length": 0 }).end();
     }
     case "multipart": {
@@ -177,6 +185,7 @@ function partsOf(body: Buffer, contentType: string): { fields: ObjectFields; med
 /** Requests to an upload's own address, which need no token. */
 async function handleSession(call: Call, id: string): Promise<void> {
   const { answer, bucket, incoming } = call;
+  call.server.uploadCredentials.push(incoming.headers.authorization);
   if (incoming.method === "DELETE") return bucket.cancelUpload(id);
   if (incoming.method !== "PUT") throw new GcsRefusal(405, "methodNotAllowed", "Method Not Allowed");
   const { bytes, isWhole } = await readBody(incoming);
@@ -221,7 +230,7 @@ async function readBody(incoming: IncomingMessage): Promise<{ bytes: Buffer; isW
 }
 
 /** An object as the interface describes it. */
-function resourceOf({ bytes, crc32c, fields, generation, md5Hash }: KeptObject): Record<string, unknown> {
+function resourceOf({ bytes, crc32c, fields, generation, lies, md5Hash }: KeptObject): Record<string, unknown> {
   const { md5Hash: _, crc32c: __, ...others } = fields;
   return {
     kind: "storage#object",
@@ -234,6 +243,7 @@ function resourceOf({ bytes, crc32c, fields, generation, md5Hash }: KeptObject):
     size: String(bytes.length),
     md5Hash,
     crc32c,
+    ...lies,
   };
 }
 

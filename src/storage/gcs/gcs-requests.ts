@@ -16,7 +16,8 @@ const OBJECT_FIELDS = "name,size,generation,md5Hash,metadata";
 
 /** What the storage says of an object. */
 export interface SaidObject {
-  readonly sizeBytes: number;
+  /** Null where it says none. */
+  readonly sizeBytes: number | null;
   /** Decimal digits: it is more than a number holds. Each object that ever had the name has another. */
   readonly generation: string;
   /** Base64; "" where it says none. */
@@ -164,11 +165,10 @@ export function saidObject(said: Readonly<Record<string, unknown>>): SaidObject 
   };
 }
 
-/** A size as the storage writes it: decimal digits in a string. */
-export function sizeOf(said: unknown): number {
+/** A size as the storage writes it, decimal digits in a string; null for anything else. */
+export function sizeOf(said: unknown): number | null {
   const sizeBytes = typeof said === "string" && /^\d{1,16}$/.test(said) ? Number(said) : -1;
-  if (Number.isSafeInteger(sizeBytes) && sizeBytes >= 0) return sizeBytes;
-  throw new MeantFailure({ code: "storage_failed", says: "the storage does not say its size" });
+  return Number.isSafeInteger(sizeBytes) && sizeBytes >= 0 ? sizeBytes : null;
 }
 
 /** For failures outside of requests. */

@@ -59,7 +59,7 @@ export class GcsStorage implements Storage {
 
   async head(name: string, signal?: AbortSignal): Promise<StoredObject | null> {
     const said = await this.#requests.head(name, signal);
-    return said && { name, sizeBytes: said.sizeBytes };
+    return said && { name, sizeBytes: knownSize(name, said.sizeBytes) };
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
@@ -72,7 +72,7 @@ export class GcsStorage implements Storage {
         last = name;
         yield {
           name,
-          sizeBytes: listedSize(name, size),
+          sizeBytes: knownSize(name, sizeOf(size)),
           ...(typeof generation === "string" && { version: generation }),
         };
       }
@@ -125,12 +125,9 @@ interface ListedItem {
   readonly size?: unknown;
 }
 
-function listedSize(name: string, size: unknown): number {
-  try {
-    return sizeOf(size);
-  } catch {
-    throw storageFailed(`the storage does not say the size of "${name}"`);
-  }
+function knownSize(name: string, sizeBytes: number | null): number {
+  if (sizeBytes !== null) return sizeBytes;
+  throw storageFailed(`the storage does not say the size of "${name}"`);
 }
 
 /** Where the next page begins. A server that gives the same place again would be asked for ever. */

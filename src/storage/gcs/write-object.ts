@@ -142,27 +142,40 @@ export async function deleteObject(requests: GcsRequests, name: string, deletion
   }
 }
 
+/** What is compared after a write. */
+interface WrittenObject {
+  readonly sent: SentContent;
+  readonly said: SaidObject;
+}
+
 /** Compares what the storage says of a written object with what was sent. Throws "corrupt", "storage_failed". */
 export async function confirmObject(
   requests: GcsRequests,
   write: ObjectWrite,
-  { said, sent }: { readonly sent: SentContent; readonly said: SaidObject },
+  written: WrittenObject,
 ): Promise<StoredObject> {
-  const { mark, name, needsMark } = write;
-  const kept = needsMark ? await requests.head(name, write.signal) : said;
-  if (kept?.metadata[WRITE_MARK] !== mark) {
-    throw storageFailed(
-      `"${name}" has lost the mark that tells whose object it is`,
-      "The storage does not keep metadata. Use another one.",
-    );
-  }
-  if (said.md5 === "") throw storageFailed(`could not write "${name}": the storage does not say its checksum`);
-  const problem =
-    said.sizeBytes !== sent.sizeBytes ? `has ${said.sizeBytes} bytes after writing, not ${sent.sizeBytes}`
-    : said.md5 !== sent.md5 ? "has another checksum after writing than what was sent"
-    : null; // prettier-ignore
-  if (problem === null) return { name, sizeBytes: said.sizeBytes };
+  const { name } = write;
+  const kept = write.needsMark ? await requests.head(name, write.signal) : written.said;
+  const isMarked = kept?.metadata[WRITE_MARK] === write.mark;
+  const problem = isMarked ? problemOf(name, written) : markIsMissing(name);
+  if (problem === null) return { name, sizeBytes: written.sent.sizeBytes };
   // What is not what was written must not stand there; nothing refers to it yet.
   await removeOurs(requests, write);
-  throw new OperatingError("corrupt", `"${name}" ${problem}`);
+  throw problem;
+}
+
+function problemOf(name: string, { said, sent }: WrittenObject): OperatingError | null {
+  const { md5, sizeBytes } = said;
+  if (sizeBytes === null) return storageFailed(`could not write "${name}": the storage does not say its size`);
+  if (md5 === "") return storageFailed(`could not write "${name}": the storage does not say its checksum`);
+  if (sizeBytes !== sent.sizeBytes) {
+    return new OperatingError("corrupt", `"${name}" has ${sizeBytes} bytes after writing, not ${sent.sizeBytes}`);
+  }
+  if (md5 === sent.md5) return null;
+  return new OperatingError("corrupt", `"${name}" has another checksum after writing than what was sent`);
+}
+
+function markIsMissing(name: string): OperatingError {
+  const hint = "The storage does not keep metadata. Use another one.";
+  return storageFailed(`"${name}" has lost the mark that tells whose object it is`, hint);
 }
