@@ -14,12 +14,18 @@ export type OtherRepository = "to" | "like";
 
 /** Options that open it. */
 export function otherRepositoryFlags(other: OtherRepository, what: string, group: string): readonly FlagSpec[] {
-  const variable = `CAIRN_${other.toUpperCase()}_PASSPHRASE`;
+  const variable = `CAIRN_${other.toUpperCase()}`;
   return [
     {
       long: `${other}-passphrase-file`,
       value: "FILE",
-      description: `file whose first line is the passphrase of ${what} (default: ${variable}, else asked on the terminal)`,
+      description: `file whose first line is the passphrase of ${what} (default: ${variable}_PASSPHRASE, else asked on the terminal)`,
+      group,
+    },
+    {
+      long: `${other}-identity`,
+      value: "FILE",
+      description: `file with an age identity that opens ${what} (default: ${variable}_IDENTITY_FILE)`,
       group,
     },
   ];
@@ -32,20 +38,20 @@ export function otherRepositoryAt(
   { caller, line }: { readonly line: CommandLine; readonly caller: Caller },
 ): RepositoryAccess {
   const prefix = `${other}-`;
-  const own = new Set(["passphrase-file"]);
+  const own = new Set(["passphrase-file", "identity"]);
   const flags = line.flags.flatMap((flag) => {
     if (own.has(flag.name)) return [];
     const name = flag.name.startsWith(prefix) ? flag.name.slice(prefix.length) : flag.name;
     return [own.has(name) ? { ...flag, name } : flag];
   });
   const { environment } = caller;
-  const variables = ["PASSPHRASE", "RECOVERY_KEY"].map((name) => {
+  const variables = ["PASSPHRASE", "RECOVERY_KEY", "IDENTITY_FILE"].map((name) => {
     return [`CAIRN_${name}`, environment[`CAIRN_${other.toUpperCase()}_${name}`]] as const;
   });
   const access = repositoryAt(
     location,
     { ...line, flags },
-    { ...caller, environment: { ...environment, ...Object.fromEntries(variables), CAIRN_IDENTITY_FILE: undefined } },
+    { ...caller, environment: { ...environment, ...Object.fromEntries(variables) } },
   );
   return { ...access, askPassphrase: async () => await ask(location, other, caller) };
 }

@@ -3,11 +3,12 @@
 import { OperatingError } from "../../base/errors.ts";
 import type { InitResult, InitSettings } from "../../operations/init/types.ts";
 import type { OperationContext } from "../../operations/operation.ts";
-import { allValues, hasFlag } from "../command-line.ts";
+import { allValues, hasFlag, lastValue } from "../command-line.ts";
 import type { CommandLine } from "../command-line.ts";
 import type { Caller } from "../caller.ts";
 import { outputFlags, repositoryFlags } from "../common-flags.ts";
 import { EXIT_DONE } from "../exit-status.ts";
+import { otherRepositoryAt, otherRepositoryFlags } from "../other-repository.ts";
 import { renderInit } from "../output/init.ts";
 import { keepingKit, recoveryKitFileOf, recoveryKitFlag } from "../recovery-kit-file.ts";
 import { askNewPassphrase, repositoryOf } from "../repository-access.ts";
@@ -22,6 +23,8 @@ export interface InitCommandSettings extends InitSettings {
 export interface InitCommandResult extends InitResult {
   readonly recoveryKitFile: string | null;
 }
+
+const LIKE = "A second repository:";
 
 export const init: Verb<InitCommandSettings, InitCommandResult> = {
   name: "init",
@@ -38,11 +41,19 @@ export const init: Verb<InitCommandSettings, InitCommandResult> = {
         "an age recipient (age1…), whose identity opens the repository; may be repeated; then a passphrase is not asked",
     },
     recoveryKitFlag,
+    {
+      long: "like",
+      value: "REPO",
+      description: "with the id and the keys of this repository, so that copies between the two move as they are",
+      group: LIKE,
+    },
+    ...otherRepositoryFlags("like", "that repository", LIKE),
     ...repositoryFlags,
     ...outputFlags,
   ],
   examples: [
     "cairn init --repo /backups",
+    "cairn init --repo s3://my-bucket/cairn --like /backups --recovery-kit ~/cairn-recovery-kit-2.txt",
     "cairn init --repo /backups --recipient age1… --recovery-kit ~/cairn-recovery-kit.txt",
     "cairn init --repo /backups --passphrase-file ~/.cairn-passphrase --recovery-kit ~/cairn-recovery-kit.txt",
   ],
@@ -62,11 +73,16 @@ function readSettings(line: CommandLine, caller: Caller): InitCommandSettings {
         hint: "Leave one of them out; look at --passphrase-file and CAIRN_PASSPHRASE.",
       });
     }
-    return { repository: access, isEncrypted: false, recipients, recoveryKitFile: null };
+    return { repository: access, isEncrypted: false, recipients, like: likeOf(line, caller), recoveryKitFile: null };
   }
   const recoveryKitFile = recoveryKitFileOf(line, caller);
   const repository = { ...access, askPassphrase: () => askNewPassphrase(caller) };
-  return { repository, isEncrypted: true, recipients, recoveryKitFile };
+  return { repository, isEncrypted: true, recipients, like: likeOf(line, caller), recoveryKitFile };
+}
+
+function likeOf(line: CommandLine, caller: Caller): InitSettings["like"] {
+  const location = lastValue(line, "like");
+  return location === null ? undefined : otherRepositoryAt(location, "like", { line, caller });
 }
 
 function refuseKeysWithoutEncryption(line: CommandLine): void {

@@ -9,6 +9,8 @@ const KEEP_IT = [
   "It opens the repository when the passphrase or identity or cairn.json is lost. Who has it needs nothing else.",
 ];
 
+const LIKE_TEXT = "It opens both repositories, as the kit of the other one does: they have the same keys.";
+
 function encryptionText({ hasPassphrase, isEncrypted, recipientCount }: InitCommandResult): string {
   if (!isEncrypted) return "none";
   const identities = recipientCount === 0 ? [] : [`the identity of ${countOf(recipientCount, "recipient")}`];
@@ -26,6 +28,7 @@ export function renderInit(result: InitCommandResult): string {
       ["id", result.repositoryId],
       ["encryption", encryptionText(result)],
       ["recovery kit", result.recoveryKitFile],
+      ["like", result.like],
     ]),
     "",
   ];
@@ -36,6 +39,7 @@ export function renderInit(result: InitCommandResult): string {
   } else {
     if (result.recoveryKit !== null) lines.push(sanitizeText(result.recoveryKit).trimEnd(), "");
     lines.push(...KEEP_IT);
+    if (result.like !== null) lines.push(LIKE_TEXT);
   }
   return joinLines(lines);
 }

@@ -27,6 +27,7 @@ export const initResult: InitCommandResult = {
   recipientCount: 0,
   recoveryKit: "CAIRN RECOVERY KIT\n\nRecovery key AAAA\n",
   recoveryKitFile: null,
+  like: null,
 };
 
 export const backupReceipt: BackupReceipt = {

@@ -1,7 +1,8 @@
 // `cairn init`: makes a repository.
 
-import { createRepository, type CreateOptions } from "../../repository/index.ts";
-import { openStorageAt } from "../open-repository.ts";
+import { OperatingError } from "../../base/errors.ts";
+import { createRepository, type CreateOptions, type Repository } from "../../repository/index.ts";
+import { openRepositoryAt, openStorageAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import type { InitResult, InitSettings } from "./types.ts";
 
@@ -11,8 +12,11 @@ export async function runInit(context: OperationContext, settings: InitSettings)
   const { repository: access, recipients = [] } = settings;
   // Before anybody is asked for a passphrase: the location may be none.
   await using storage = await openStorageAt(access);
+  await using like = settings.like === undefined ? null : await openRepositoryAt(settings.like);
+  if (like !== null) refuseOtherEncryption(like, settings);
   const encryption = await encryptionOf(settings);
-  const { repository: made, recoveryKit } = await createRepository(storage, { encryption });
+  const { repository: made, recoveryKit } =
+    like === null ? await createRepository(storage, { encryption }) : await like.createLike(storage, { encryption });
   return {
     repositoryId: made.id,
     location: made.description,
@@ -20,7 +24,29 @@ export async function runInit(context: OperationContext, settings: InitSettings)
     hasPassphrase: encryption.kind === "passphrase",
     recipientCount: new Set(recipients).size,
     recoveryKit,
+    like: like?.description ?? null,
   };
+}
+
+/** Before anybody is asked for a passphrase. */
+function refuseOtherEncryption(like: Repository, { isEncrypted }: InitSettings): void {
+  if (like.isEncrypted === isEncrypted) return;
+  if (like.isEncrypted) {
+    throw new OperatingError(
+      "usage",
+      `the repository in ${like.description} is encrypted, one like it is encrypted too`,
+      {
+        hint: 'Leave --no-encryption out. (Without --like, "cairn copy --allow-unencrypted" copies into an unencrypted one.)',
+      },
+    );
+  }
+  throw new OperatingError(
+    "usage",
+    `the repository in ${like.description} is not encrypted, nor would one like it be`,
+    {
+      hint: 'Say --no-encryption if it is meant. Without --like, "cairn copy" copies into an encrypted one.',
+    },
+  );
 }
 
 async function encryptionOf({

@@ -8,6 +8,8 @@ export interface InitSettings {
   readonly isEncrypted: boolean;
   /** Of age; with any, the passphrase is not asked, and used only when it was given. */
   readonly recipients?: readonly string[];
+  /** Whose id and keys the new one shall have; left out: new ones. */
+  readonly like?: RepositoryAccess | undefined;
 }
 
 export interface InitResult {
@@ -19,4 +21,6 @@ export interface InitResult {
   readonly recipientCount: number;
   /** Text to be printed or kept, never logged; null without encryption. */
   readonly recoveryKit: string | null;
+  /** The repository whose id and keys it has; null: it has new ones. */
+  readonly like: string | null;
 }
