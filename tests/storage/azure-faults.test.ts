@@ -241,7 +241,7 @@ test.each([
 
 test("a storage that ignores conditions, or drops metadata, is refused", async () => {
   // Conditions are under the signature of a key: there the proxy cannot take them away.
-  const open = await openAt({ AZURE_STORAGE_SAS_TOKEN: signatureFor("racwdl") });
+  const open = await openAt({ AZURE_STORAGE_SAS_TOKEN: signatureFor("rcwdl") });
   await refuseUnconditionalStorage(open);
   proxy.plan({ kind: "unconditional", method: "PUT", times: 99 });
   await expect(refuseUnconditionalStorage(open)).rejects.toMatchObject({

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { azureError } from "./azure-errors.ts";
+import { askedWaitMs, azureError } from "./azure-errors.ts";
 import type { FailurePlace } from "./azure-errors.ts";
 
 const PLACE: FailurePlace = {
@@ -48,4 +48,16 @@ test.each([
   [501, "NotImplemented", "storage_failed", false],
 ])("azureError() of %d %s is %s", (status, name, code, retryable) => {
   expect(azureError(clientError(status, name), PLACE)).toMatchObject({ code, retryable });
+});
+
+test.each([
+  ["2", 2000],
+  ["0", 0],
+  ["-1", 0],
+  ["soon", 0],
+  ["1e9", 60_000],
+  [undefined, 0],
+])("askedWaitMs() of Retry-After %s is %d", (text, waitMs) => {
+  const more = text === undefined ? {} : { "retry-after": text };
+  expect(askedWaitMs(clientError(503, "ServerBusy", "", more))).toBe(waitMs);
 });

@@ -9,6 +9,8 @@ import type { AzureLocation } from "./azure-location.ts";
 const TEXT_LENGTH_MAX = 300;
 /** Azure refuses requests whose time is further off than this. */
 const CLOCK_DIFFERENCE_MS_MAX = 14 * 60_000;
+/** The service's wish to be left alone is heard up to this. */
+const WAIT_MS_MAX = 60_000;
 
 /** A failure as it is told. */
 interface Meaning {
@@ -128,7 +130,7 @@ interface ClientError {
   readonly name?: string;
   readonly code?: string;
   readonly statusCode?: number;
-  readonly details?: { readonly errorCode?: string; readonly date?: string };
+  readonly details?: { readonly errorCode?: string; readonly date?: string; readonly "retry-after"?: string };
 }
 
 /** An OperatingError for anything that a request threw. It has no cause: the client's errors hold requests and what was signed. */
@@ -148,6 +150,12 @@ export function failureName(error: unknown): string {
 /** The HTTP status of the answer; 0 when there was none. */
 export function failureStatus(error: unknown): number {
   return partsOf(error).statusCode ?? 0;
+}
+
+/** How long the service asked to be left alone; 0 where it did not. */
+export function askedWaitMs(error: unknown): number {
+  const seconds = Number(partsOf(error).details?.["retry-after"] ?? 0);
+  return seconds > 0 ? Math.min(seconds * 1000, WAIT_MS_MAX) : 0;
 }
 
 function partsOf(error: unknown): ClientError {

@@ -3,7 +3,7 @@
 import type { BlockBlobClient, ContainerClient } from "@azure/storage-blob";
 import { checkObjectName } from "../names.ts";
 import type { Attempt, RequestFacts, Retrier } from "../retrier.ts";
-import { azureError, failureName, failureStatus } from "./azure-errors.ts";
+import { askedWaitMs, azureError, failureName, failureStatus } from "./azure-errors.ts";
 import type { AzureLocation } from "./azure-location.ts";
 
 /** In the metadata of what is no object: an empty blob that is put in the place of blocks that are dropped (staged-blocks.ts). */
@@ -58,10 +58,12 @@ export class AzureRequests {
 
   /** Does a request, again where that helps. `work` sends with the attempt's signal. */
   async run<T>(facts: RequestFacts, work: (attempt: Attempt) => Promise<T>): Promise<T> {
-    return await this.#retrier.run(facts, async (attempt) => {
+    let waitMs = 0;
+    return await this.#retrier.run({ ...facts, waitMs: () => waitMs }, async (attempt) => {
       try {
         return await work(attempt);
       } catch (error) {
+        waitMs = askedWaitMs(error);
         throw azureError(error, { action: facts.action, location: this.location, expiresAtMs: this.#expiresAtMs });
       }
     });
