@@ -14,7 +14,7 @@ export const repositoryFlags: readonly FlagSpec[] = [
     long: "repo",
     short: "R",
     value: "REPO",
-    description: "the repository: a folder or an s3: URI (default: CAIRN_REPOSITORY)",
+    description: "the repository: a folder or the URI of a storage (default: CAIRN_REPOSITORY)",
     group: REPOSITORY,
   },
   {
