@@ -1,10 +1,12 @@
 // Makes the folders that objects need, each once in the life of a storage (MKCOL). A folder that somebody removes
 // meanwhile is made again when the server misses it (409).
 
+import { isOperatingError } from "../../base/errors.ts";
 import type { WebdavRequests } from "./webdav-requests.ts";
 
 /** MKCOL of a folder that is there; some servers send clients to the address that ends with a slash. */
 const IS_THERE = [405, 301];
+const MADE = 201;
 const PARENT_IS_MISSING = 409;
 
 /** See the head of this file. Paths are decoded and end with "/". */
@@ -40,13 +42,21 @@ export class Folders {
   }
 
   async #make(folder: string): Promise<void> {
-    const action = `could not make the folder "${folder}"`;
-    const order = async (expected: readonly number[]): Promise<number> =>
-      await this.#requests.order({ action }, { method: "MKCOL", path: folder }, expected);
     const above = parentOf(folder);
-    if ((await order([...IS_THERE, ...(above === "/" ? [] : [PARENT_IS_MISSING])])) !== PARENT_IS_MISSING) return;
+    if ((await this.#order(folder, above === "/" ? [] : [PARENT_IS_MISSING])) !== PARENT_IS_MISSING) return;
     await this.#ensure(above);
-    await order(IS_THERE);
+    await this.#order(folder, []);
+  }
+
+  async #order(folder: string, expected: readonly number[]): Promise<number> {
+    const action = `could not make the folder "${folder}"`;
+    try {
+      return await this.#requests.order({ action }, { method: "MKCOL", path: folder }, [...IS_THERE, ...expected]);
+    } catch (error) {
+      // Of two that make it at once, servers tell the second one all sorts of things.
+      if (isOperatingError(error) && (await this.#requests.isFolder(folder, action))) return MADE;
+      throw error;
+    }
   }
 }
 

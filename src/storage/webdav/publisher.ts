@@ -44,7 +44,6 @@ export class Publisher {
   /** Moves the temporary file to its name and confirms the object. Throws "repository_exists", "corrupt", "storage_failed". */
   async publish(write: ObjectWrite, publication: Publication): Promise<StoredObject> {
     const { content } = publication;
-    await this.#folders.ensureFor(this.#requests.pathOf(write.name));
     if (write.ifAbsent) await this.#announce(write, publication);
     else this.#mine(write, publication, (await temporaryFiles(this.#requests, write.signal)).files);
     await this.#move(write, content);
@@ -140,14 +139,12 @@ export class Publisher {
     const { ifAbsent, name, signal } = write;
     const action = `could not write "${name}"`;
     const request = this.#moving(temporaryOf(write), name, ifAbsent ? "F" : "T");
+    const path = this.#requests.pathOf(name);
     await this.#requests.run({ action, signal }, async (attempt) => {
-      const status = await this.#requests.orderOnce(attempt, action, request, [404, 409, 412]);
-      if (status === 409) {
-        const path = this.#requests.pathOf(name);
-        this.#folders.forget(path);
-        await this.#folders.ensureFor(path);
-        throw new OperatingError("storage_failed", `${action}: its folder was gone`, { retryable: true });
-      }
+      // Its folder may have gone: some servers say so (409), others just fail.
+      if (attempt.number > 1) this.#folders.forget(path);
+      await this.#folders.ensureFor(path);
+      const status = await this.#requests.orderOnce(attempt, action, request, [404, 412]);
       if (status !== 404 && status !== 412) return;
       // An answer may have been lost, or a proxy sent the request twice: then the object is there, and is ours.
       if (await this.#isOurs(write, content)) return;

@@ -43,7 +43,6 @@ export class Uploader {
   async put(write: ObjectWrite, name: string, bytes: Uint8Array, content?: SentContent): Promise<void> {
     const path = this.#requests.pathOf(name);
     const facts = { action: actionOf(write), sizeBytes: bytes.length, signal: write.signal };
-    await this.#folders.ensureFor(path);
     await this.#requests.run(facts, async (attempt) => {
       await this.#send(attempt, facts.action, { path, body: wholeBody(bytes), content });
     });
@@ -89,13 +88,12 @@ export class Uploader {
       ...(isOwncloud && { "X-Hash": "sha256" }),
     };
     const request = { method: "PUT", path, headers, body };
-    const expected = [...CAME_DAMAGED, ...LENGTH_IS_WANTED, 409];
+    const expected = [...CAME_DAMAGED, ...LENGTH_IS_WANTED];
+    // Its folder may have gone: some servers say so (409), others just fail.
+    if (attempt.number > 1) this.#folders.forget(path);
+    await this.#folders.ensureFor(path);
     const { message, status } = await this.#requests.send(attempt, action, request, expected);
     await this.#requests.drain(message, attempt);
-    if (status === 409) {
-      this.#folders.forget(path);
-      await this.#folders.ensureFor(path);
-    }
     if (LENGTH_IS_WANTED.includes(status) && body.lengthBytes === null) this.#wantsLength = true;
     else if (LENGTH_IS_WANTED.includes(status)) throw refusal(action, status);
     if (status >= 300) throw again(refusal(action, status));

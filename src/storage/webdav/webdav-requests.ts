@@ -161,6 +161,13 @@ export class WebdavRequests {
     return entry === undefined || entry.isFolder ? null : entry;
   }
 
+  async isFolder(path: string, action: string): Promise<boolean> {
+    const { entries } = await this.run({ action }, async (attempt) => {
+      return await this.#propfind(attempt, action, { path, depth: "0", body: PROPFIND_BODY });
+    });
+    return entries[0]?.isFolder === true;
+  }
+
   /** What the server says of a folder and all that is in it; no entries when there is no such folder. */
   async list(path: string, action: string, signal: AbortSignal | undefined): Promise<Listing> {
     const facts = { action, sizeBytes: FOLDER_BYTES_MAX, signal };
