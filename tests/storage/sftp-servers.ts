@@ -45,6 +45,8 @@ export function servedUser(): ServedUser {
 /** Tools of OpenSSH by name, to be run in place. */
 export interface OpenSshTools {
   sshKeygen(...words: readonly string[]): Promise<string>;
+  /** Loads a key without a passphrase into the agent at that socket. */
+  sshAdd(socketPath: string, keyPath: string): Promise<void>;
   readonly sshdCommand: readonly string[];
   readonly agentCommand: readonly string[];
   readonly sftpServerCommand: readonly string[];
@@ -62,6 +64,10 @@ export async function openSshTools(): Promise<OpenSshTools> {
       const [program = "", ...before] = tool("usr/bin/ssh-keygen");
       return (await run(program, [...before, ...words])).stdout;
     },
+    sshAdd: async (socketPath, keyPath) => {
+      const [program = "", ...before] = tool("usr/bin/ssh-add");
+      await run(program, [...before, "-q", keyPath], { env: { SSH_AUTH_SOCK: socketPath } });
+    },
     // -r: it does not start itself again, which only its own loader could do.
     sshdCommand: [...tool("usr/sbin/sshd"), "-r", "-D", "-e"],
     agentCommand: tool("usr/bin/ssh-agent"),
@@ -75,8 +81,12 @@ export interface SftpServerOptions {
   readonly settings?: readonly string[];
   /** Types of its host keys: those of ssh-keygen -t. */
   readonly hostKeys?: readonly string[];
-  /** A script that ends with exec "$@": limits for the server. */
+  /** A script that ends with exec "$@": limits for the server; its $0 is the home. */
   readonly wrapper?: string;
+  /** More words for internal-sftp. */
+  readonly sftpWords?: readonly string[];
+  /** False: it has no SFTP. */
+  readonly hasSftp?: boolean;
 }
 
 /** A running OpenSSH server with a folder of its own. */
@@ -147,6 +157,7 @@ export class SftpServer implements AsyncDisposable {
   /** Starts it, or starts it again after end(). */
   async begin(settings: readonly string[] = this.#options.settings ?? []): Promise<void> {
     const { folder, home, port, user } = this;
+    const { hasSftp = true, sftpWords = [] } = this.#options;
     const hostKeys = (this.#options.hostKeys ?? ["ed25519"]).map((type) => `HostKey ${join(folder, `host_${type}`)}`);
     const lines = [
       ...settings,
@@ -158,12 +169,12 @@ export class SftpServer implements AsyncDisposable {
       "StrictModes no",
       "MaxStartups 100",
       `AuthorizedKeysFile ${join(folder, "authorized")}`,
-      `Subsystem sftp internal-sftp -d ${home}`,
+      ...(hasSftp ? [`Subsystem sftp internal-sftp -d ${home} ${sftpWords.join(" ")}`] : []),
     ];
     await writeFile(join(folder, "sshd_config"), `${lines.join("\n")}\n`);
     const isOther = process.getuid?.() !== user.uid;
     const asUser = ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"];
-    const wrapper = this.#options.wrapper === undefined ? [] : ["sh", "-c", this.#options.wrapper, "wrapper"];
+    const wrapper = this.#options.wrapper === undefined ? [] : ["sh", "-c", this.#options.wrapper, home];
     this.#kept = await keepServer({
       command: [...wrapper, ...(isOther ? asUser : []), ...this.tools.sshdCommand, "-f", join(folder, "sshd_config")],
       environment: { PATH: process.env["PATH"] ?? "", HOME: home },
@@ -176,37 +187,34 @@ export class SftpServer implements AsyncDisposable {
     return this.#kept?.output() ?? "";
   }
 
-  /** Ends the listener and kills whom it serves: as when a host goes down. */
+  /** Ends the listener and kills those that serve: as when a host goes down. */
   async end(): Promise<void> {
+    const serving = await this.#serving();
     await this.#kept?.[Symbol.asyncDispose]();
     this.#kept = null;
-    await this.killSessions();
+    killAll(serving);
   }
 
-  /** Kills the processes that serve connections; the listener stays. */
+  /** Kills those that serve connections; the listener stays. */
   async killSessions(): Promise<void> {
-    for (const id of await this.#sessions()) {
-      try {
-        process.kill(id, "SIGKILL");
-      } catch {
-        // It ended meanwhile.
-      }
-    }
+    killAll(await this.#serving());
   }
 
-  /** Processes of this server's settings file that are no listener: sshd renames those that serve. */
-  async #sessions(): Promise<number[]> {
-    const listeners = new Set<number>();
-    const found: number[] = [];
+  /** All below the listener, whose parent is the keeper's shell: that one has this server's folder among its words. */
+  async #serving(): Promise<number[]> {
+    const parents = new Map<number, number>();
+    let keeper = -1;
     for (const id of await readdir("/proc")) {
       if (!/^\d+$/.test(id)) continue;
-      const environment = await readFile(`/proc/${id}/environ`, "utf8").catch(() => "");
-      if (!environment.split("\0").includes(`HOME=${this.home}`)) continue;
       const words = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
-      if (words.startsWith("sshd: ") && !words.includes("[listener]")) found.push(Number(id));
-      else listeners.add(Number(id));
+      if (words.includes("\0keeper\0") && words.includes(join(this.folder, "sshd_config"))) keeper = Number(id);
+      const status = await readFile(`/proc/${id}/stat`, "utf8").catch(() => "");
+      parents.set(Number(id), Number(status.slice(status.lastIndexOf(")") + 2).split(" ")[1]));
     }
-    return found;
+    const childrenOf = (wanted: number): number[] =>
+      [...parents].flatMap(([id, above]) => (above === wanted ? [id] : []));
+    const below = (id: number): number[] => childrenOf(id).flatMap((child) => [child, ...below(child)]);
+    return keeper < 0 ? [] : childrenOf(keeper).flatMap(below);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -224,6 +232,16 @@ export class SftpServer implements AsyncDisposable {
 /** Surroundings of a storage whose server is near: retries without long pauses. */
 export function nearSurroundings(environment: Readonly<Record<string, string>> = {}): StorageSurroundings {
   return { environment, retries: { policy: { firstDelayMs: 1, delayMsMax: 50 } } };
+}
+
+function killAll(processIds: readonly number[]): void {
+  for (const id of processIds) {
+    try {
+      process.kill(id, "SIGKILL");
+    } catch {
+      // It ended meanwhile.
+    }
+  }
 }
 
 async function debianTree(name: string, suite: string, keep: string, packages: readonly string[]): Promise<string> {

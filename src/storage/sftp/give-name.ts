@@ -24,7 +24,7 @@ export interface Naming {
   readonly needsMark: boolean;
 }
 
-/** One attempt to give the name; `isFirst`: none went before that may have done it. */
+/** One attempt to give the name; `isFirst`: none went before that may have done it. The file may show its mark afterwards. */
 export async function giveName(
   requests: SftpRequests,
   connection: SftpConnection,
@@ -37,7 +37,13 @@ export async function giveName(
   if (naming.needsMark) await namer.refuseLostMark();
 }
 
-/** True when the unfinished file and what has the name are the same file. Changes its modification time for a moment. */
+/** Takes the mark from a named file again: it was written now. */
+export async function removeMark(connection: SftpConnection, path: string): Promise<void> {
+  const times = { atime: nowSeconds(), mtime: nowSeconds() };
+  await connection.request<void>((sftp, done) => sftp.setstat(path, times, done));
+}
+
+/** True when the unfinished file and what has the name are the same file. Marks it. */
 export async function isSameFile(requests: SftpRequests, connection: SftpConnection, naming: Naming): Promise<boolean> {
   return await new Namer(requests, connection, naming).isOurs();
 }
@@ -60,7 +66,7 @@ class Namer {
       return;
     } catch (error) {
       if (isOperatingError(error)) throw error;
-      if (statusOf(error) === STATUS.noSuchFile) throw vanished(error);
+      if (statusOf(error) === STATUS.noSuchFile && isFirst) throw vanished(error);
       const isTaken = statusOf(error) !== STATUS.unsupported && (await this.#exists(path));
       // An answer may have been lost: then the name is taken by our own file.
       if (isTaken && !isFirst && (await this.isOurs())) return;
@@ -87,7 +93,7 @@ class Namer {
   async refuseLostMark(): Promise<void> {
     const { markSeconds, path } = this.#naming;
     await this.#mark(path, markSeconds);
-    if (await this.#hasMark()) return await this.#mark(path, nowSeconds());
+    if (await this.#hasMark()) return;
     throw new OperatingError("storage_failed", `it has lost the mark that tells whose object it is`, {
       detail: "The server does not keep the modification time that a file is given.",
       hint: "Use a server that does, such as OpenSSH.",
@@ -97,20 +103,17 @@ class Namer {
   async isOurs(): Promise<boolean> {
     const { markSeconds, temporaryPath } = this.#naming;
     if ((await unlessMissing(this.#mark(temporaryPath, markSeconds).then(() => true))) === null) return false;
-    const isIt = await this.#hasMark();
-    await this.#mark(temporaryPath, nowSeconds());
-    return isIt;
+    return await this.#hasMark();
   }
 
   /** The mark is set before: with the rename, the unfinished file's name is gone. */
   async #renameIfAbsent(isFirst: boolean): Promise<void> {
-    const { markSeconds, path, temporaryPath } = this.#naming;
+    const { markSeconds, temporaryPath } = this.#naming;
     const isRenamed = (await unlessMissing(this.#mark(temporaryPath, markSeconds).then(() => true))) === null;
     if (isRenamed && (isFirst || !(await this.#hasMark()))) throw vanished();
     if (!isRenamed) await this.#rename();
     // Servers that look and then rename let two pass at once: the one whose file it is not is told.
     if (!(await this.#hasMark())) throw isThere();
-    await this.#mark(path, nowSeconds());
   }
 
   /** For servers that cannot replace: the name must be free. */

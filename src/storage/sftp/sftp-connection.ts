@@ -7,7 +7,7 @@ import { OperatingError } from "../../base/errors.ts";
 import { KIB } from "../../base/units.ts";
 import { openSsh } from "./open-ssh.ts";
 import type { OpenSsh } from "./open-ssh.ts";
-import { connectionLost } from "./sftp-errors.ts";
+import { CONNECTION_HINT, connectionLost } from "./sftp-errors.ts";
 import type { SftpLocation } from "./sftp-location.ts";
 
 /** What a server may be silent for while it brings a file to its disk; all others wait behind that. */
@@ -135,7 +135,7 @@ export class SftpConnection {
       return;
     }
     const message = `${this.#where} has answered nothing for ${Math.round(silentMs / 1000)} s`;
-    this.#fail(new OperatingError("stalled", message, { retryable: true }));
+    this.#fail(new OperatingError("stalled", message, { hint: CONNECTION_HINT, retryable: true }));
   }
 }
 

@@ -20,7 +20,7 @@ export const STATUS = {
 } as const;
 
 const RIGHTS_HINT = 'Run "cairn storage test" with this URI: it names the rights that are missing.';
-const CONNECTION_HINT = "Look at the server's state and at the network, then run the command again.";
+export const CONNECTION_HINT = "Look at the server's state and at the network, then run the command again.";
 const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "EHOSTDOWN"];
 
 interface Meaning {

@@ -6,7 +6,7 @@ import type { SFTPWrapper, Stats } from "ssh2";
 import { OperatingError } from "../../base/errors.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { parentOf, syncFolder } from "./folders.ts";
-import { giveName, isSameFile, vanished } from "./give-name.ts";
+import { giveName, isSameFile, removeMark, vanished } from "./give-name.ts";
 import type { Naming } from "./give-name.ts";
 import { hashFile, IN_FLIGHT_BYTES_MAX } from "./read-file.ts";
 import type { SftpConnection } from "./sftp-connection.ts";
@@ -243,13 +243,14 @@ export class SftpWriter implements ObjectWriter {
 
   /** After the naming: the folder durable, the temporary name gone, the size once more. */
   async #settle(expected: WrittenContent | undefined): Promise<StoredObject> {
-    const { name, path } = this.#write;
+    const { markSeconds, name, path } = this.#write;
     const found = await this.#run(async (connection) => {
       const [, , stats] = await Promise.all([
         syncFolder(connection, parentOf(path)),
         this.#removeTemporary(connection),
         this.#requests.look(connection, path),
       ]);
+      if (stats?.mtime === markSeconds) await removeMark(connection, path);
       return stats;
     });
     if (found === null) throw new OperatingError("storage_failed", `"${name}" is not there after writing`);
