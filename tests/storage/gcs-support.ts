@@ -56,3 +56,16 @@ export function gcsUriAt(endpoint: string, place: string, settings: Readonly<Rec
 export function gcsSurroundings(environment: Readonly<Record<string, string>>): StorageSurroundings {
   return { environment, retries: { policy: { firstDelayMs: 1, delayMsMax: 20 } } };
 }
+
+/** An error as Google words it. */
+export function saying(
+  status: number,
+  reason: string,
+  message = "planned",
+): { kind: "status"; status: number; text: string } {
+  const text = JSON.stringify({ error: { code: status, message, errors: [{ message, domain: "global", reason }] } });
+  return { kind: "status", status, text };
+}
+
+/** Lets a request pass, so that the fault after it meets the next one. */
+export const PASS = { kind: "slow", ms: 0 } as const;
