@@ -41,6 +41,8 @@ test.each([
   [409, "BlobAlreadyExists", "repository_exists", false],
   [404, "BlobNotFound", "not_found", false],
   [404, "", "storage_failed", false],
+  [404, "ResourceNotFound", "storage_failed", false],
+  [404, "ContainerNotFound", "storage_failed", false],
   [416, "", "corrupt", false],
   [503, "", "storage_failed", true],
   [400, "Md5Mismatch", "storage_failed", true],

@@ -50,7 +50,12 @@ const kept = (says: string): Meaning => ({
 const MEANINGS = new Map<string, Meaning>(
   Object.entries({
     BlobNotFound: isGone,
-    ResourceNotFound: isGone,
+    // Of accounts and containers, also of those that the credentials may not see.
+    ResourceNotFound: {
+      code: "storage_failed",
+      says: "there is no such account or container, or it may not be seen",
+      hint: KEYS_HINT,
+    },
     BlobAlreadyExists: isThere,
     InvalidRange: endsBefore,
     InvalidBlockList: {

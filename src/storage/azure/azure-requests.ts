@@ -11,8 +11,6 @@ export const DISCARDED_MARK = "cairndiscarded";
 /** Accounts with folders list them among the blobs, with this in their metadata. */
 const FOLDER_MARK = "hdi_isfolder";
 
-const MISSING = ["BlobNotFound", "ResourceNotFound"];
-
 /** What the storage says of a blob. */
 export interface BlobFacts {
   readonly sizeBytes: number;
@@ -88,7 +86,7 @@ export class AzureRequests {
 
 /** True where the service says that there is no such blob; another 404 may be anybody's. */
 export function isMissing(error: unknown): boolean {
-  return failureStatus(error) === 404 && MISSING.includes(failureName(error));
+  return failureStatus(error) === 404 && failureName(error) === "BlobNotFound";
 }
 
 /** True for blobs that are no objects although they are listed; only empty ones can be that. */

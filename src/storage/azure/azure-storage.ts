@@ -67,8 +67,10 @@ export class AzureStorage implements Storage {
     const facts = { action, sizeBytes: range?.lengthBytes ?? READ_BYTES_MAX, signal };
     return await this.#requests.run(facts, async (attempt) => {
       const output = await blob.download(range?.offset ?? 0, range?.lengthBytes, { abortSignal: attempt.signal });
-      const isDiscarded = output.contentLength === 0 && DISCARDED_MARK in (output.metadata ?? {});
-      if (isDiscarded) throw isNotThere(name);
+      if (output.contentLength === 0 && DISCARDED_MARK in (output.metadata ?? {})) {
+        output.readableStreamBody?.resume();
+        throw isNotThere(name);
+      }
       return await readBody(output, { action, range, lengthBytesMax: READ_BYTES_MAX }, attempt);
     });
   }
