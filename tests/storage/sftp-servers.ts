@@ -229,6 +229,40 @@ export class SftpServer implements AsyncDisposable {
   }
 }
 
+/** A server that replaces what it should leave alone: what it takes to open a storage on it. */
+export interface CarelessServer extends AsyncDisposable {
+  readonly folder: string;
+  readonly uri: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** rclone's SFTP server, of Debian sid. */
+export async function startRclone(): Promise<CarelessServer> {
+  const tree = await debianTree("rclone-sid", "sid", "^(rclone|base-files|lib)", ["rclone", "base-files"]);
+  const { sshKeygen } = await openSshTools();
+  const folder = await mkdtemp(join(tmpdir(), "cairn-rclone-"));
+  const port = await freePort();
+  const [hostKey, knownHosts, served] = ["host", "known_hosts", "served"].map((name) => join(folder, name));
+  await mkdir(served!);
+  await sshKeygen("-q", "-t", "ed25519", "-N", "", "-f", hostKey!);
+  await writeFile(knownHosts!, `[127.0.0.1]:${port} ${await readFile(`${hostKey}.pub`, "utf8")}`);
+  const login = ["--user", "tester", "--pass", "rclone-tests", "--key", hostKey!];
+  const kept = await keepServer({
+    command: [join(tree, "usr/bin/rclone"), "serve", "sftp", served!, "--addr", `127.0.0.1:${port}`, ...login],
+    environment: { HOME: folder, PATH: process.env["PATH"] ?? "" },
+    isReady: async () => await greets(port),
+  });
+  return {
+    folder: served!,
+    uri: `sftp://tester@127.0.0.1:${port}/place?known-hosts=${knownHosts}`,
+    environment: { HOME: folder, CAIRN_SFTP_PASSWORD: "rclone-tests" },
+    [Symbol.asyncDispose]: async () => {
+      await kept[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
 /** Surroundings of a storage whose server is near: retries without long pauses. */
 export function nearSurroundings(environment: Readonly<Record<string, string>> = {}): StorageSurroundings {
   return { environment, retries: { policy: { firstDelayMs: 1, delayMsMax: 50 } } };
