@@ -152,7 +152,7 @@ Alias /digest ${files}
     AuthType Digest
     AuthName "${REALM}"
     AuthDigestDomain /digest
-    AuthDigestNonceLifetime 2
+    AuthDigestNonceLifetime 1
     AuthUserFile ${folder}/digest${access}
 </Location>
 `;
