@@ -137,10 +137,11 @@ export class HttpConnections {
 }
 
 async function drained(outgoing: ClientRequest): Promise<void> {
-  await new Promise<void>((resolve) => {
-    outgoing.once("drain", resolve);
-    outgoing.once("close", resolve);
-  });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const events = ["drain", "close"];
+  for (const event of events) outgoing.once(event, resolve);
+  await promise;
+  for (const event of events) outgoing.off(event, resolve);
 }
 
 async function goAhead(outgoing: ClientRequest, answered: Promise<unknown>): Promise<void> {
