@@ -324,7 +324,6 @@ describe("the server", () => {
       await utimes(path, seconds, seconds);
     }
     for (const name of ["a b", "é", ".hidden", "line\nbreak"]) await writeFile(join(server.home, "p/d", name), "1");
-    execFileSync("mkfifo", [join(server.home, "p/d/pipe")]);
     execFileSync("ln", ["-s", "/etc", join(server.home, "p/d/link")]);
     expect(await namesIn(storage)).toEqual(["d/x"]);
     const left = await collect(storage.leftovers());
