@@ -213,6 +213,7 @@ describe("cairn storage test", () => {
       "read, and be told what is not there",
     ]);
     expect(checks[2]?.message).toContain("storage.objects.create");
+    expect(checks[2]?.hint).toBe("Allow it: writing.");
   });
 });
 

@@ -22,6 +22,8 @@ export interface Check {
   readonly name: string;
   /** What must be allowed for it; finishes the sentence "Allow it: …". */
   readonly rights: string;
+  /** The names of these rights in S3. Other storages name them in their refusals, or have other ones. */
+  readonly rightsInS3: string;
   /** Names of checks without which this one makes no sense. */
   readonly needs?: readonly string[];
   run(trial: Trial): Promise<void>;
@@ -33,14 +35,16 @@ const LARGE = "write a large object in parts";
 const READ_CHECKS: readonly Check[] = [
   {
     name: "list names",
-    rights: "listing (s3:ListBucket on the bucket)",
+    rights: "listing",
+    rightsInS3: "s3:ListBucket on the bucket",
     run: async ({ signal, storage }) => {
       for await (const _ of storage.list("", signal)) break;
     },
   },
   {
     name: "read, and be told what is not there",
-    rights: "reading (s3:GetObject on the objects, s3:ListBucket on the bucket)",
+    rights: "reading",
+    rightsInS3: "s3:GetObject on the objects, s3:ListBucket on the bucket",
     run: async ({ place, signal, storage }) => {
       if ((await storage.head(`${place}none`, signal)) !== null) throw failed("an object that nobody wrote is there");
       const error: unknown = await storage.read(`${place}none`, undefined, signal).catch((reason: unknown) => reason);
@@ -53,7 +57,8 @@ const READ_CHECKS: readonly Check[] = [
 const WRITE_CHECKS: readonly Check[] = [
   {
     name: WRITE,
-    rights: "writing (s3:PutObject on the objects)",
+    rights: "writing",
+    rightsInS3: "s3:PutObject on the objects",
     run: async ({ place, signal, storage }) => {
       const bytes = randomBytes(1000);
       await storage.put(`${place}small`, bytes, { signal, ifAbsent: true });
@@ -65,7 +70,8 @@ const WRITE_CHECKS: readonly Check[] = [
   },
   {
     name: "keep the mark that tells whose object it is",
-    rights: "writing (s3:PutObject on the objects)",
+    rights: "writing",
+    rightsInS3: "s3:PutObject on the objects",
     needs: [WRITE],
     run: async ({ place, signal, storage }) => {
       await storage.put(`${place}small`, randomBytes(1000), { signal, needsMark: true });
@@ -73,7 +79,8 @@ const WRITE_CHECKS: readonly Check[] = [
   },
   {
     name: "find it in a list",
-    rights: "listing (s3:ListBucket on the bucket)",
+    rights: "listing",
+    rightsInS3: "s3:ListBucket on the bucket",
     needs: [WRITE],
     run: async ({ place, signal, storage }) => {
       for await (const { name } of storage.list(place, signal)) if (name === `${place}small`) return;
@@ -82,7 +89,8 @@ const WRITE_CHECKS: readonly Check[] = [
   },
   {
     name: "create an object only where none is",
-    rights: "writing (s3:PutObject on the objects)",
+    rights: "writing",
+    rightsInS3: "s3:PutObject on the objects",
     needs: [WRITE],
     run: async ({ place, signal, storage }) => {
       const options = { signal, ifAbsent: true };
@@ -98,7 +106,8 @@ const WRITE_CHECKS: readonly Check[] = [
   },
   {
     name: LARGE,
-    rights: "uploads in parts (s3:PutObject, s3:AbortMultipartUpload, s3:ListMultipartUploadParts on the objects)",
+    rights: "uploads in parts",
+    rightsInS3: "s3:PutObject, s3:AbortMultipartUpload, s3:ListMultipartUploadParts on the objects",
     run: async ({ place, signal, storage }) => {
       await using writer = await storage.openWriter(`${place}large`, { signal, ifAbsent: true });
       for (let offset = 0; offset < LARGE_BYTES; offset += PIECE_BYTES) await writer.write(numberedPiece(offset));
@@ -108,7 +117,8 @@ const WRITE_CHECKS: readonly Check[] = [
   },
   {
     name: "read a part of it",
-    rights: "reading (s3:GetObject on the objects)",
+    rights: "reading",
+    rightsInS3: "s3:GetObject on the objects",
     needs: [LARGE],
     run: async ({ place, signal, storage }) => {
       const range = { offset: LARGE_BYTES - PIECE_BYTES - 4, lengthBytes: 8 };
@@ -121,7 +131,8 @@ const WRITE_CHECKS: readonly Check[] = [
   },
   {
     name: "abort an upload, and leave nothing",
-    rights: "aborting uploads (s3:AbortMultipartUpload on the objects, s3:ListBucketMultipartUploads on the bucket)",
+    rights: "aborting uploads",
+    rightsInS3: "s3:AbortMultipartUpload on the objects, s3:ListBucketMultipartUploads on the bucket",
     needs: [LARGE],
     run: async ({ place, signal, storage }) => {
       const writer = await storage.openWriter(`${place}aborted`, { signal });
@@ -135,7 +146,8 @@ const WRITE_CHECKS: readonly Check[] = [
   },
   {
     name: "delete",
-    rights: "deleting (s3:DeleteObject on the objects)",
+    rights: "deleting",
+    rightsInS3: "s3:DeleteObject on the objects",
     needs: [WRITE],
     run: async ({ place, signal, storage }) => {
       for (const name of ["small", "large", "none"]) await storage.delete(place + name, signal);

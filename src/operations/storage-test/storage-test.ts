@@ -67,7 +67,8 @@ async function tryCheck(check: Check, trial: Trial): Promise<Tried> {
   const { detail = null, hint = null } = isOperatingError(failure.error) ? failure.error : {};
   // Rights are missing: the error's own hint leads here.
   const isDenied = isOperatingError(failure.error, "permission_denied") && /storage test/.test(hint ?? "");
-  const cure = isDenied ? `Allow it: ${check.rights}.` : hint;
+  const names = trial.storage.description.startsWith("s3:") ? ` (${check.rightsInS3})` : "";
+  const cure = isDenied ? `Allow it: ${check.rights}${names}.` : hint;
   const result = { name, status: "failed", durationMs, message: messageOf(failure.error), detail, hint: cure } as const;
   return { result, isHopeless: !isDenied };
 }
