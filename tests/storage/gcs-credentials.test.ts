@@ -256,3 +256,13 @@ test("no credentials go over http: to another machine", async () => {
   await using storage = await openStorage(`${uri}&credentials=none`, { environment: {} });
   expect(storage.description).toContain("storage.example");
 });
+
+test("a proxy of the environment is used, unless it says not to", async () => {
+  const { endpoint } = bench.server;
+  const uri = `gs://${GCS_BUCKET}/x?endpoint=http://storage.invalid&credentials=none`;
+  await using proxied = await openStorage(uri, { environment: { HTTP_PROXY: endpoint } });
+  expect(await failureOf(proxied)).toMatchObject({ code: "permission_denied" });
+  const environment = { HTTP_PROXY: endpoint, NO_PROXY: "storage.invalid" };
+  await using direct = await openStorage(uri, gcsSurroundings(environment));
+  expect(await failureOf(direct)).toMatchObject({ message: expect.stringContaining("cannot be reached") as string });
+});
