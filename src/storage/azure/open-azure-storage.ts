@@ -1,5 +1,6 @@
 // Makes the Azure client for a location. It signs and sends; retries, time limits and uploads in blocks are our own.
-// Its own retries are off, and its logger is silent. A proxy in HTTPS_PROXY is its business: it reads that itself.
+// Its own retries are off, and its log of requests is silent (with AZURE_LOG_LEVEL its retry policy still names errors of the
+// network). A proxy in HTTPS_PROXY is its business: it reads that itself.
 
 import { BlobServiceClient, logger, newPipeline, StorageSharedKeyCredential } from "@azure/storage-blob";
 import type { ContainerClient } from "@azure/storage-blob";
