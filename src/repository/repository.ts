@@ -22,7 +22,7 @@ import type { Leftovers } from "./leftovers.ts";
 import { lineageKeyOf } from "./lineages.ts";
 import type { LineageFacts } from "./lineages.ts";
 import { Listings } from "./listing/listings.ts";
-import type { ListOptions } from "./listing/listings.ts";
+import type { ListOptions, Overview } from "./listing/listings.ts";
 import type { RestorePointMarks } from "./listing/restore-point-marks.ts";
 import type { ManifestObject } from "./manifest-objects.ts";
 import type { Lineage, PackRecord, RestorePointSummary } from "./manifest.ts";
@@ -190,6 +190,11 @@ export class Repository implements AsyncDisposable {
   /** Restore points, newest first. Reads a few KiB of each that no listing cache knows. */
   async restorePoints(options: ListOptions = {}): Promise<readonly RestorePointSummary[]> {
     return await this.#listings.restorePoints(options);
+  }
+
+  /** Restore points and left-overs, by one listing of each folder. */
+  async overview(options: ListOptions = {}): Promise<Overview> {
+    return await this.#listings.overview(this.#observer, options);
   }
 
   /** Lineages in the order of their labels, each as its newest readable restore point tells it. */

@@ -12,9 +12,7 @@ const PACKS_NAMED_MAX = 20;
 export async function runList(context: OperationContext, settings: ListSettings): Promise<ListResult> {
   const { signal } = context;
   await using repository = await openRepositoryAt(settings.repository);
-  // First, because it reads more of each manifest than the rest needs.
-  const leftovers = await repository.leftovers(signal);
-  const summaries = await repository.restorePoints({
+  const { leftovers, restorePoints: summaries } = await repository.overview({
     signal,
     ...(settings.lineage === null ? {} : { lineageName: settings.lineage }),
     onDamage: (name, error) =>

@@ -66,12 +66,11 @@ interface Listed {
 async function list(path: string, isEncrypted = true): Promise<Listed> {
   await using repository = await open(path, isEncrypted);
   const damaged: string[] = [];
-  const { packs } = await repository.leftovers();
-  const summaries = await repository.restorePoints({ onDamage: (name) => damaged.push(name) });
-  const ids = summaries.map(({ id }) => id);
+  const { leftovers, restorePoints } = await repository.overview({ onDamage: (name) => damaged.push(name) });
+  const ids = restorePoints.map(({ id }) => id);
   const marks = await repository.marks(ids);
   const verified = [...marks].flatMap(([id, { lastVerify }]) => (lastVerify === null ? [] : [id]));
-  return { ids, damaged, packs: packs.map(({ name }) => name), verified, readCount: reads.length };
+  return { ids, damaged, packs: leftovers.packs.map(({ name }) => name), verified, readCount: reads.length };
 }
 
 async function manifestPaths(path: string): Promise<string[]> {

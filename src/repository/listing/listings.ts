@@ -28,6 +28,12 @@ export interface ListOptions {
   readonly onDamage?: (objectName: string, error: OperatingError) => void;
 }
 
+/** What a repository holds. */
+export interface Overview {
+  readonly leftovers: Leftovers;
+  readonly restorePoints: readonly RestorePointSummary[];
+}
+
 /** See the head of this file. */
 export class Listings {
   readonly heads: ManifestHeads;
@@ -53,9 +59,19 @@ export class Listings {
     await this.heads.cache.save(this.#listed);
   }
 
+  /** Left-overs and restore points, newest first, by one listing. */
+  async overview(observer: RunObserver, options: ListOptions): Promise<Overview> {
+    const leftovers = await this.leftovers(observer, options.signal);
+    return { leftovers, restorePoints: await this.#summaries(this.#listed, options) };
+  }
+
   /** Restore points, newest first. */
   async restorePoints(options: ListOptions): Promise<readonly RestorePointSummary[]> {
-    const objects = newestFirst(await this.manifests(options.signal));
+    return await this.#summaries(await this.manifests(options.signal), options);
+  }
+
+  async #summaries(listed: readonly ManifestObject[], options: ListOptions): Promise<readonly RestorePointSummary[]> {
+    const objects = newestFirst(listed);
     await this.heads.prepare(objects.length);
     const summaries: RestorePointSummary[] = [];
     const reads = mapAhead(objects, HEADS_AHEAD, async (object) => await this.summary(object, options));
@@ -111,6 +127,7 @@ export class Listings {
     await this.heads.cache.load();
     return await findLeftovers(this.#context, observer, signal, {
       ahead: HEADS_AHEAD,
+      list: async () => await this.manifests(signal),
       read: async (object) => await this.heads.needs(object, signal),
     });
   }

@@ -22,10 +22,11 @@ export interface ManifestNeeds {
   readonly packs: Iterable<string>;
 }
 
-/** Reads what manifests need. Throws as readManifest(). */
+/** Lists manifests and reads what they need. Throws as readManifest(). */
 export interface NeedsReader {
   /** So many are asked for at once. */
   readonly ahead: number;
+  list(signal?: AbortSignal): Promise<readonly ManifestObject[]>;
   read(object: ManifestObject, signal?: AbortSignal): Promise<ManifestNeeds>;
 }
 
@@ -54,7 +55,11 @@ export async function surveyRepository(
   context: RepositoryContext,
   observer: RunObserver,
   signal?: AbortSignal,
-  reader: NeedsReader = { ahead: MANIFESTS_AHEAD, read: async (object) => await readNeeds(context, object, signal) },
+  reader: NeedsReader = {
+    ahead: MANIFESTS_AHEAD,
+    list: async () => await listManifests(context, signal),
+    read: async (object) => await readNeeds(context, object, signal),
+  },
 ): Promise<Survey> {
   const packs = new Map<string, number>();
   const movedPacks = new Set<string>();
@@ -64,7 +69,7 @@ export async function surveyRepository(
     else if (found !== null) packs.set(found.pack, sizeBytes);
   }
   const runs = await observer.runs(signal);
-  const manifests = await listManifests(context, signal);
+  const manifests = await reader.list(signal);
   const named = new Set<string>();
   const neededRuns = new Set<string>();
   const unreadable: string[] = [];
