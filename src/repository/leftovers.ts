@@ -54,7 +54,15 @@ async function findUnfinished(context: RepositoryContext, signal: AbortSignal | 
   }
 }
 
-/** Removes unfinished files and records whose writers are certainly dead. Never fails a run: what stays is named again. */
+/** Kinds of runs whose packs a later run of their lineage may take over. */
+export const TAKEN_OVER_KINDS: ReadonlySet<string> = new Set(["backup", "import"]);
+/** Packs become durable out of order, but none of these is missing when later ones are there. */
+const FIRST_PACKS = 4;
+
+/**
+ * Removes unfinished files and records whose writers are certainly dead; the record of one that left packs which its
+ * lineage's next run can take over stays with them. Never fails a run: what stays is named again.
+ */
 export async function removeDeadLeftovers(
   context: RepositoryContext,
   observer: RunObserver,
@@ -70,6 +78,24 @@ export async function removeDeadLeftovers(
     }
   });
   await tidy(async () => {
-    for (const run of await observer.runs(signal)) if (run.state === "dead") await observer.remove(run.runId, signal);
+    for (const run of await observer.runs(signal)) {
+      if (run.state === "dead" && !(await hasPacks(context, run, signal))) await observer.remove(run.runId, signal);
+    }
   });
+}
+
+/** True when the first or the last packs of a dead run are there, and may be taken over. */
+async function hasPacks(
+  context: RepositoryContext,
+  { record, runId }: SeenRun,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (record === null || record.lineageName === null || !TAKEN_OVER_KINDS.has(record.kind)) return false;
+  const { packCount = 0 } = record;
+  const first = Array.from({ length: FIRST_PACKS }, (_, number) => number);
+  const last = first.map((number) => packCount - 1 - number).filter((number) => number >= FIRST_PACKS);
+  for (const number of [...first, ...last]) {
+    if ((await context.storage.head(packObjectName(`${runId}-${number}`), signal)) !== null) return true;
+  }
+  return false;
 }

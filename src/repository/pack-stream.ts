@@ -35,6 +35,8 @@ export interface PackStreamSettings {
   readonly runId: string;
   readonly packSizeBytes: number;
   readonly signal: AbortSignal | undefined;
+  /** Called with the number of durable packs that have no gap before them. */
+  readonly onDurable?: (packCount: number) => void;
 }
 
 interface OpenPack {
@@ -51,6 +53,7 @@ export class PackStream {
   readonly #finishing = new Set<Promise<void>>();
   #current: OpenPack | null = null;
   #packCount = 0;
+  #durableCount = 0;
   #turn: Promise<unknown> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
 
@@ -161,6 +164,8 @@ export class PackStream {
       await pack.writer.finish({ sizeBytes, sha256 });
       const number = Number(pack.name.slice(pack.name.lastIndexOf("-") + 1));
       this.#finished[number] = { name: pack.name, sizeBytes, sha256: sha256.toString("hex") };
+      while (this.#finished[this.#durableCount] !== undefined) this.#durableCount += 1;
+      this.#settings.onDurable?.(this.#durableCount);
     } catch (error) {
       this.#failure ??= { error };
       await pack.writer.abort().catch(() => undefined);

@@ -16,6 +16,7 @@ import type {
   RestorePointSummary,
   RetentionRules,
   Run,
+  StartRunOptions,
 } from "./index.ts";
 
 export const PASSPHRASE = "correct horse battery staple";
@@ -90,13 +91,22 @@ export interface BackupOptions {
   readonly tables: TableTexts;
   readonly facts?: Partial<CommitInput>;
   readonly largeObjects?: Readonly<Record<number, string>>;
+  readonly run?: Pick<StartRunOptions, "takesOver" | "keptBytesMin" | "signal">;
+  /** Called with the run when all chunks are stored, before it is committed. */
+  readonly beforeCommit?: (run: Run) => Promise<void>;
 }
 
 /** Backs up those tables, taking over from the parent what is the same. */
 export async function backUp(repository: Repository, options: BackupOptions): Promise<RestorePointSummary> {
   const facts = { ...FACTS, ...options.facts };
   const parent = await repository.readParent(facts.lineage);
-  await using run = await repository.startRun({ kind: "backup", lineageName: facts.lineage.name, parent });
+  const { beforeCommit, run: runOptions } = options;
+  await using run = await repository.startRun({
+    kind: "backup",
+    lineageName: facts.lineage.name,
+    parent,
+    ...runOptions,
+  });
   const relations: CommitInput["relations"][number][] = [];
   for (const [index, [name, texts]] of Object.entries(options.tables).entries()) {
     const known = run.parent === null ? new Map<string, ChunkReference>() : await chunksById(run.parent, name);
@@ -117,6 +127,7 @@ export async function backUp(repository: Repository, options: BackupOptions): Pr
     });
   }
   const largeObjects = await backUpLargeObjects(repository, run, options.largeObjects ?? {});
+  await beforeCommit?.(run);
   return await run.commit({ ...facts, relations, largeObjects, toc: TOC });
 }
 

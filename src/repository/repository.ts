@@ -18,6 +18,7 @@ import { systemClock, systemRandom } from "./environment.ts";
 import type { Clock, Random } from "./environment.ts";
 import { makeId } from "./identifiers.ts";
 import { removeDeadLeftovers } from "./leftovers.ts";
+import { claimableRuns, KEPT_BYTES_MIN, LeftoverPacks } from "./leftover-packs.ts";
 import type { Leftovers } from "./leftovers.ts";
 import { lineageKeyOf } from "./lineages.ts";
 import type { LineageFacts } from "./lineages.ts";
@@ -61,6 +62,10 @@ export interface StartRunOptions {
   readonly parent?: RestorePoint | null;
   /** Packs besides the parent's that the run wants to refer to, if they are there. */
   readonly morePacks?: readonly PackRecord[];
+  /** True: what dead runs of the lineage left is taken over where it fits. */
+  readonly takesOver?: boolean;
+  /** From so many durable bytes on, a run that is given up leaves them to the lineage's next run; left out: 256 MiB. */
+  readonly keptBytesMin?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -144,13 +149,20 @@ export class Repository implements AsyncDisposable {
     const { kind, lineageName = null, morePacks = [], parent = null, signal } = options;
     signal?.throwIfAborted();
     const runId = makeId(this.#context.clock.now(), this.#context.random);
-    const beacon = await RunBeacon.start(this.#context, { runId, kind, lineageName });
+    const claims = options.takesOver === true ? await claimableRuns(this.#observer, lineageName, signal) : [];
+    const beacon = await RunBeacon.start(this.#context, {
+      ...{ runId, kind, lineageName },
+      ...(claims.length > 0 && { takesOverFrom: claims }),
+    });
     try {
       await refuseChangedKeys(this.#context, this.#observer, this.#generation, signal);
       await removeDeadLeftovers(this.#context, this.#observer, signal);
       const packs = new Map([...(parent?.manifest.packs ?? []), ...morePacks].map((pack) => [pack[0], pack]));
       const reusable = await ReusablePacks.find(this.#context, [...packs.values()], signal);
-      return new Run(this.#context, { id: runId, beacon, parent, reusable, signal });
+      const place = { context: this.#context, observer: this.#observer };
+      const leftovers = await LeftoverPacks.find(place, { claims, reusable }, signal);
+      const keptBytesMin = options.keptBytesMin ?? KEPT_BYTES_MIN;
+      return new Run(this.#context, { id: runId, beacon, parent, reusable, leftovers, keptBytesMin, signal });
     } catch (error) {
       await beacon.end().catch(() => undefined);
       throw error;

@@ -36,6 +36,8 @@ export class ReusablePacks {
   readonly #facts: PackFacts;
   readonly #packs: Map<string, PackRecord>;
   readonly #items = new Map<string, ItemSet>();
+  /** Packs that this run's record claims: prune gives them back, listed or not. */
+  readonly #claimed = new Set<string>();
 
   private constructor(context: RepositoryContext, packs: Map<string, PackRecord>, facts: PackFacts) {
     this.#context = context;
@@ -92,6 +94,12 @@ export class ReusablePacks {
     this.#packs.set(record[0], record);
   }
 
+  /** The same for a pack of a dead run that this run's record claims. */
+  adoptClaimed(record: PackRecord): void {
+    this.adopt(record);
+    this.#claimed.add(record[0]);
+  }
+
   /** Remembers that the run refers to that item. */
   refer(pack: string, itemNumber: number): void {
     const items = this.#items.get(pack) ?? new ItemSet();
@@ -104,28 +112,28 @@ export class ReusablePacks {
     if (packs.length === 0) return;
     const facts = await readFacts(this.#context, packs, signal);
     for (const record of packs) {
-      const problem = problemOf(record, this.#items.get(record[0]) ?? new ItemSet(), facts);
+      const isClaimed = this.#claimed.has(record[0]);
+      const problem = problemOf(record, this.#items.get(record[0]) ?? new ItemSet(), facts, isClaimed);
       if (problem === null) continue;
-      throw new OperatingError(
-        "corrupt",
-        `pack ${record[0]}, which this backup takes over from its parent, ${problem}`,
-        {
-          hint: "Run the backup again: it will store anew what it can no longer take over.",
-          retryable: true,
-        },
-      );
+      const from = isClaimed ? "a run that broke off" : "its parent";
+      throw new OperatingError("corrupt", `pack ${record[0]}, which this backup takes over from ${from}, ${problem}`, {
+        hint: "Run the backup again: it will store anew what it can no longer take over.",
+        retryable: true,
+      });
     }
   }
 }
 
-function problemOf([name, size]: PackRecord, items: ItemSet, facts: PackFacts): string | null {
+function problemOf([name, size]: PackRecord, items: ItemSet, facts: PackFacts, isClaimed: boolean): string | null {
   const { listed, damage, moved, sizes } = facts;
   const found = sizes.get(name);
   if (damage.hasPack(name)) return "was found damaged";
-  if (listed.hasPack(name)) return "is about to be pruned";
+  if (listed.hasPack(name) && !isClaimed) return "is about to be pruned";
   if (found !== undefined && found !== size) return `has ${found} bytes, not ${size}`;
   if (found === undefined && !moved.has(name)) return "is missing";
   for (const itemNumber of items) {
+    const isListed = isClaimed ? listed.hasItemsOf(name) : listed.hasItem(name, itemNumber);
+    if (isListed) return "is about to be repacked without a chunk that the backup needs";
     const problem = problemOfItem(name, itemNumber, facts);
     if (problem !== null) return problem;
   }
@@ -134,7 +142,6 @@ function problemOf([name, size]: PackRecord, items: ItemSet, facts: PackFacts): 
 
 function problemOfItem(name: string, itemNumber: number, facts: PackFacts): string | null {
   const { listed, movedSizes, sizes } = facts;
-  if (listed.hasItem(name, itemNumber)) return "is about to be repacked without a chunk that the backup needs";
   const now = whereNow(facts, { pack: name, itemNumber, offset: 0 });
   if (now === null) return "was repacked without a chunk that the backup needs";
   if (now.isDamaged) return "has a chunk that was found damaged";

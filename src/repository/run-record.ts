@@ -28,6 +28,12 @@ export interface RunRecord {
   readonly startedAt: string;
   readonly hostName: string;
   readonly process: ProcessIdentity;
+  /** Dead runs whose packs it may refer to: they count as its own while it lives. */
+  readonly takesOverFrom?: readonly string[];
+  /** Its packs `<run id>-0` to `<run id>-<packCount - 1>` were durable when the record was written. */
+  readonly packCount?: number;
+  /** It ended without a restore point, and left its packs to whoever takes them over; ISO 8601. */
+  readonly brokenOffAt?: string;
 }
 
 /** A run as another process sees it. */
@@ -58,7 +64,7 @@ function recordName(runId: string, counter: number): string {
 /** The record of this process's own run, renewed until it ends. */
 export class RunBeacon {
   readonly #place: Place;
-  readonly #record: RunRecord;
+  #record: RunRecord;
   /** Of its records that may be there, oldest first. */
   readonly #names: string[] = [];
   #counter = 0;
@@ -73,7 +79,10 @@ export class RunBeacon {
   }
 
   /** Writes the record; nothing else of a run may be written before. */
-  static async start(place: Place, work: Pick<RunRecord, "runId" | "kind" | "lineageName">): Promise<RunBeacon> {
+  static async start(
+    place: Place,
+    work: Pick<RunRecord, "runId" | "kind" | "lineageName" | "takesOverFrom">,
+  ): Promise<RunBeacon> {
     const startedAt = place.clock.now().toISOString();
     const beacon = new RunBeacon(place, { ...work, startedAt, hostName: hostname(), process: thisProcess() });
     await beacon.#write(0);
@@ -87,8 +96,7 @@ export class RunBeacon {
    * renewed again since: the machine may have slept.
    */
   check(): void {
-    this.#noteGap();
-    if (this.#gapMsMax <= RENEWAL_AGE_MS_MAX) return;
+    if (!this.isOverdue) return;
     throw new OperatingError(
       "stalled",
       `the run's record was not renewed for ${Math.round(this.#gapMsMax / 60_000)} minutes`,
@@ -96,11 +104,34 @@ export class RunBeacon {
     );
   }
 
-  /** Removes the record. */
-  async end(): Promise<void> {
+  /** True when others may have taken the run for dead. */
+  get isOverdue(): boolean {
+    this.#noteGap();
+    return this.#gapMsMax > RENEWAL_AGE_MS_MAX;
+  }
+
+  /** How many of its packs are durable, for the next renewal. */
+  notePacks(packCount: number): void {
+    this.#record = { ...this.#record, packCount };
+  }
+
+  /** Ends the run and leaves its record: others may take over its packs. Throws when that cannot be written. */
+  async breakOff(): Promise<void> {
+    await this.#stop();
+    this.#record = { ...this.#record, brokenOffAt: this.#place.clock.now().toISOString() };
+    await this.#write(this.#counter + 1);
+    while (this.#names.length > 1) await this.#place.storage.delete(this.#names.shift()!);
+  }
+
+  async #stop(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     await this.#renewal;
+  }
+
+  /** Removes the record. */
+  async end(): Promise<void> {
+    await this.#stop();
     for (const name of this.#names) await this.#place.storage.delete(name);
   }
 
@@ -196,6 +227,7 @@ export class RunObserver {
     const before = this.#seen.get(runId);
     const sinceMs = before !== undefined && before.counter === counter ? before.sinceMs : nowMs;
     this.#seen.set(runId, { counter, sinceMs });
+    if (record?.brokenOffAt !== undefined) return { runId, record, counter, state: "dead" };
     const state = record === null ? "unknown" : processState(record.process);
     const isStill = nowMs - sinceMs >= DEAD_AFTER_MS;
     return { runId, record, counter, state: isStill && state !== "alive" ? "dead" : state };

@@ -9,6 +9,7 @@ import { readListed } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { BACKUPS_PREFIX, isId, makeId, manifestObjectName, packObjectName } from "./identifiers.ts";
 import { lineageKeyOf } from "./lineages.ts";
+import type { LeftoverPacks, TakenOver } from "./leftover-packs.ts";
 import { LargeObjectListWriter, PageWriter, SegmentListWriter } from "./list-writer.ts";
 import type { ChunkReference } from "./lists.ts";
 import { encodeBody, encodeSummary } from "./manifest.ts";
@@ -71,6 +72,10 @@ export interface RunParts {
   readonly beacon: RunBeacon;
   readonly parent: RestorePoint | null;
   readonly reusable: ReusablePacks;
+  /** What dead runs of the lineage left; null: nothing is taken over. */
+  readonly leftovers: LeftoverPacks | null;
+  /** From so many durable bytes on, a run that is given up leaves its packs to the next one. */
+  readonly keptBytesMin: number;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -89,6 +94,7 @@ export class Run implements AsyncDisposable {
   #finishedPacks: readonly FinishedPack[] = [];
   /** Bytes of packs that were taken as they are from another repository. */
   readonly #adopted = new Map<string, number>();
+  #keptBytes = 0;
   #isManifestInDoubt = false;
   /** From then on others may have seen the manifest and refer to the packs: only prune may delete them. */
   #wasManifestBegun = false;
@@ -99,7 +105,8 @@ export class Run implements AsyncDisposable {
     this.parent = parent?.forComparison((place) => parts.reusable.currentPlace(place)) ?? null;
     this.#context = context;
     this.#parts = parts;
-    this.#packs = new PackStream({ ...context, runId: id, signal });
+    const onDurable = (packCount: number): void => parts.beacon.notePacks(packCount);
+    this.#packs = new PackStream({ ...context, runId: id, signal, onDurable });
     this.#pages = new PageWriter(this.#pageSink());
   }
 
@@ -124,6 +131,8 @@ export class Run implements AsyncDisposable {
     const { bytes, continues, encoding, id, kind, rawLengthBytes, rowCount } = chunk;
     assert(this.#state === "open", "a run that takes chunks is open");
     assert(id.length === CHUNK_ID_BYTES, "a chunk id has 32 bytes");
+    const found = await this.#parts.leftovers?.take({ kind, id, rawLengthBytes }, this.#parts.signal);
+    if (found) return { kind, id, ...found, rawLengthBytes, rowCount, continues };
     const place = await this.#packs.append({ kind, encoding, rawLengthBytes, id }, bytes);
     return { kind, id, ...place, rawLengthBytes, rowCount, continues, encoding };
   }
@@ -170,18 +179,36 @@ export class Run implements AsyncDisposable {
   }
 
   /**
-   * Gives the run up: removes its record and what it stored; packs stay for prune once the manifest's put was begun.
-   * Safe to call at any time; does nothing after commit().
+   * Gives the run up: removes its record and what it stored. Packs stay for prune once the manifest's put was begun; and for
+   * the lineage's next run when they are many, or when others may refer to them already. Safe to call at any time; does nothing after commit().
    */
   async abort(): Promise<void> {
     if (this.#state === "ended") return;
     this.#state = "ended";
+    const { beacon, keptBytesMin } = this.#parts;
     const durable = await this.#packs.abort();
-    if (!this.#wasManifestBegun) {
+    const durableBytes = durable.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    if (durableBytes >= keptBytesMin) {
+      this.#keptBytes = durableBytes;
+      await beacon.breakOff().catch(() => undefined);
+      return;
+    }
+    // Who was taken for dead may have been taken over.
+    if (!this.#wasManifestBegun && !beacon.isOverdue) {
       // What cannot be removed now stays as a left-over that `check` names; nothing refers to it.
       for (const { name } of durable) await this.#deleteQuietly(packObjectName(name));
     }
-    await this.#parts.beacon.end().catch(() => undefined);
+    await beacon.end().catch(() => undefined);
+  }
+
+  /** After abort(): bytes of the packs that the lineage's next run can take over; 0: nothing was left. */
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
+
+  /** What was taken over so far of what dead runs left; null: they left nothing. */
+  get takenOver(): TakenOver | null {
+    return this.#parts.leftovers?.takenOver ?? null;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -316,6 +343,7 @@ export class Run implements AsyncDisposable {
     this.#state = "ended";
     // The restore point is there; a record that stays behind is named by `check`, it does not undo a backup.
     await this.#parts.beacon.end().catch(() => undefined);
+    await this.#parts.leftovers?.forgetRuns().catch(() => undefined);
   }
 
   async #deleteQuietly(name: string): Promise<void> {

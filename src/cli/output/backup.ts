@@ -7,6 +7,7 @@ import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText } fro
 
 /** The receipt of a restore point. */
 export function renderBackup(receipt: BackupReceipt): string {
+  const takenOverBytes = receipt.takenOver?.bytes ?? 0;
   return joinLines([
     `Took restore point ${receipt.id}.`,
     "",
@@ -27,7 +28,8 @@ export function renderBackup(receipt: BackupReceipt): string {
       ["data", `${formatSize(receipt.rawBytes)} of plain text`],
       ["stored", `${formatSize(receipt.sealedBytes)} sealed`],
       ["  of it new", formatSize(receipt.newBytes)],
-      ["  taken over", `${formatSize(receipt.reusedBytes)} from earlier restore points`],
+      ["  taken over", `${formatSize(receipt.reusedBytes - takenOverBytes)} from earlier restore points`],
+      ["", takenOverBytes === 0 ? null : `${formatSize(takenOverBytes)} of a run that broke off`],
       ["globals", receipt.globals === null ? null : globalsLine(receipt.globals)],
     ]),
     ...listLines("Warnings", receipt.warnings),

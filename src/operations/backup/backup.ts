@@ -28,6 +28,7 @@ import { ProgressReporter } from "../progress-reporter.ts";
 import { defaultLineageOf, hostNameOf } from "../source/host-name.ts";
 import { openSourceDump } from "../source/open-source.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
+import { givingUp, takenOverFacts, warnOfRefusedPacks, type TakenOverFacts } from "../take-over.ts";
 import { CAIRN_VERSION } from "../version.ts";
 import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
@@ -70,8 +71,10 @@ export async function backUpDatabase(
     kind: "backup",
     lineageName: lineage.name,
     parent,
+    takesOver: true,
     signal: context.signal,
   });
+  await using _ = givingUp(context, run);
   await refuseSecondRun(context, repository, { lineageName, runId: run.id });
 
   const warnings = [
@@ -91,9 +94,10 @@ export async function backUpDatabase(
   beginPhase(context, "commit", "confirming what was stored and writing the manifest");
   const input = await commitInput({ settings, source, dump, sink, lineage, compression, startedAt, warnings, carried });
   const findings = await watchDrops(context, { repository, parent, input, limits: settings.dropLimits });
-  warnings.push(...findings.map(({ message }) => message));
+  warnings.push(...findings.map(({ message }) => message), ...warnOfRefusedPacks(context, run));
   const summary = await run.commit({ ...input, warnings });
-  return makeReceipt({ summary, source, dump, repository, startedAt, warnings, carried, findings });
+  const takenOver = takenOverFacts(run);
+  return makeReceipt({ summary, source, dump, repository, startedAt, warnings, carried, findings, takenOver });
 }
 
 interface Storing {
@@ -227,10 +231,11 @@ interface ReceiptFacts {
   readonly warnings: readonly string[];
   readonly carried: CarriedGlobals;
   readonly findings: readonly DropFinding[];
+  readonly takenOver: TakenOverFacts | null;
 }
 
 function makeReceipt(facts: ReceiptFacts): BackupReceipt {
-  const { summary, source, dump, repository, startedAt, warnings, carried, findings } = facts;
+  const { summary, source, dump, repository, startedAt, warnings, carried, findings, takenOver } = facts;
   const { totals } = summary;
   return {
     id: summary.id,
@@ -253,6 +258,7 @@ function makeReceipt(facts: ReceiptFacts): BackupReceipt {
     sealedBytes: totals.sealedBytes,
     newBytes: totals.newBytes,
     reusedBytes: totals.reusedBytes,
+    takenOver,
     globals: carried.globals === null ? null : globalsFacts(carried.globals),
     findings,
     warnings,

@@ -3,6 +3,7 @@
 import type { GlobalsFacts } from "../globals-facts.ts";
 import type { ServerPlace } from "../../postgres/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
+import type { TakenOverFacts } from "../take-over.ts";
 import type { DropFinding, DropLimits } from "./drops.ts";
 
 export interface BackupSettings {
@@ -51,6 +52,8 @@ export interface BackupReceipt {
   readonly sealedBytes: number;
   readonly newBytes: number;
   readonly reusedBytes: number;
+  /** What of the reused bytes an earlier run stored that broke off; null or left out: nothing. */
+  readonly takenOver?: TakenOverFacts | null;
   /** Roles and tablespaces that came along; null: none. */
   readonly globals: GlobalsFacts | null;
   /** Far less than before: what has to be looked at. They stand among the warnings too. */

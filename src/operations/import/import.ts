@@ -12,6 +12,7 @@ import { refuseSecondRun } from "../backup/refuse-second-run.ts";
 import { beginPhase, warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
+import { givingUp, warnOfRefusedPacks } from "../take-over.ts";
 import { CAIRN_VERSION } from "../version.ts";
 import { importLargeObjects, importRows, rowsOfEntry, type DataImport } from "./import-data.ts";
 import { plainTextOf, plainToc } from "./plain-script.ts";
@@ -44,11 +45,14 @@ export async function runImport(context: OperationContext, settings: ImportSetti
     kind: "import",
     lineageName: lineage.name,
     parent,
+    takesOver: true,
     signal: context.signal,
   });
+  await using _ = givingUp(context, run);
   await refuseSecondRun(context, repository, { lineageName: lineage.name, runId: run.id });
   const data = await importData(context, facts, run);
   warnings.push(...data.warnings.map((message) => warn(context, { message })));
+  warnings.push(...warnOfRefusedPacks(context, run));
   await source.checkUnchanged();
   beginPhase(context, "commit", "confirming what was stored and writing the manifest");
   const summary = await run.commit(commitInput(facts, { data, createdAt, warnings }));

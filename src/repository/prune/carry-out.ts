@@ -2,7 +2,7 @@
 // repackings that were broken off.
 
 import { messageOf } from "../../base/errors.ts";
-import { movedObjectName, packObjectName } from "../identifiers.ts";
+import { movedObjectName, packObjectName, runOfPack } from "../identifiers.ts";
 import { ItemSet, itemSetOf } from "../item-set.ts";
 import { findLiveItems, readUnused } from "./live-items.ts";
 import type { LiveItems } from "./live-items.ts";
@@ -11,7 +11,7 @@ import type { PruneList } from "./prune-lists.ts";
 import type { PruneDecision, PruneWork } from "./types.ts";
 import { repack } from "./repack.ts";
 import type { RepackJob } from "./repack.ts";
-import { unneededPacks } from "./survey.ts";
+import { busyRuns, unneededPacks } from "./survey.ts";
 
 /** Carries lists out whose time has come; returns those that have to stay because something failed. */
 export async function carryOut(work: PruneWork, lists: readonly PruneList[]): Promise<readonly PruneList[]> {
@@ -117,8 +117,10 @@ async function planJobs(
 ): Promise<RepackJob[]> {
   const { chunks, context, options, survey } = work;
   const listed = new Map(lists.flatMap(({ items }) => Object.entries(items)));
+  const busy = busyRuns(survey);
   const packs = [...listed.keys()].filter((pack) => {
-    return survey.packs.has(pack) && survey.needed.has(pack) && !survey.movedPacks.has(pack);
+    const isThere = survey.packs.has(pack) && !survey.movedPacks.has(pack);
+    return isThere && survey.needed.has(pack) && !busy.has(runOfPack(pack));
   });
   const live = await findLiveItems(context, chunks, { survey, packs }, options.signal);
   const jobs: RepackJob[] = [];

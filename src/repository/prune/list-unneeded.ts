@@ -9,7 +9,7 @@ import { findLiveItems, readUnused } from "./live-items.ts";
 import { ListedForPruning, writePruneList } from "./prune-lists.ts";
 import type { PruneList } from "./prune-lists.ts";
 import type { PruneWork } from "./types.ts";
-import { isCopyAtWork, unneededPacks } from "./survey.ts";
+import { busyRuns, isCopyAtWork, unneededPacks } from "./survey.ts";
 
 interface PartlyUsedPack {
   readonly pack: string;
@@ -72,7 +72,7 @@ async function partlyUsed(
 ): Promise<readonly PartlyUsedPack[]> {
   const { chunks, context, options, survey } = work;
   if (isCopyAtWork(survey)) return [];
-  const busy = new Set(survey.runs.filter(({ state }) => state !== "dead").map(({ runId }) => runId));
+  const busy = busyRuns(survey);
   const candidates = [...survey.packs.keys()].filter((pack) => {
     const runId = runOfPack(pack);
     const isWhole = survey.neededRuns.has(runId) || busy.has(runId);

@@ -161,10 +161,16 @@ export function isCopyAtWork({ runs }: Survey): boolean {
   return runs.some(({ record, state }) => state !== "dead" && (record === null || record.kind === COPY_KIND));
 }
 
+/** Runs that may be alive, and dead ones whose packs they may refer to. */
+export function busyRuns({ runs }: Survey): ReadonlySet<string> {
+  const alive = runs.filter(({ state }) => state !== "dead");
+  return new Set(alive.flatMap(({ record, runId }) => [runId, ...(record?.takesOverFrom ?? [])]));
+}
+
 /** Packs that no restore point needs and no run that may be alive is writing, those only said to have moved among them. */
 export function unneededPacks(survey: Survey): string[] {
   if (survey.unreadable.length > 0 || isCopyAtWork(survey)) return [];
-  const busy = new Set(survey.runs.filter(({ state }) => state !== "dead").map(({ runId }) => runId));
+  const busy = busyRuns(survey);
   const all = new Set([...survey.packs.keys(), ...survey.movedPacks]);
   return [...all].filter((pack) => !survey.needed.has(pack) && !busy.has(runOfPack(pack)));
 }

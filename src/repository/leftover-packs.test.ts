@@ -1,0 +1,233 @@
+// The next run of a lineage takes over what one that died or broke off has stored: all of it that is whole, nothing that is
+// not, and no prune in between takes it away.
+
+import { spawn } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { openLocalStorage } from "../storage/index.ts";
+import { packObjectName } from "./identifiers.ts";
+import { openKeyRegister } from "./index.ts";
+import type { Run } from "./index.ts";
+import type { TakenOver } from "./leftover-packs.ts";
+import { actions, DAY_MS, PruneBench, rows } from "./prune/prune.fixture.ts";
+import { backUp, changed, CHEAP_SCRYPT, FACTS, PASSPHRASE, temporaryFolder } from "./repository.fixture.ts";
+import type { BackupOptions } from "./repository.fixture.ts";
+
+/** Packs of 16 KiB: two or three chunks of 6 KB each. */
+const SEEDS = Array.from({ length: 24 }, (_, index) => `segment ${index}`);
+const TABLES = { orders: SEEDS.map((seed) => rows(seed, 6000)) };
+const OBJECTS = { 70001: "a small one", 70002: "a long one ".repeat(200) };
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let bench: PruneBench;
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  bench = await PruneBench.create(join(folder.path, "r"));
+});
+afterEach(async () => await folder[Symbol.asyncDispose]());
+
+/** A run that stores everything and breaks off before its commit, leaving its packs and its record. */
+async function breakOff(options: Partial<BackupOptions> = {}): Promise<string> {
+  let runId = "";
+  const beforeCommit = async (run: Run): Promise<void> => {
+    runId = run.id;
+    await Promise.reject(new Error("broken off"));
+  };
+  const run = { keptBytesMin: 0, takesOver: true };
+  await expect(backUp(await bench.open(), { tables: TABLES, largeObjects: OBJECTS, run, beforeCommit, ...options })).rejects.toThrow("broken off"); // prettier-ignore
+  return runId;
+}
+
+/** The next backup, an hour later, and what it took over. */
+async function next(options: Partial<BackupOptions> = {}) {
+  bench.nowMs += DAY_MS / 24;
+  let takenOver: TakenOver | null = null;
+  const facts = { snapshotAt: new Date(bench.nowMs).toISOString() };
+  const beforeCommit = async (run: Run): Promise<void> => {
+    takenOver = run.takenOver;
+    await options.beforeCommit?.(run);
+  };
+  const tables = options.tables ?? TABLES;
+  const run = { takesOver: true };
+  const summary = await backUp(await bench.open(), { largeObjects: OBJECTS, run, facts, ...options, tables, beforeCommit }); // prettier-ignore
+  bench.expected.set(summary.id, tables);
+  return { ...summary, takenOver: takenOver as TakenOver | null };
+}
+
+async function flip(pack: string, offset: number): Promise<void> {
+  const path = join(bench.path, packObjectName(pack));
+  const bytes = await readFile(path);
+  bytes[offset]! ^= 1;
+  await writeFile(path, bytes);
+}
+
+describe("a run that broke off", () => {
+  test("is taken over by the next one of its lineage: nothing but lists is stored again", async () => {
+    const runId = await breakOff();
+    const packs = await bench.files("packs");
+    expect(packs.length).toBeGreaterThan(3);
+    expect(await (await bench.open()).runs()).toMatchObject([{ runId, state: "dead", record: { packCount: packs.length } }]); // prettier-ignore
+    const { takenOver, totals } = await next();
+    expect(takenOver).toMatchObject({ runIds: [runId], refused: [] });
+    // The last pack was not durable yet when it broke off; its chunks are stored anew.
+    expect(takenOver!.chunkCount).toBeGreaterThanOrEqual(totals.chunks - 6);
+    expect(totals.reusedChunks).toBe(takenOver!.chunkCount);
+    expect(totals.newBytes).toBeLessThan(takenOver!.bytes / 3);
+    await bench.expectWhole();
+    const { findings, leftovers } = await (await bench.open()).check({ readFraction: 1 });
+    expect([findings, leftovers.runs, leftovers.packs]).toEqual([[], [], []]);
+  });
+
+  test("what of it is not needed any more is pruned as before", async () => {
+    await breakOff();
+    const changedTables = {
+      orders: TABLES.orders.map((text, index) => (index < 6 || index % 2 === 0 ? `${text}x\n` : text)),
+    };
+    const { takenOver } = await next({ tables: changedTables });
+    expect(takenOver!.chunkCount).toBeGreaterThan(2);
+    const before = (await bench.files("packs")).length;
+    const listed = actions(await bench.prune());
+    expect(listed).toContain("listed");
+    expect(listed).toContain("listed-in-part");
+    bench.nowMs += 2 * DAY_MS;
+    expect(actions(await bench.prune())).toEqual(expect.arrayContaining(["deleted", "repacked"]));
+    expect((await bench.files("packs")).filter((name) => !name.endsWith(".moved")).length).toBeLessThan(before);
+    await bench.expectWhole();
+  });
+
+  test("is not taken over by another lineage, and leaves nothing when it has stored little", async () => {
+    await breakOff();
+    const lineage = { ...FACTS.lineage, name: "other@db1", databaseOid: 5 };
+    const facts = { lineage, snapshotAt: new Date(bench.nowMs).toISOString() };
+    const other = await backUp(await bench.open(), { tables: TABLES, facts, run: { takesOver: true } });
+    expect(other.totals.reusedChunks).toBe(0);
+    const before = await bench.files("packs");
+    await expect(breakOff({ run: { keptBytesMin: 1e9 } })).resolves.toBeTruthy();
+    expect(await bench.files("packs")).toEqual(before);
+    expect((await next()).takenOver!.chunkCount).toBeGreaterThan(8);
+  });
+
+  test("twice: the next one takes over from both", async () => {
+    const first = await breakOff({ tables: { orders: TABLES.orders.slice(0, 12) } });
+    bench.nowMs += DAY_MS / 24;
+    const second = await breakOff();
+    const { takenOver, totals } = await next();
+    expect(takenOver!.runIds).toEqual([first, second]);
+    expect(takenOver!.chunkCount).toBeGreaterThanOrEqual(totals.chunks - 8);
+    await bench.expectWhole();
+    expect(await bench.files("runs")).toEqual([]);
+  });
+
+  test("under an earlier data key is taken over too", async () => {
+    await breakOff();
+    const options = { passphrase: PASSPHRASE, scryptCost: CHEAP_SCRYPT };
+    const keys = await openKeyRegister(openLocalStorage(bench.path), options);
+    await keys.rotate({ dropsOthers: false });
+    expect((await next()).takenOver!.chunkCount).toBeGreaterThan(8);
+    await bench.expectWhole();
+  });
+});
+
+describe("a pack that a run left", () => {
+  test.each([
+    ["in a chunk", 500],
+    ["in its header", 40],
+    ["in its contents", -100],
+    ["in its trailer", -5],
+  ])("with a bit flipped %s is not taken over, and that is said", async (_, at) => {
+    const runId = await breakOff();
+    const pack = `${runId}-1`;
+    const { length } = await readFile(join(bench.path, packObjectName(pack)));
+    await flip(pack, at < 0 ? length + at : at);
+    const { takenOver } = await next();
+    expect(takenOver!.refused).toMatchObject([{ pack }]);
+    expect(takenOver!.chunkCount).toBeGreaterThan(4);
+    await bench.expectWhole();
+    const { manifest } = await (await bench.open()).openRestorePoint([...bench.expected.keys()].at(-1)!);
+    expect(manifest.packs.map(([name]) => name)).not.toContain(pack);
+  });
+
+  test("under the name of another one is not taken over", async () => {
+    const runId = await breakOff();
+    const [one, other] = [`${runId}-0`, `${runId}-1`].map((name) => join(bench.path, packObjectName(name))) as [string, string]; // prettier-ignore
+    await writeFile(other, await readFile(one));
+    expect((await next()).takenOver!.refused).toMatchObject([{ pack: `${runId}-1` }]);
+    await bench.expectWhole();
+  });
+});
+
+describe("beside prune", () => {
+  test("what was listed before is taken over, kept by prunes at any time, and taken back from the list", async () => {
+    await breakOff();
+    expect(actions(await bench.prune())).toContain("listed");
+    bench.nowMs += 2 * DAY_MS;
+    const during = { result: [] as string[] };
+    const { takenOver } = await next({
+      beforeCommit: async () => {
+        during.result = actions(await bench.prune({ isWaiting: false }));
+      },
+    });
+    expect(during.result).not.toContain("deleted");
+    expect(takenOver!.chunkCount).toBeGreaterThan(8);
+    await bench.expectWhole();
+    bench.nowMs += 2 * DAY_MS;
+    expect(actions(await bench.prune())).not.toContain("deleted");
+    await bench.expectWhole();
+  });
+
+  test("nothing is taken over while a prune is at work, which may not have seen the claim", async () => {
+    await breakOff();
+    await bench.prune();
+    bench.nowMs += 2 * DAY_MS;
+    const during = { chunkCount: -1, ran: false };
+    const storage = openLocalStorage(bench.path);
+    const pausing = changed(storage, {
+      delete: async (name, signal) => {
+        if (name.startsWith("packs/") && !during.ran) {
+          during.ran = true;
+          during.chunkCount = (await next()).totals.reusedChunks;
+        }
+        await storage.delete(name, signal);
+      },
+    });
+    await bench.prune({ isWaiting: false }, await bench.open(pausing));
+    expect(during).toEqual({ ran: true, chunkCount: 0 });
+    await bench.expectWhole();
+  });
+
+  test("a prune that lists unneeded packs does not forget the run while they are there", async () => {
+    await breakOff();
+    await bench.prune();
+    await bench.prune();
+    expect((await next()).takenOver!.chunkCount).toBeGreaterThan(8);
+    bench.nowMs += 2 * DAY_MS;
+    await breakOff({ tables: { orders: [rows("else", 20_000)] } });
+    for (let days = 0; days < 2; days += 1) {
+      await bench.prune();
+      bench.nowMs += 2 * DAY_MS;
+    }
+    await bench.prune();
+    expect(await bench.files("runs")).toEqual([]);
+    await bench.expectWhole();
+  });
+});
+
+test("a run whose process was killed in the middle is taken over", async () => {
+  // Another process: one that is gone, as the observer can tell.
+  const child = spawn(process.execPath, [join(import.meta.dirname, "killed-run.fixture.ts"), bench.path], { stdio: "inherit" }); // prettier-ignore
+  const [, signal] = await new Promise<[number | null, string | null]>((resolve) => {
+    child.once("exit", (code, by) => resolve([code, by]));
+  });
+  expect(signal).toBe("SIGKILL");
+  const packs = await bench.files("packs");
+  expect(packs.length).toBeGreaterThanOrEqual(2);
+  expect(await (await bench.open()).restorePoints()).toEqual([]);
+  bench.nowMs = Date.now();
+  const tables = { orders: SEEDS.map((seed) => rows(seed, 6000)) };
+  const { takenOver, totals } = await next({ tables, largeObjects: {} });
+  expect(takenOver!.chunkCount).toBeGreaterThanOrEqual(4);
+  expect(totals.newBytes).toBeLessThan(totals.sealedBytes);
+  await bench.expectWhole();
+  expect((await (await bench.open()).leftovers()).runs).toEqual([]);
+});
