@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { MIB } from "../../src/base/units.ts";
 import { openStorage, refuseUnconditionalStorage } from "../../src/storage/index.ts";
 import type { Retry, Storage } from "../../src/storage/index.ts";
+import { until } from "../faults/support.ts";
 import { KEY, KEYS, signatureFor, startAzurite, surroundingsOf, uriAt } from "./azure-servers.ts";
 import type { AzureServer } from "./azure-servers.ts";
 import { collect, namesIn, sha256, stream } from "./contract.ts";
@@ -295,6 +296,26 @@ describe("what a broken abort leaves", () => {
     // It is an object now.
     await storage.deleteLeftover("c?discarded");
     expect(await namesIn(storage)).toEqual(["b", "c"]);
+  });
+
+  test("is not deleted with the object that somebody wrote in its place meanwhile", async () => {
+    await leaveDiscarded("a");
+    await using other = await openStorage(uriAt(server.endpoint, place), surroundingsOf(KEYS));
+    proxy.plan({ kind: "slow", method: "HEAD", ms: 1500 });
+    const deleting = storage.deleteLeftover("a?discarded");
+    await until("it was looked at", () => proxy.unmet() === 0);
+    await other.put("a", Buffer.from("1"));
+    await deleting;
+    expect(await namesIn(storage)).toEqual(["a"]);
+  });
+
+  test("does not harm an object that came under the name meanwhile", async () => {
+    const writer = await storage.openWriter("a");
+    await writer.write(Buffer.alloc(9 * MIB));
+    await using other = await openAt();
+    await other.put("a", Buffer.from("theirs"));
+    await writer.abort();
+    expect(Buffer.from(await storage.read("a")).toString()).toBe("theirs");
   });
 
   test("of two writers of one name, one that gives up does not take the other's blocks", async () => {
