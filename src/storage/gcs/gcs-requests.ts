@@ -14,6 +14,8 @@ import type { TokenSource } from "./token-source.ts";
 /** What is asked of an object. */
 const OBJECT_FIELDS = "name,size,generation,md5Hash,metadata";
 
+const MD5_OF_NOTHING = "1B2M2Y8AsgTpgAmY7PhCfg==";
+
 /** What the storage says of an object. */
 export interface SaidObject {
   /** Null where it says none. */
@@ -156,9 +158,10 @@ export async function readJson(answer: HttpAnswer): Promise<Record<string, unkno
 
 /** Reads what the storage says of an object. */
 export function saidObject(said: Readonly<Record<string, unknown>>): SaidObject {
-  const { generation, md5Hash, metadata } = said;
+  const { generation, md5Hash, metadata, size } = said;
   return {
-    sizeBytes: sizeOf(said["size"]),
+    // Some servers leave out what is 0.
+    sizeBytes: size === undefined && md5Hash === MD5_OF_NOTHING ? 0 : sizeOf(size),
     generation: typeof generation === "string" && /^\d{1,20}$/.test(generation) ? generation : "",
     md5: typeof md5Hash === "string" ? md5Hash : "",
     metadata: typeof metadata === "object" && metadata !== null ? (metadata as Record<string, unknown>) : {},

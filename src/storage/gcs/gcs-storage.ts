@@ -59,7 +59,9 @@ export class GcsStorage implements Storage {
 
   async head(name: string, signal?: AbortSignal): Promise<StoredObject | null> {
     const said = await this.#requests.head(name, signal);
-    return said && { name, sizeBytes: knownSize(name, said.sizeBytes) };
+    if (said === null) return null;
+    if (said.sizeBytes !== null) return { name, sizeBytes: said.sizeBytes };
+    throw storageFailed(`could not look at "${name}": the storage does not say its size`);
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
@@ -70,11 +72,10 @@ export class GcsStorage implements Storage {
         if (name === null || !isObjectName(name)) continue;
         if (name <= last) throw storageFailed("the storage does not list names in their order");
         last = name;
-        yield {
-          name,
-          sizeBytes: knownSize(name, sizeOf(size)),
-          ...(typeof generation === "string" && { version: generation }),
-        };
+        // Some servers leave out the size of what is empty; null: it was deleted meanwhile.
+        const sizeBytes = sizeOf(size);
+        const object = sizeBytes === null ? await this.head(name, signal) : { name, sizeBytes };
+        if (object !== null) yield { ...object, ...(typeof generation === "string" && { version: generation }) };
       }
     }
   }
@@ -123,11 +124,6 @@ interface ListedItem {
   readonly generation?: unknown;
   readonly name?: unknown;
   readonly size?: unknown;
-}
-
-function knownSize(name: string, sizeBytes: number | null): number {
-  if (sizeBytes !== null) return sizeBytes;
-  throw storageFailed(`the storage does not say the size of "${name}"`);
 }
 
 /** Where the next page begins. A server that gives the same place again would be asked for ever. */
