@@ -11,6 +11,7 @@ export { readSessionDefaults } from "./session-settings.ts";
 export { connectCommand, sqlScript, type SqlScriptOptions } from "./sql-script.ts";
 export { planScratch, type ScratchPlan, type ScratchRequest } from "./scratch.ts";
 export type { LeftOut } from "./scratch-closure.ts";
+export { identifyRestore } from "./restore-record.ts";
 export { runScratch, type ScratchResult } from "./run-scratch.ts";
 export {
   checkTarget,

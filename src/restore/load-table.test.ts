@@ -47,6 +47,7 @@ function tableLoad(): TableLoad {
     isInTransaction: false,
     freezes: false,
     mayBeShared: true,
+    recordStatement: () => "",
     onData: () => {},
     onWork: () => {},
   });

@@ -27,6 +27,8 @@ export interface TableLoadOptions {
   readonly freezes: boolean;
   /** Other connections may join. Not together with `freezes`, which locks them out. */
   readonly mayBeShared: boolean;
+  /** Said when the rows are there, in their transaction if it is one; "" says nothing. */
+  readonly recordStatement: (data: { readonly rows: number; readonly sizeBytes: number }) => string;
   readonly onData: (worker: RestoreWorker, sizeBytes: number) => void;
   /** More pieces are waiting: another connection might join. */
   readonly onWork: () => void;
@@ -85,10 +87,13 @@ export class TableLoad {
       this.#checkRows(rows);
       this.#isCommitting = true;
       // The first commit decides: when it fails, the others roll back.
-      await this.#end(worker, true);
+      const record = this.#options.recordStatement({ rows, sizeBytes: this.#sizeBytes });
+      const isAlone = this.#copies.length === 1;
+      await this.#end(worker, true, isAlone ? record : "");
       this.#decision.resolve(true);
       await Promise.all(this.#ends);
       if (this.#commitFailure !== null) throw this.#commitFailure.error;
+      if (!isAlone && record !== "") await worker.run(record);
       const { entry } = this.task;
       return {
         dumpId: entry.dumpId,
@@ -195,11 +200,11 @@ export class TableLoad {
     });
   }
 
-  async #end(worker: RestoreWorker, commits: boolean): Promise<void> {
+  async #end(worker: RestoreWorker, commits: boolean, before = ""): Promise<void> {
     if (this.#options.isInTransaction) return;
     if (commits) {
       // A COMMIT of a failed transaction is answered by ROLLBACK, without an error.
-      if ((await worker.run("COMMIT;")) === "ROLLBACK")
+      if ((await worker.run(`${before}COMMIT;`)) === "ROLLBACK")
         throw new OperatingError("query_failed", "the transaction was rolled back");
     } else if (worker.session.isConnected) {
       await worker.session.query("ROLLBACK;");

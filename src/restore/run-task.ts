@@ -3,6 +3,8 @@
 
 import type { ArchiveContents } from "../archive/index.ts";
 import { isOperatingError } from "../base/errors.ts";
+import { attemptRecorded, problemError } from "./recorded-statements.ts";
+import type { RestoreRecord } from "./restore-record.ts";
 import { loadLargeObjects } from "./load-large-objects.ts";
 import { loadStatements } from "./load-statements.ts";
 import { TableLoad } from "./load-table.ts";
@@ -24,6 +26,8 @@ export interface TaskContext {
   /** Makes a load known to connections that have nothing to do, and takes it back. */
   readonly offerLoad: (load: TableLoad) => void;
   readonly withdrawLoad: (load: TableLoad) => void;
+  /** Where what is done is written down; null: nowhere. */
+  readonly record: RestoreRecord | null;
   readonly onWork: () => void;
   readonly onData: (task: RestoreTask, worker: RestoreWorker, sizeBytes: number) => void;
 }
@@ -45,18 +49,15 @@ export async function runTask(
   context: TaskContext,
 ): Promise<TaskOutcomeReport> {
   const errors: EntryError[] = [];
+  const problem = task.problem === null ? null : problemError(task.problem);
   let isCreated = false;
-  if (task.statements.length > 0) {
+  if (task.statements.length > 0 || problem !== null) {
     await worker.apply(task.settings, errors);
-    const mayBatch = task.entry.description === "BLOB METADATA" || task.entry.tag.startsWith("LARGE OBJECTS");
-    await worker.attemptAll(task.statements, mayBatch, errors);
-    isCreated = errors.every((error) => error.during !== "definition");
+    await runStatements(worker, task, context, { problem, errors });
+    isCreated = task.statements.length > 0 && errors.every((error) => error.during !== "definition");
     if (leavesUserUnknown(task.entry)) worker.forgetUser();
   }
-  if (task.problem !== null) {
-    const nothing = { sqlState: undefined, detail: undefined, hint: undefined, statement: undefined };
-    errors.push({ ...nothing, message: task.problem, during: "definition" });
-  }
+  if (problem !== null) errors.push(problem);
   let rows: TableRows | null = null;
   let largeObjectCount = 0;
   if (task.load?.kind === "large-objects") {
@@ -65,15 +66,35 @@ export async function runTask(
   } else if (task.load !== null) {
     rows = await loadRows(worker, task, context, errors);
   }
+  const isFailedLoad = task.load !== null && errors.length > 0;
+  if (context.record !== null && isFailedLoad)
+    await worker.run(context.record.failedStatement(task.entry.dumpId, errors));
   return { errors, isCreated, rows, largeObjectCount };
 }
 
+async function runStatements(
+  worker: RestoreWorker,
+  { entry, statements }: RestoreTask,
+  { record }: TaskContext,
+  { problem, errors }: { readonly problem: EntryError | null; readonly errors: EntryError[] },
+): Promise<void> {
+  if (record !== null) {
+    await attemptRecorded(worker, record, { dumpId: entry.dumpId, statements, problem }, errors);
+    return;
+  }
+  const mayBatch = entry.description === "BLOB METADATA" || entry.tag.startsWith("LARGE OBJECTS");
+  await worker.attemptAll(statements, mayBatch, errors);
+}
+
 async function largeObjects(worker: RestoreWorker, task: RestoreTask, context: TaskContext): Promise<number> {
-  const { isInTransaction } = context;
+  const { isInTransaction, record } = context;
+  let sizeBytes = 0;
   if (!isInTransaction) await worker.run("BEGIN;");
-  const count = await loadLargeObjects(worker, task.entry, context.contents, (sizeBytes) =>
-    context.onData(task, worker, sizeBytes),
-  );
+  const count = await loadLargeObjects(worker, task.entry, context.contents, (bytes) => {
+    sizeBytes += bytes;
+    context.onData(task, worker, bytes);
+  });
+  if (record !== null) await worker.run(record.doneStatement(task.entry.dumpId, { rows: count, sizeBytes }));
   if (!isInTransaction) await worker.run("COMMIT;");
   return count;
 }
@@ -136,6 +157,7 @@ function loadOptions(task: RestoreTask, context: TaskContext): ConstructorParame
     isInTransaction: context.isInTransaction,
     freezes: isNew && !mayBeShared,
     mayBeShared,
+    recordStatement: (data) => context.record?.doneStatement(task.entry.dumpId, data) ?? "",
     onData: (worker, sizeBytes) => context.onData(task, worker, sizeBytes),
     onWork: context.onWork,
   };
@@ -152,6 +174,7 @@ async function statementRows(worker: RestoreWorker, task: RestoreTask, context: 
       context.onData(task, worker, bytes);
     },
   });
+  if (context.record !== null) await worker.run(context.record.doneStatement(entry.dumpId, { rows, sizeBytes }));
   if (!context.isInTransaction) await worker.run("COMMIT;");
   const { dumpId, namespace, tag: table } = entry;
   return { dumpId, namespace, table, rows, sizeBytes, expectedRows: null, connectionCount: 1 };

@@ -7,6 +7,7 @@ import { assert } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import type { TableLoad } from "./load-table.ts";
 import type { RestorePlan, RestoreTask } from "./plan.ts";
+import type { RestoreRecord } from "./restore-record.ts";
 import {
   entryFailure,
   type EntryError,
@@ -29,6 +30,8 @@ export interface RunOptions {
   readonly onEvent?: ((event: RestoreEvent) => void) | undefined;
   /** Gather the planner's statistics of the whole database at the end. */
   readonly analyze?: boolean;
+  /** Where what is done is written down, and what an earlier run has done. */
+  readonly record?: RestoreRecord | undefined;
 }
 
 /**
@@ -118,6 +121,7 @@ class RestoreRun {
     const session = await openTargetSession(this.#plan, this.#options.connect, database, signal);
     const worker = new RestoreWorker(index, session, signal);
     this.#workers.push(worker);
+    await this.#options.record?.watch(session);
     return worker;
   }
 
@@ -257,7 +261,7 @@ class RestoreRun {
     const { entry } = task;
     this.#tried.add(entry.dumpId);
     this.#emit({ kind: "entry started", entry, worker: worker.index });
-    const report = await runTask(worker, task, context);
+    const report = this.#options.record?.outcomeOf(task) ?? (await runTask(worker, task, context));
     const isDone = report.errors.length === 0;
     if (task.dataDumpId !== null) {
       if (report.isCreated) this.#createdTables.add(task.dataDumpId);
@@ -298,6 +302,7 @@ class RestoreRun {
       contents: this.#contents,
       isInTransaction: !isParallel && this.#batches.isUsed,
       isParallel,
+      record: this.#options.record ?? null,
       walLevelIsMinimal: this.#walLevelIsMinimal,
       wasCreated: (dumpId) => this.#createdTables.has(dumpId),
       offerLoad: (load) => {

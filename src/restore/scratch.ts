@@ -6,6 +6,7 @@ import { OperatingError } from "../base/errors.ts";
 import { parseQualifiedName, quoteIdentifier } from "../postgres/index.ts";
 import type { RestoreOptions } from "./options.ts";
 import { planSelection, type PlanTarget, type RestorePlan } from "./plan.ts";
+import { recordSchemaOf } from "./restore-record.ts";
 import { RELATION_KINDS, scratchClosure, type LeftOut } from "./scratch-closure.ts";
 import type { Wanted } from "./selection.ts";
 import { readSessionDefaults } from "./session-settings.ts";
@@ -32,6 +33,8 @@ export interface ScratchPlan {
   /** Tried in this order until one succeeds: the source's locale, its encoding alone, its encoding with locale C. */
   readonly createStatements: readonly string[];
   readonly renameStatement: string;
+  /** The schema of the record of what is done, while the database is not whole. */
+  readonly recordSchema: string;
   readonly dropStatement: string;
   readonly plan: RestorePlan;
   /** The relations that were asked for. */
@@ -76,6 +79,7 @@ export function planScratch(toc: Toc, request: ScratchRequest, target: PlanTarge
     incompleteName,
     createStatements: createStatements(toc, incompleteName, target.version),
     renameStatement: `ALTER DATABASE ${quoteIdentifier(incompleteName)} RENAME TO ${quoteIdentifier(databaseName)};`,
+    recordSchema: recordSchemaOf(toc),
     dropStatement: `DROP DATABASE IF EXISTS ${quoteIdentifier(incompleteName)} WITH (FORCE);`,
     plan: { ...plan, preparation: missingSchemas(toc, included) },
     relations: relations.filter((entry) => RELATION_KINDS.has(entry.description)),

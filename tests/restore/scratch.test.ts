@@ -25,6 +25,8 @@ import {
 } from "./support.ts";
 import type { TestDatabase } from "../support/servers.ts";
 
+const identity = { origin: "this test", fingerprint: "" };
+
 const MAJORS: readonly Major[] = [15, 18];
 
 describe.each(MAJORS)("on PostgreSQL %i", (major) => {
@@ -47,7 +49,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
   async function scratch(request: Omit<ScratchRequest, "databaseName">): Promise<TestDatabase & { leftOut: string[] }> {
     const databaseName = `scratch_${Math.random().toString(36).slice(2)}`;
     const plan = planScratch(archive.contents.toc, { ...request, databaseName }, version);
-    const result = await runScratch(archive.contents, plan, { connect: await connector(pg, "postgres") });
+    const result = await runScratch(archive.contents, plan, { identity, connect: await connector(pg, "postgres") });
     if (!result.restore.isComplete) throw new Error(JSON.stringify(result.restore.entriesFailed));
     expect(result.database).toBe(databaseName);
     return {
@@ -99,7 +101,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
 
   test("runScratch() refuses a name that is taken", async () => {
     const plan = planScratch(archive.contents.toc, { tables: ["parent"], databaseName: source.name }, version);
-    const run = runScratch(archive.contents, plan, { connect: await connector(pg, "postgres") });
+    const run = runScratch(archive.contents, plan, { identity, connect: await connector(pg, "postgres") });
     await expect(run).rejects.toMatchObject({ code: "target_not_empty" });
   });
 
@@ -107,6 +109,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
     const databaseName = `scratch_${Math.random().toString(36).slice(2)}`;
     const plan = planScratch(archive.contents.toc, { tables: ["torture.zero_columns"], databaseName }, version);
     const run = runScratch(archive.contents, plan, {
+      identity,
       connect: await connector(pg, "postgres"),
       checkSource: async () => {
         throw new OperatingError("archive_invalid", "it was written to");
@@ -124,6 +127,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
     try {
       await using onlooker = new AsyncDisposableStack();
       const running = runScratch(archive.contents, plan, {
+        identity,
         connect: async (database, connectSignal) => {
           if (database === plan.incompleteName) onlooker.use(await connect(database, connectSignal));
           return await connect(database, connectSignal);
@@ -154,7 +158,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
       return session;
     };
     try {
-      await expect(runScratch(archive.contents, plan, { connect: breaking })).rejects.toMatchObject({
+      await expect(runScratch(archive.contents, plan, { identity, connect: breaking })).rejects.toMatchObject({
         code: "connection_failed",
         detail: expect.stringMatching(/^Quite\. The database "scratch_left_incomplete" .*DROP DATABASE/) as string,
       });

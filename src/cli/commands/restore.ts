@@ -36,6 +36,10 @@ export const restore: Verb<Settings, Report> = {
       description: "into a new database of this or a made-up name on TARGET's server (default for -t and -n)",
     },
     {
+      long: "resume",
+      description: "go on with an interrupted restore into a scratch database; all else as it was said then",
+    },
+    {
       long: "in-place",
       description: "into TARGET itself although it holds objects: pg_restore's meaning of -t and -n",
     },
@@ -99,7 +103,13 @@ async function readSettings(line: CommandLine, caller: Caller): Promise<Settings
 function modeOf(line: CommandLine, options: RestoreOptions): RestoreSettings["mode"] {
   refuseBoth(line, "scratch", "in-place");
   const isPart = options.tables !== undefined || options.schemas !== undefined;
-  if (!hasFlag(line, "scratch") && (!isPart || hasFlag(line, "in-place"))) return { kind: "in-place" };
+  refuseBoth(line, "resume", "in-place");
+  if (!hasFlag(line, "scratch") && (!isPart || hasFlag(line, "in-place"))) {
+    if (!hasFlag(line, "resume")) return { kind: "in-place" };
+    throw new OperatingError("usage", "option --resume is for a restore into a scratch database", {
+      hint: "Only there Cairn knows what an interrupted restore has done. Restore into a new, empty database instead.",
+    });
+  }
   for (const [setting, name] of [
     ["clean", "-c/--clean"],
     ["create", "-C/--create"],
@@ -112,5 +122,5 @@ function modeOf(line: CommandLine, options: RestoreOptions): RestoreSettings["mo
     });
   }
   const name = lastValue(line, "scratch");
-  return { kind: "scratch", name: name === "" ? null : name };
+  return { kind: "scratch", name: name === "" ? null : name, resumes: hasFlag(line, "resume") };
 }

@@ -14,7 +14,7 @@ export function renderRestore(report: RestoreReport): string {
       ["restore point", report.restorePointId],
       ["file", report.file ?? null],
       ["database", report.isScratch ? `${report.database} (scratch: drop it when you are done)` : report.database],
-      ["entries", `${formatCount(report.entriesDone)} done, ${formatCount(failed.length)} failed`],
+      ["entries", `${formatCount(report.entriesDone)} done, ${formatCount(failed.length)} failed${takenOver(report)}`],
       ["rows", formatCount(report.rowCount)],
       ["large objects", formatCount(report.largeObjectCount)],
       ["data", `${formatSize(report.rawBytes)} of plain text`],
@@ -31,6 +31,11 @@ export function renderRestore(report: RestoreReport): string {
     "",
     sanitizeLine(verdict(report)),
   ]);
+}
+
+function takenOver({ entriesTakenOver }: RestoreReport): string {
+  if (entriesTakenOver === undefined || entriesTakenOver === 0) return "";
+  return `; ${formatCount(entriesTakenOver)} of them were there from the interrupted restore`;
 }
 
 function verdict({ restorePointId, file, entriesFailed, isComplete, database }: RestoreReport): string {

@@ -5,6 +5,7 @@ import { OperatingError } from "../../base/errors.ts";
 import { meetingSameServer, openSession, resolveConnection, type ConnectionSettings } from "../../postgres/index.ts";
 import {
   checkTarget,
+  identifyRestore,
   planRestore,
   planScratch,
   runRestore as runPlan,
@@ -22,6 +23,7 @@ interface Outcome {
   readonly result: RestoreResult;
   readonly database: string;
   readonly leftOut: readonly string[];
+  readonly takenOverCount?: number;
 }
 
 /** What is to be restored, where to, and how. */
@@ -51,7 +53,7 @@ export async function restoreOpened(context: OperationContext, opened: OpenedRes
   const { settings, target, origin } = opened;
   const restoring: Restoring = { ...opened, connect: connector(target) };
   const reporter = new RestoreReporter(context);
-  const { result, database, leftOut } = await (settings.mode.kind === "scratch"
+  const { result, database, leftOut, takenOverCount } = await (settings.mode.kind === "scratch"
     ? restoreIntoScratch(context, restoring, reporter)
     : restoreInPlace(context, restoring, reporter));
   for (const message of result.warnings) warn(context, { message });
@@ -63,6 +65,7 @@ export async function restoreOpened(context: OperationContext, opened: OpenedRes
     database,
     isScratch: settings.mode.kind === "scratch",
     entriesDone: result.entriesDone,
+    ...(takenOverCount === undefined ? {} : { entriesTakenOver: takenOverCount }),
     entriesFailed: result.entriesFailed.map(({ dumpId, description, namespace, tag, errors }) => {
       const error = errors
         .map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`))
@@ -151,6 +154,8 @@ async function restoreIntoScratch(
   );
   reporter.expect(scratch.plan, origin.areSizesExact);
   const outcome = await runScratch(contents, scratch, {
+    identity: identifyRestore(scratch.plan, contents.toc, sizes, origin.restorePointId),
+    resumes: settings.mode.kind === "scratch" && settings.mode.resumes === true,
     connect,
     signal: context.signal,
     onEvent: (event) => reporter.report(event),
@@ -158,7 +163,7 @@ async function restoreIntoScratch(
   });
   for (const message of outcome.warnings) warn(context, { message });
   const leftOut = outcome.leftOut.map(({ entry, reason }) => `${entry.description} ${entry.tag}: ${reason}`);
-  return { result: outcome.restore, database: outcome.database, leftOut };
+  return { result: outcome.restore, database: outcome.database, leftOut, takenOverCount: outcome.takenOverCount };
 }
 
 /** The name asked for, or one made of the first table or schema and the restore point's time or the file's name. */

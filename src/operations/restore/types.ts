@@ -14,9 +14,11 @@ export interface RestoreSettings {
   readonly options: RestoreOptions;
   /**
    * Into the target itself, or into a new scratch database on the target's server (`name` null: one is made up).
-   * The CLI's default is scratch for -t and -n.
+   * The CLI's default is scratch for -t and -n. `resumes`: go on with one that was interrupted.
    */
-  readonly mode: { readonly kind: "in-place" } | { readonly kind: "scratch"; readonly name: string | null };
+  readonly mode:
+    | { readonly kind: "in-place" }
+    | { readonly kind: "scratch"; readonly name: string | null; readonly resumes?: boolean };
   /** Let a target that holds objects be written to, as -a, --clean and --in-place do. */
   readonly allowsNonEmptyTarget: boolean;
 }
@@ -30,6 +32,8 @@ export interface RestoreReport {
   readonly database: string;
   readonly isScratch: boolean;
   readonly entriesDone: number;
+  /** How many of them, or of those that failed, an interrupted run had left; only for a scratch database. */
+  readonly entriesTakenOver?: number;
   readonly entriesFailed: readonly {
     readonly dumpId: number;
     readonly description: string;
