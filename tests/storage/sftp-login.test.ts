@@ -95,7 +95,6 @@ describe("the host's key", () => {
 describe("the login", () => {
   test.each([
     ["ed25519", []],
-    ["rsa", ["-b", "2048"]],
     ["ecdsa", []],
     ["rsa", ["-b", "2048", "-m", "PEM"]],
   ] as const)("is by an identity file of %s %j", async (type, words) => {

@@ -36,20 +36,21 @@ afterAll(async () => {
 interface Place {
   readonly bench: FaultBench;
   readonly uri: string;
-  readonly options: { readonly environment: Readonly<Record<string, string>> };
+  readonly options: { readonly environment: Readonly<Record<string, string | undefined>> };
 }
 
 async function newPlace(): Promise<Place> {
   const bench = await FaultBench.create({ repository: "none" });
   const uri = sftp.uriAt(`repositories/${randomBytes(6).toString("hex")}`);
-  return { bench, uri, options: { environment: { CAIRN_REPOSITORY: uri } } };
+  // Not encrypted: a passphrase costs each command a second, and is not the storage's matter.
+  return { bench, uri, options: { environment: { CAIRN_REPOSITORY: uri, CAIRN_PASSPHRASE: undefined } } };
 }
 
-test("init, backup, list, restore of one table, expire, prune, check", async () => {
+test("init, backup, list, restore of one table, expire, prune, check; rights to read are enough to read", async () => {
   const { bench, options, uri } = await newPlace();
   await using _ = bench;
   await bench.succeeds(["storage", "test", uri], options);
-  await bench.succeeds(["init", "--recovery-kit", bench.file("kit")], options);
+  await bench.succeeds(["init", "--no-encryption"], options);
   const first = (await bench.succeeds(["backup", database.uri, "--json"], options)).json();
   await database.psql("UPDATE files SET content = reverse(content) WHERE id <= 100");
   const second = (await bench.succeeds(["backup", database.uri, "--json"], options)).json();
@@ -64,17 +65,26 @@ test("init, backup, list, restore of one table, expire, prune, check", async () 
 
   await bench.succeeds(["expire", "--keep-last", "1"], options);
   await bench.succeeds(["prune"], options);
-  expect((await bench.succeeds(["check", "--read-data", "100%"], options)).status).toBe(0);
-  expect((await bench.succeeds(["verify", "latest"], options)).output).toContain("is intact");
+  await bench.succeeds(["check", "--read-data", "100%"], options);
   await using storage = await openStorage(uri, nearSurroundings());
   expect(await namesIn(storage, "backups/")).toHaveLength(1);
   expect(await collect(storage.leftovers())).toEqual([]);
+
+  const folder = decodeURIComponent(new URL(uri).pathname);
+  execFileSync("chmod", ["-R", "a-w", folder]);
+  await bench.succeeds(["show", "latest"], options);
+  expect((await bench.succeeds(["verify", "latest"], options)).output).toContain("is intact");
+  expect(await bench.run(["backup", database.uri], options)).toMatchObject({
+    status: 1,
+    errors: expect.stringMatching(/permission denied[^]*cairn storage test/) as string,
+  });
+  execFileSync("chmod", ["-R", "u+w", folder]);
 });
 
 test("a backup that is killed leaves no restore point; what it left is removed by the next one, which is whole", async () => {
   const { bench, options, uri } = await newPlace();
   await using _ = bench;
-  await bench.succeeds(["init", "--recovery-kit", bench.file("kit")], options);
+  await bench.succeeds(["init", "--no-encryption"], options);
   await using storage = await openStorage(uri, nearSurroundings());
   const killed = bench.start(["backup", database.uri, "--limit-upload", "5M"], options);
   await until("a pack is under way", async () =>
@@ -90,23 +100,13 @@ test("a backup that is killed leaves no restore point; what it left is removed b
   await bench.succeeds(["verify", "latest"], options);
 });
 
-test("rights to read are enough to list, show and verify; the errors that people meet have their exit status and a cure", async () => {
+test("the errors that people meet have their exit status and a cure", async () => {
   const { bench, options, uri } = await newPlace();
   await using _ = bench;
   expect(await bench.run(["list"], options)).toMatchObject({
     status: 10,
     errors: expect.stringContaining("there is no repository in sftp://") as string,
   });
-  await bench.succeeds(["init", "--recovery-kit", bench.file("kit")], options);
-  await bench.succeeds(["backup", database.uri], options);
-  const folder = decodeURIComponent(new URL(uri).pathname);
-  execFileSync("chmod", ["-R", "a-w", folder]);
-  for (const words of [["list"], ["show", "latest"], ["verify", "latest"]]) await bench.succeeds(words, options);
-  expect(await bench.run(["backup", database.uri], options)).toMatchObject({
-    status: 1,
-    errors: expect.stringMatching(/permission denied[^]*cairn storage test/) as string,
-  });
-  execFileSync("chmod", ["-R", "u+w", folder]);
   const unknown = await bench.run(["list", "--repo", uri.replace(/known_hosts/, "no_such_file")], options);
   expect(unknown).toMatchObject({
     status: 1,

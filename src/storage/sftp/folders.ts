@@ -53,8 +53,7 @@ export class SftpFolders {
       this.#known.set(path, made);
       made.catch(() => this.#known.delete(path));
     }
-    await made;
-    signal?.throwIfAborted();
+    await untilAborted(made, signal);
   }
 
   /** Forgets a folder that somebody removed. */
@@ -79,6 +78,18 @@ export class SftpFolders {
     const found = await this.#requests.look(connection, path);
     if (found === null || found.isDirectory()) return found !== null;
     throw new OperatingError("storage_failed", `"${path}" is no folder`);
+  }
+}
+
+async function untilAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal?.throwIfAborted();
+    await Promise.race([work, promise]);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 

@@ -23,8 +23,8 @@ export async function freeSpaceAt(connection: SftpConnection, path: string): Pro
     const freeBytes = found.f_bavail * found.f_frsize;
     return Number.isFinite(freeBytes) && freeBytes >= 0 ? freeBytes : null;
   } catch (error) {
-    if (statusOf(error) === STATUS.noSuchFile && parentOf(path) !== "" && path !== "/") {
-      return await freeSpaceAt(connection, parentOf(path));
+    if (statusOf(error) === STATUS.noSuchFile && path !== "/" && path !== ".") {
+      return await freeSpaceAt(connection, parentOf(path) || ".");
     }
     if (statusOf(error) !== 0) return null;
     throw error;
