@@ -17,6 +17,7 @@ import {
   changed,
   CHEAP_SCRYPT,
   ENCRYPTION,
+  FACTS,
   NO_RULES,
   PASSPHRASE,
   readTables,
@@ -205,6 +206,33 @@ describe("KeyRegister.rotate()", () => {
     expect(await contentsOf(second.id, { recoveryKey: current! })).toEqual(LATER);
     const packs = (await readdir(join(path, "packs"), { recursive: true })).filter((name) => /Z-\w{8}-\d+$/.test(name));
     expect(new Set(await Promise.all(packs.map(async (name) => await sealedWith(`packs/${name}`))))).toEqual(new Set([dataKeyId])); // prettier-ignore
+  });
+
+  test("prune with reseals leaves nothing under the old key but manifests, beside a run that takes over from it", async () => {
+    const first = await backUpAt(TABLES, 10);
+    const { dataKeyId } = await (await register()).rotate({ dropsOthers: false });
+    const repository = await openRepository(storage, { passphrase: PASSPHRASE });
+    const parent = await repository.readParent(FACTS.lineage);
+    const options = { graceMs: 3_600_000, unusedFractionMax: 1, isDryRun: false, isWaiting: false, reseals: true };
+    const second = await backUp(repository, {
+      tables: LATER,
+      facts: { snapshotAt: "2026-11-22T10:00:20.000Z" },
+      beforeCommit: async () => {
+        const dry = await repository.prune({ ...options, isDryRun: true });
+        expect(dry.decisions.map(({ action }) => action)).toEqual(["resealed"]);
+        expect((await repository.prune(options)).decisions).toMatchObject([{ action: "resealed", failure: null }]);
+      },
+    });
+    expect(second.totals.reusedChunks).toBe(1);
+    expect((await repository.prune(options)).decisions).toEqual([]);
+    const packs = (await readdir(join(path, "packs"), { recursive: true })).filter((name) => /Z-\w{8}-\d+$/.test(name));
+    expect(packs.map((name) => name.slice(3))).not.toContain(parent!.manifest.packs[0]![0]);
+    for (const name of packs) {
+      expect((await readFile(join(path, "packs", name))).toString("hex", 16, 32)).toBe(dataKeyId);
+    }
+    expect(await contentsOf(first.id, { passphrase: PASSPHRASE })).toEqual(TABLES);
+    expect(await contentsOf(second.id, { passphrase: PASSPHRASE })).toEqual(LATER);
+    expect((await repository.check({ readFraction: 1 })).findings).toEqual([]);
   });
 
   test("an earlier kit does not open it any more, and says why; the new one has all keys", async () => {

@@ -30,6 +30,11 @@ const flags: readonly FlagSpec[] = [
     long: "no-wait",
     description: "do not watch runs of other machines to learn whether they live; they count as alive",
   },
+  {
+    long: "reseal",
+    description:
+      'seal packs anew that an earlier data key sealed (after "cairn key rotate"); reads and writes all of them',
+  },
   { long: "dry-run", description: "say what would be done and why; change nothing" },
 ];
 
@@ -47,6 +52,7 @@ export const prune: Verb<PruneSettings, PruneReport> = {
     unusedFractionMax: percentOf(line, "max-unused") ?? 0.1,
     isDryRun: hasFlag(line, "dry-run"),
     isWaiting: !hasFlag(line, "no-wait"),
+    reseals: hasFlag(line, "reseal"),
   }),
   run: async (context, settings) => (await import("../../operations/prune/index.ts")).runPrune(context, settings),
   render: renderPrune,

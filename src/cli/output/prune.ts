@@ -12,6 +12,7 @@ const LINES_MAX = 40;
 const HEADINGS: Readonly<Record<Decision["action"], readonly [done: string, dry: string]>> = {
   deleted: ["Deleted", "Would delete"],
   repacked: ["Repacked", "Would repack"],
+  resealed: ["Sealed anew", "Would seal anew"],
   "finished-move": ["Finished repacking", "Would finish repacking"],
   "taken-back": ["No longer listed", "Would no longer list"],
   listed: ["Listed, to be deleted later", "Would list, to be deleted later"],

@@ -14,12 +14,12 @@ const LISTING = new Set<PruneDecision["action"]>(["listed", "listed-in-part"]);
 /** One prune; every decision is in the report with its reason. */
 export async function runPrune(context: OperationContext, settings: PruneSettings): Promise<PruneReport> {
   const startedAtMs = performance.now();
-  const { graceMs, isDryRun, isWaiting, unusedFractionMax } = settings;
+  const { graceMs, isDryRun, isWaiting, reseals = false, unusedFractionMax } = settings;
   if (!(graceMs >= GRACE_MS_MIN)) throw new OperatingError("usage", "the grace of a prune must be at least 1 hour");
   await using repository = await openRepositoryAt(settings.repository);
   beginPhase(context, "prune", isDryRun ? "deciding what would be removed" : "removing what nobody needs");
   const onWait = (runs: readonly SeenRun[]): void => tellOfWait(context, runs);
-  const options = { graceMs, unusedFractionMax, isDryRun, isWaiting, onWait, signal: context.signal };
+  const options = { graceMs, unusedFractionMax, isDryRun, isWaiting, reseals, onWait, signal: context.signal };
   const { decisions, packCount, totalBytes, waiting } = await repository.prune(options);
   const bytesOf = (actions: ReadonlySet<PruneDecision["action"]>): number => {
     const done = decisions.filter(({ action, failure }) => failure === null && actions.has(action));

@@ -16,6 +16,8 @@ export interface PruneSettings {
   readonly isDryRun: boolean;
   /** False: a run of which nobody knows whether it lives counts as alive. */
   readonly isWaiting: boolean;
+  /** True: packs that an earlier data key sealed are sealed anew. */
+  readonly reseals?: boolean;
 }
 
 export interface PruneReport {

@@ -1,5 +1,5 @@
 // The second step of prune: deletes and repacks what lists of the past name and is still not needed; first it finishes
-// repackings that were broken off.
+// repackings that were broken off. Packs that are to be sealed anew (reseal.ts) are repacked together with these.
 
 import { messageOf } from "../../base/errors.ts";
 import { movedObjectName, packObjectName, runOfPack } from "../identifiers.ts";
@@ -11,10 +11,15 @@ import type { PruneList } from "./prune-lists.ts";
 import type { PruneDecision, PruneWork } from "./types.ts";
 import { repack } from "./repack.ts";
 import type { RepackJob } from "./repack.ts";
+import { planReseals } from "./reseal.ts";
 import { busyRuns, unneededPacks } from "./survey.ts";
 
-/** Carries lists out whose time has come; returns those that have to stay because something failed. */
-export async function carryOut(work: PruneWork, lists: readonly PruneList[]): Promise<readonly PruneList[]> {
+/** Carries lists out whose time has come, of all that there are; returns those that have to stay because something failed. */
+export async function carryOut(
+  work: PruneWork,
+  lists: readonly PruneList[],
+  allLists: readonly PruneList[],
+): Promise<readonly PruneList[]> {
   const failed = new Set<string>();
   const report = (decision: PruneDecision): void => {
     if (decision.failure !== null) failed.add(decision.name);
@@ -25,7 +30,8 @@ export async function carryOut(work: PruneWork, lists: readonly PruneList[]): Pr
   for (const list of lists) {
     for (const pack of list.packs) report(await deletePack(work, { pack, listId: list.id, isUnneeded: unneeded.has(pack) })); // prettier-ignore
   }
-  await repackListed(work, lists, report);
+  const reseals = await planReseals(work, allLists);
+  await repackAll(work, { listed: await planJobs(work, lists, report), reseals }, report);
   const remaining: PruneList[] = [];
   for (const list of lists) {
     const isSettled = [...list.packs, ...Object.keys(list.items)].every((pack) => !failed.has(pack));
@@ -89,17 +95,22 @@ async function removeObjects(work: PruneWork, pack: string, names: readonly stri
   }
 }
 
-async function repackListed(
+async function repackAll(
   work: PruneWork,
-  lists: readonly PruneList[],
+  { listed, reseals }: { readonly listed: readonly RepackJob[]; readonly reseals: readonly RepackJob[] },
   report: (decision: PruneDecision) => void,
 ): Promise<void> {
   const { beacon, context, options, survey } = work;
-  const jobs = await planJobs(work, lists, report);
+  const jobs = [...listed, ...reseals];
   const onDone = (job: RepackJob, failure: string | null): void => {
-    const reason = `${job.dropped.size} of its items were listed and are not needed`;
-    if (failure === null) survey.packs.delete(job.pack);
-    report({ action: "repacked", name: job.pack, sizeBytes: job.droppedBytes, reason, failure });
+    const { dropped, droppedBytes, pack, sizeBytes } = job;
+    if (failure === null) survey.packs.delete(pack);
+    if (reseals.includes(job)) {
+      const reason = "an earlier data key sealed it";
+      return report({ action: "resealed", name: pack, sizeBytes, reason, failure });
+    }
+    const reason = `${dropped.size} of its items were listed and are not needed`;
+    report({ action: "repacked", name: pack, sizeBytes: droppedBytes, reason, failure });
   };
   if (options.isDryRun) for (const job of jobs) onDone(job, null);
   else if (jobs.length > 0) {

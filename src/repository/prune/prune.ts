@@ -86,7 +86,7 @@ async function work(
   const { astray, inTime } = splitByClock(lists, nowMs);
   const waiting = inTime.flatMap((list) => waitingList(list, { nowMs, graceMs, survey, ownRunId: run.runId }) ?? []);
   const isWaiting = new Set(waiting.map(({ id }) => id));
-  const remaining = await carryOut(pruneWork, inTime.filter(({ id }) => !isWaiting.has(id))); // prettier-ignore
+  const remaining = await carryOut(pruneWork, inTime.filter(({ id }) => !isWaiting.has(id)), inTime); // prettier-ignore
   const stillThere = options.isDryRun ? inTime : [...inTime.filter(({ id }) => isWaiting.has(id)), ...remaining];
   await listUnneeded(pruneWork, stillThere, inTime.at(-1)?.id ?? null);
   // Only now: what they name and is still not needed stands on a new list.

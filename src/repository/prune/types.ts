@@ -21,6 +21,8 @@ export interface PruneOptions {
   readonly isDryRun: boolean;
   /** False: a run of which nobody knows whether it lives counts as alive, and is not watched. */
   readonly isWaiting: boolean;
+  /** True: packs that an earlier data key sealed are sealed anew; left out: only what is repacked anyway. */
+  readonly reseals?: boolean;
   readonly signal?: AbortSignal;
   readonly onWait?: (runs: readonly SeenRun[]) => void;
   /** For tests. */
@@ -34,6 +36,7 @@ export interface PruneDecision {
     | "listed-in-part"
     | "deleted"
     | "repacked"
+    | "resealed"
     | "taken-back"
     | "finished-move"
     | "mark-deleted";
