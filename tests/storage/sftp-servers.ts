@@ -44,9 +44,9 @@ export function servedUser(): ServedUser {
 
 /** Tools of OpenSSH by name, to be run in place. */
 export interface OpenSshTools {
-  sshKeygen(...words: readonly string[]): Promise<string>;
+  readonly sshKeygen: (...words: readonly string[]) => Promise<string>;
   /** Loads a key without a passphrase into the agent at that socket. */
-  sshAdd(socketPath: string, keyPath: string): Promise<void>;
+  readonly sshAdd: (socketPath: string, keyPath: string) => Promise<void>;
   readonly sshdCommand: readonly string[];
   readonly agentCommand: readonly string[];
   readonly sftpServerCommand: readonly string[];
