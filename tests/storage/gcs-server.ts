@@ -19,8 +19,8 @@ export interface GcsServer extends AsyncDisposable {
   readonly accounts: GcsAccounts;
   /** The query of each request to the bucket so far. */
   readonly queries: URLSearchParams[];
-  /** What requests to uploads' own addresses carried as credentials. */
-  readonly uploadCredentials: (string | undefined)[];
+  /** What requests to uploads' own addresses carried as credentials, and which bytes. */
+  readonly uploadRequests: { readonly authorization: string | undefined; readonly range: string | undefined }[];
   /** The origin of uploads' addresses; null: where the upload was begun. */
   uploadOrigin: string | null;
 }
@@ -31,7 +31,7 @@ export async function startGcsServer(): Promise<GcsServer> {
     bucket: new GcsBucket(),
     accounts: new GcsAccounts(),
     queries: [] as URLSearchParams[],
-    uploadCredentials: [] as (string | undefined)[],
+    uploadRequests: [] as GcsServer["uploadRequests"],
     uploadOrigin: null,
   };
   const listener = createServer((incoming, answer) => {
@@ -58,7 +58,7 @@ interface Call {
   readonly answer: ServerResponse;
   readonly bucket: GcsBucket;
   readonly accounts: GcsAccounts;
-  readonly server: Pick<GcsServer, "uploadCredentials" | "uploadOrigin">;
+  readonly server: Pick<GcsServer, "uploadRequests" | "uploadOrigin">;
   readonly url: URL;
 }
 
@@ -185,14 +185,13 @@ function partsOf(body: Buffer, contentType: string): { fields: ObjectFields; med
 /** Requests to an upload's own address, which need no token. */
 async function handleSession(call: Call, id: string): Promise<void> {
   const { answer, bucket, incoming } = call;
-  call.server.uploadCredentials.push(incoming.headers.authorization);
+  const { authorization, "content-range": range } = incoming.headers;
+  call.server.uploadRequests.push({ authorization, range });
   if (incoming.method === "DELETE") return bucket.cancelUpload(id);
   if (incoming.method !== "PUT") throw new GcsRefusal(405, "methodNotAllowed", "Method Not Allowed");
   const { bytes, isWhole } = await readBody(incoming);
-  const range =
-    incoming.headers["content-range"] ??
-    (bytes.length > 0 ? `bytes 0-${bytes.length - 1}/${bytes.length}` : "bytes */0");
-  const match = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(range);
+  const whole = bytes.length > 0 ? `bytes 0-${bytes.length - 1}/${bytes.length}` : "bytes */0";
+  const match = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(range ?? whole);
   if (match === null) throw new GcsRefusal(400, "", "Failed to parse Content-Range header.");
   const totalBytes = match[3] === "*" ? null : Number(match[3]);
   const progress =

@@ -84,9 +84,17 @@ describe("an upload", () => {
 
   test("asks what the storage has, when the answer was lost", async () => {
     bench.server.bucket.persistsAtMost = 3 * MIB + 123;
+    bench.server.uploadRequests.length = 0;
     proxy.plan({ kind: "lose-answer", method: "PUT" });
     await upload("a", IF_ABSENT, bytes);
     expect(storage.retryCount).toBe(1);
+    expect(bench.server.uploadRequests.map(({ range }) => range)).toEqual([
+      "bytes 0-8388607/*",
+      "bytes */*",
+      "bytes 3145728-8388607/*",
+      "bytes 8388608-25165823/*",
+      "bytes 25165824-26214399/26214400",
+    ]);
     expect(sha256(await storage.read("a")).equals(sha256(bytes))).toBe(true);
   });
 
@@ -141,9 +149,9 @@ describe("an upload", () => {
   test("whose address lies elsewhere is sent there, without the token", async () => {
     const { server } = bench;
     server.uploadOrigin = server.endpoint;
-    server.uploadCredentials.length = 0;
+    server.uploadRequests.length = 0;
     await upload("a", IF_ABSENT);
-    expect(server.uploadCredentials).toEqual([undefined, undefined]);
+    expect(server.uploadRequests.map(({ authorization }) => authorization)).toEqual([undefined, undefined]);
     expect(proxy.seen.filter((request) => request.startsWith("PUT"))).toEqual([]);
     server.uploadOrigin = "ftp://elsewhere";
     await expect(upload("b")).rejects.toMatchObject({
