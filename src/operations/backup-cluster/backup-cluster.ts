@@ -35,9 +35,18 @@ export async function runClusterBackup(
   context: OperationContext,
   settings: ClusterBackupSettings,
 ): Promise<ClusterReceipt> {
-  const startedAt = new Date();
   beginPhase(context, "connect", "opening the repository and connecting to the server");
   await using repository = await openRepositoryAt(settings.repository);
+  return await backUpServer(context, repository, settings);
+}
+
+/** The same into a repository that is open; `settings.repository` does not matter then. */
+export async function backUpServer(
+  context: OperationContext,
+  repository: Repository,
+  settings: ClusterBackupSettings,
+): Promise<ClusterReceipt> {
+  const startedAt = new Date();
   await using session = await connectToServer(context, settings.source);
   const server = await readServerFacts(session);
   const found = await findDatabases(session, settings.excludedDatabases);

@@ -1,4 +1,4 @@
 // `cairn backup --cluster`.
 
-export { runClusterBackup } from "./backup-cluster.ts";
+export { backUpServer, runClusterBackup } from "./backup-cluster.ts";
 export type { ClusterBackupSettings, ClusterDatabase, ClusterReceipt } from "./types.ts";
