@@ -26,7 +26,7 @@ function fakeWorker(commit: () => Promise<string>): { worker: RestoreWorker; sta
     statements.push(sql);
     return sql === "COMMIT;" ? await commit() : "";
   };
-  const session = { copyIn: async () => writer, query: run, isConnected: true };
+  const session = { copyIn: async () => writer, query: run, isConnected: true, connection: { processId: 1 } };
   return { worker: { session, run, signal: undefined } as unknown as RestoreWorker, statements };
 }
 

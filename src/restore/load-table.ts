@@ -6,6 +6,7 @@ import type { ArchiveContents } from "../archive/index.ts";
 import { OperatingError } from "../base/errors.ts";
 import { freeBuffer } from "../base/free-buffer.ts";
 import type { CopyInWriter } from "../postgres/index.ts";
+import { firstTransaction, hasCommitted, type FirstTransaction } from "./first-transaction.ts";
 import { PieceFeeder } from "./piece-feeder.ts";
 import type { DataLoad, RestoreTask } from "./plan.ts";
 import type { TableRows } from "./result.ts";
@@ -34,6 +35,9 @@ export interface TableLoadOptions {
   readonly onWork: () => void;
 }
 
+/** How the others end: as said, or as the transaction of the first one turns out to have ended. */
+type Decision = "commit" | "roll back" | FirstTransaction;
+
 /** The load of one table, which other connections may join while it runs. */
 export class TableLoad {
   readonly task: RestoreTask;
@@ -42,7 +46,7 @@ export class TableLoad {
   readonly #feeder: PieceFeeder;
   /** Connections that copy or wait to commit. */
   readonly #copies: Promise<number>[] = [];
-  #decision = Promise.withResolvers<boolean>();
+  #decision = Promise.withResolvers<Decision>();
   #isCommitting = false;
   #sizeBytes = 0;
   /** A commit that failed after others had succeeded. */
@@ -81,6 +85,7 @@ export class TableLoad {
 
   /** Loads the table, with the help of whoever joins. Throws what went wrong; then the table is as it was before. */
   async run(worker: RestoreWorker): Promise<TableRows> {
+    let first: FirstTransaction | null = null;
     try {
       this.#copies.push(this.#copy(worker, true));
       const rows = await this.#settleCopies();
@@ -89,8 +94,9 @@ export class TableLoad {
       // The first commit decides: when it fails, the others roll back.
       const record = this.#options.recordStatement({ rows, sizeBytes: this.#sizeBytes });
       const isAlone = this.#copies.length === 1;
+      if (!isAlone) first = await firstTransaction(worker);
       await this.#end(worker, true, isAlone ? record : "");
-      this.#decision.resolve(true);
+      this.#decision.resolve("commit");
       await Promise.all(this.#ends);
       if (this.#commitFailure !== null) throw this.#commitFailure.error;
       if (!isAlone && record !== "") await worker.run(record);
@@ -106,7 +112,9 @@ export class TableLoad {
       };
     } catch (error) {
       const mayBeCommitted = this.#isCommitting && this.#ends.length > 0;
-      await this.abandon(error);
+      // Lost at its COMMIT: only the server knows whether these rows stand.
+      const isOpen = first !== null && !worker.session.isConnected;
+      await this.abandon(error, isOpen ? (first as FirstTransaction) : "roll back");
       await this.#end(worker, false);
       if (mayBeCommitted && worker.session.isConnected) await this.#undoCommits(worker);
       throw error;
@@ -126,10 +134,10 @@ export class TableLoad {
   }
 
   /** Rolls back, in place of run() or at its failure: whoever has joined gives up with this error. */
-  async abandon(error: unknown): Promise<void> {
+  async abandon(error: unknown, decision: Decision = "roll back"): Promise<void> {
     this.#isCommitting = true;
     this.#feeder.fail(error);
-    this.#decision.resolve(false);
+    this.#decision.resolve(decision);
     await Promise.allSettled([...this.#copies, ...this.#ends]);
     await this.#feeder.close();
   }
@@ -141,11 +149,12 @@ export class TableLoad {
 
   async #endWithOthers(worker: RestoreWorker, copy: Promise<number>): Promise<void> {
     await copy.catch(() => {});
-    const commits = await this.#decision.promise;
+    const decision = await this.#decision.promise;
     try {
+      const commits = typeof decision === "string" ? decision === "commit" : await hasCommitted(worker, decision);
       await this.#end(worker, commits);
     } catch (error) {
-      if (commits) this.#commitFailure ??= { error };
+      if (decision !== "roll back") this.#commitFailure ??= { error };
     }
   }
 

@@ -1,7 +1,6 @@
 // A restore into a scratch database that is interrupted and taken up again: at named steps and at random moments all its
 // connections are cut, or the server crashes, or the command is killed; the end must be that of one that was let alone.
 
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -18,6 +17,7 @@ import {
 import { RestoreRecord } from "../../src/restore/restore-record.ts";
 import { FaultBench, sessionsIn, until } from "../faults/support.ts";
 import { ownServer, type TestDatabase } from "../support/servers.ts";
+import { CuttingWay, type Cut } from "./cutting-way.ts";
 import {
   databaseText,
   dumpArchive,
@@ -70,72 +70,6 @@ beforeAll(async () => {
   expected = await databaseText(pg, source.name);
 });
 afterAll(() => disposables.disposeAsync());
-
-/** Where all connections are cut: the text that is on its way, which time, and whether the server still gets it. */
-interface Cut {
-  readonly text?: string;
-  readonly count: number;
-  readonly arrives?: boolean;
-}
-
-/** A way to the server that is cut at one moment, and stays so. */
-class CuttingWay implements AsyncDisposable {
-  readonly #sockets = new Set<Socket>();
-  readonly #cut: Cut | null;
-  readonly #server = createServer((client) => this.#forward(client));
-  #left: number;
-  /** Pieces that clients sent. */
-  count = 0;
-  isCut = false;
-  readonly #serverPort: number;
-
-  private constructor(serverPort: number, cut: Cut | null) {
-    this.#serverPort = serverPort;
-    this.#cut = cut;
-    this.#left = cut?.count ?? Infinity;
-  }
-
-  static async open(serverPort: number, cut: Cut | null): Promise<CuttingWay> {
-    const way = new CuttingWay(serverPort, cut);
-    await new Promise<void>((resolve) => way.#server.listen(0, "127.0.0.1", resolve));
-    return way;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  #forward(client: Socket): void {
-    if (this.isCut) return void client.destroy();
-    const onward = connect(this.#serverPort, "127.0.0.1");
-    for (const socket of [client, onward]) {
-      this.#sockets.add(socket);
-      socket.on("error", () => {}).on("close", () => [client, onward].forEach((one) => one.destroy()));
-    }
-    client.on("data", (bytes) => {
-      this.count += 1;
-      const text = this.#cut?.text;
-      if (text === undefined || bytes.includes(text)) this.#left -= 1;
-      if (this.#left > 0) return void onward.write(bytes);
-      if (this.#cut?.arrives !== true) return this.#cutAll();
-      // The server has done it when it answers, and nobody hears it.
-      if (this.isCut) return;
-      onward.removeAllListeners("data").on("data", () => this.#cutAll());
-      onward.write(bytes);
-    });
-    onward.on("data", (bytes) => void client.write(bytes));
-  }
-
-  #cutAll(): void {
-    this.isCut = true;
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#cutAll();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-}
 
 interface Trial {
   readonly plan: ScratchPlan;
