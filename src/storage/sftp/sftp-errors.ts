@@ -34,6 +34,7 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   [STATUS.endOfFile]: { code: "corrupt", says: "it ends before the range that was asked for" },
   [STATUS.noSuchFile]: { code: "not_found", says: "no such file" },
   [STATUS.permissionDenied]: { code: "permission_denied", says: "permission denied", hint: RIGHTS_HINT },
+  [STATUS.failure]: { code: "storage_failed", says: "the server could not do it, and does not say why" },
   [STATUS.noConnection]: { code: "storage_failed", says: "the server has no connection", retryable: true },
   [STATUS.connectionLost]: { code: "storage_failed", says: "the server lost its connection", retryable: true },
   [STATUS.unsupported]: { code: "storage_failed", says: "the server cannot do it" },

@@ -16,6 +16,8 @@ import { unlessMissing } from "./sftp-requests.ts";
 import { writeFailure } from "./write-failure.ts";
 
 const FILE_MODE = 0o600;
+/** How a file is opened, as SSH_FXP_OPEN has it. Never emptied: the server may come late to a request that was given up. */
+const OPEN = { create: 0x2a, createAgain: 0x0a, again: 0x02 } as const;
 /** Tidying up after a failure must not take as long again as the failure did. */
 const TIDYING_ATTEMPTS_MAX = 3;
 
@@ -66,7 +68,7 @@ export class SftpWriter implements ObjectWriter {
     try {
       await writer.#run(async (connection, { number }) => {
         writer.#pieceBytes = connection.pieceBytes;
-        await writer.#handleOn(connection, number === 1 ? "wx" : "w");
+        await writer.#handleOn(connection, number === 1 ? "create" : "createAgain");
       });
       return writer;
     } catch (error) {
@@ -177,7 +179,7 @@ export class SftpWriter implements ObjectWriter {
 
   async #send(body: Buffer, offset: number): Promise<void> {
     await this.#run(async (connection) => {
-      const handle = await this.#handleOn(connection, "r+");
+      const handle = await this.#handleOn(connection, "again");
       try {
         await connection.request<void>((sftp, done) => sftp.write(handle, body, 0, body.length, offset, done));
       } catch (error) {
@@ -186,18 +188,18 @@ export class SftpWriter implements ObjectWriter {
     }, body.length);
   }
 
-  /** The file's handle on a connection; `flags` say how a new one is opened. */
-  async #handleOn(connection: SftpConnection, flags: "r+" | "w" | "wx"): Promise<Buffer> {
+  /** The file's handle on a connection. */
+  async #handleOn(connection: SftpConnection, how: keyof typeof OPEN): Promise<Buffer> {
     if (this.#handle?.connection !== connection) {
       this.#connectionCount += 1;
       const open = (sftp: SFTPWrapper, done: (error?: Error | null, handle?: Buffer) => void): void =>
-        sftp.open(this.#write.temporaryPath, flags, FILE_MODE, done);
+        sftp.open(this.#write.temporaryPath, OPEN[how], FILE_MODE, done);
       this.#handle = { connection, handle: connection.request<Buffer>(open) };
     }
     try {
       return await this.#handle.handle;
     } catch (error) {
-      if (flags === "r+" && statusOf(error) === STATUS.noSuchFile) throw vanished(error);
+      if (how === "again" && statusOf(error) === STATUS.noSuchFile) throw vanished(error);
       throw error;
     }
   }
@@ -206,7 +208,7 @@ export class SftpWriter implements ObjectWriter {
   async #sync(expected: WrittenContent | undefined): Promise<void> {
     const { temporaryPath } = this.#write;
     await this.#run(async (connection) => {
-      const handle = await this.#handleOn(connection, "r+");
+      const handle = await this.#handleOn(connection, "again");
       const syncing = connection.request<void>((sftp, done) => sftp.ext_openssh_fsync(handle, done), true);
       const looking = connection.request<Stats>((sftp, done) => sftp.fstat(handle, done));
       const closing = connection.request<void>((sftp, done) => sftp.close(handle, done), true);
