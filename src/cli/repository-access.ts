@@ -91,6 +91,7 @@ export function repositoryAt(location: string, line: CommandLine, caller: Caller
       onRetry: retryNotices(caller),
     },
     cacheFolder: cacheFolder(caller),
+    memoryFolder: memoryFolder(caller),
     givenPassphrase: givenPassphrase(line, caller),
     givenIdentities: givenIdentities(line, caller),
     givenRecoveryKey: caller.environment["CAIRN_RECOVERY_KEY"] || undefined,
@@ -103,6 +104,13 @@ function cacheFolder({ environment }: Caller): string | undefined {
   const { XDG_CACHE_HOME: cache = "", HOME: home = "" } = environment;
   if (isAbsolute(cache)) return join(cache, "cairn");
   return isAbsolute(home) ? join(home, ".cache", "cairn") : undefined;
+}
+
+/** The same for what is remembered: beside the cache, since it must not go with that. */
+function memoryFolder({ environment }: Caller): string | undefined {
+  const { XDG_STATE_HOME: state = "", HOME: home = "" } = environment;
+  if (isAbsolute(state)) return join(state, "cairn", "data-keys");
+  return isAbsolute(home) ? join(home, ".local", "state", "cairn", "data-keys") : undefined;
 }
 
 /** A rate in bytes per second, binary units; undefined when it was not given. */

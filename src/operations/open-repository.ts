@@ -18,9 +18,11 @@ export async function openStorageAt(access: Pick<RepositoryAccess, "location" | 
 /** What was given to open a repository with: identities and a passphrase, else a recovery key, else somebody is asked. */
 export function openOptionsOf(access: RepositoryAccess): OpenOptions {
   const { givenIdentities: identities, givenPassphrase, givenRecoveryKey: recoveryKey } = access;
-  if (identities !== undefined) return { identities, ...(givenPassphrase !== null && { passphrase: givenPassphrase }) };
-  if (givenPassphrase === null && recoveryKey !== undefined) return { recoveryKey };
-  return { passphrase: givenPassphrase ?? (async () => await access.askPassphrase()) };
+  const memory = { memoryFolder: access.memoryFolder ?? null };
+  const given = givenPassphrase === null ? {} : { passphrase: givenPassphrase };
+  if (identities !== undefined) return { ...memory, ...given, identities };
+  if (givenPassphrase === null && recoveryKey !== undefined) return { ...memory, recoveryKey };
+  return { ...memory, passphrase: givenPassphrase ?? (async () => await access.askPassphrase()) };
 }
 
 /** Throws "no_repository", "wrong_key", "corrupt". The repository owns its storage. */

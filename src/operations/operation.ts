@@ -84,6 +84,8 @@ export interface RepositoryAccess {
   readonly storage?: StorageAccess | undefined;
   /** Where what was listed is kept, to list it faster next time; left out: nowhere. */
   readonly cacheFolder?: string | undefined;
+  /** Where it is remembered which data key a repository had; null or left out: nowhere. */
+  readonly memoryFolder?: string | null | undefined;
   /** The passphrase that the environment or a file gave; null: none. One given for an unencrypted repository is an error. */
   readonly givenPassphrase: string | null;
   /** Reads the identities of age that were given; left out: none were. */

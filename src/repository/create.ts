@@ -17,6 +17,7 @@ import type { KeySlot } from "./configuration.ts";
 import { systemClock, systemRandom } from "./environment.ts";
 import type { Clock, Random } from "./environment.ts";
 import { BACKUPS_PREFIX, CONFIGURATION_NAME, KEYS_PREFIX, PACKS_PREFIX } from "./identifiers.ts";
+import { KeyMemory } from "./key-memory.ts";
 import { dataKeyOf, makePassphraseSlot, SCRYPT_COST_DEFAULT, wrapSecret } from "./keys.ts";
 import type { DataKey, ScryptCost } from "./keys.ts";
 import { readmeText } from "./readme.ts";
@@ -46,6 +47,8 @@ export interface CreateOptions {
   readonly packSizeBytes?: number;
   /** Lower only in tests: it is all that slows guessing of the passphrase. */
   readonly scryptCost?: ScryptCost;
+  /** See OpenOptions. */
+  readonly memoryFolder?: string | null;
   /** A repository whose id and keys the new one shall have, so that packs move between them as they are. */
   readonly like?: Unlocked;
 }
@@ -65,6 +68,8 @@ export async function writeRepository(
   await storage.put(README_NAME, Buffer.from(readmeText(configuration)));
   const bytes = encodeConfiguration(configuration, keyring.current);
   await storage.put(CONFIGURATION_NAME, bytes, { ifAbsent: true });
+  const { memoryFolder } = options;
+  if (typeof memoryFolder === "string") await new KeyMemory(memoryFolder, storage.description).remember(keyring);
   const { createdAt, repositoryId } = configuration;
   const dataKey = keyring.current;
   const earlierKeys = [...keyring.dataKeys.values()].filter((key) => key !== dataKey);

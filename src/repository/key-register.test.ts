@@ -337,6 +337,52 @@ describe("who may write to the storage and has no key", () => {
   });
 });
 
+describe("a machine that opened a repository before", () => {
+  const refused = { code: "wrong_key", hint: expect.stringContaining("delete") as string };
+
+  test("notices another one in its place that the same identity opens, an unencrypted one, and older keys", async () => {
+    const memoryFolder = join(folder.path, "memory/of/keys");
+    const options = { identities: [identity], memoryFolder };
+    await (await register()).add({ recipient });
+    const old = await readFile(join(path, "cairn.json"));
+    await openRepository(storage, options);
+    // Who writes to the storage needs no secret for this.
+    const encryption = { kind: "recipients", recipients: [recipient] } as const;
+    await createRepository(openLocalStorage(join(folder.path, "forged")), { encryption });
+    await createRepository(openLocalStorage(join(folder.path, "plain")), { encryption: { kind: "none" } });
+    const place = async (from: string): Promise<void> => {
+      await rm(join(path, "keys"), { recursive: true, force: true });
+      await writeFile(join(path, "cairn.json"), await readFile(join(folder.path, from, "cairn.json")));
+    };
+    await place("forged");
+    await openRepository(storage, { identities: [identity] });
+    await expect(openRepository(storage, options)).rejects.toMatchObject(refused);
+    await place("plain");
+    await expect(openRepository(storage, { memoryFolder })).rejects.toMatchObject(refused);
+    await writeFile(join(path, "cairn.json"), old);
+    await openRepository(storage, options);
+    // A new data key is believed where the old one is known; then the old one alone is not.
+    storage = openLocalStorage(path);
+    await (await register({ passphrase: PASSPHRASE, memoryFolder })).rotate({ dropsOthers: false });
+    await openRepository(storage, options);
+    await rm(join(path, "keys"), { recursive: true });
+    await writeFile(join(path, "cairn.json"), old);
+    await expect(openRepository(storage, options)).rejects.toMatchObject(refused);
+    // Made anew on purpose: init remembers the new one, or the file is deleted.
+    await rm(memoryFolder, { recursive: true });
+    await openRepository(storage, options);
+    await rm(path, { recursive: true });
+    storage = openLocalStorage(path);
+    await createRepository(storage, { encryption: ENCRYPTION, scryptCost: CHEAP_SCRYPT, memoryFolder });
+    await openRepository(storage, { passphrase: PASSPHRASE, memoryFolder });
+  });
+
+  test("opens what it cannot remember", async () => {
+    const memoryFolder = join(path, "cairn.json/below-a-file");
+    expect(await opens({ passphrase: PASSPHRASE, memoryFolder })).toBe("yes");
+  });
+});
+
 describe("readIdentities()", () => {
   const refuse = async (): Promise<string> => await Promise.reject(new Error("asked"));
 

@@ -151,7 +151,9 @@ export class Repository implements AsyncDisposable {
     const runId = makeId(this.#context.clock.now(), this.#context.random);
     const claims = options.takesOver === true ? await claimableRuns(this.#observer, lineageName, signal) : [];
     const beacon = await RunBeacon.start(this.#context, {
-      ...{ runId, kind, lineageName },
+      runId,
+      kind,
+      lineageName,
       ...(claims.length > 0 && { takesOverFrom: claims }),
     });
     try {

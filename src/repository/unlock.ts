@@ -11,6 +11,7 @@ import { checkConfiguration } from "./configuration.ts";
 import type { Configuration, DataKeyEntry, KeySlot } from "./configuration.ts";
 import type { Clock, Random } from "./environment.ts";
 import { CONFIGURATION_NAME } from "./identifiers.ts";
+import { KeyMemory } from "./key-memory.ts";
 import { derivedSecrets, openPassphraseSlot, unwrapEarlierKey, unwrapSecret } from "./keys.ts";
 import type { DataKey, Keyring, PassphraseSlot } from "./keys.ts";
 import { decodeKitKeys } from "./recovery-kit.ts";
@@ -22,6 +23,8 @@ export interface OpenOptions {
   readonly identities?: readonly string[] | (() => Promise<readonly string[]>);
   /** The key from a recovery kit, instead of all others. */
   readonly recoveryKey?: string;
+  /** Where the data keys of repositories that were opened before are remembered; null or left out: nowhere. */
+  readonly memoryFolder?: string | null;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -62,6 +65,13 @@ export function keyringOf(
 
 /** Reads and unlocks a repository. Throws OperatingError "no_repository", "wrong_key", "corrupt". */
 export async function unlockRepository(storage: Storage, options: OpenOptions): Promise<UnlockedByWhom> {
+  const unlocked = await unlock(storage, options);
+  const { memoryFolder } = options;
+  if (typeof memoryFolder === "string") await new KeyMemory(memoryFolder, storage.description).check(unlocked.keyring);
+  return unlocked;
+}
+
+async function unlock(storage: Storage, options: OpenOptions): Promise<UnlockedByWhom> {
   const file = await readConfigurationFile(storage);
   const { configuration } = file;
   const { repositoryId } = configuration;

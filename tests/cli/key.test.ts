@@ -1,7 +1,7 @@
 // cairn key as a user starts it: what opens a repository, through all its ways on the command line. No server is needed.
 
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -47,6 +47,7 @@ test("cairn key: a repository of a recipient gets a passphrase, loses the recipi
   expect(rotated).toMatchObject({ status: 0, errors: "" });
   expect(rotated.output).not.toContain(await readFile(next, "utf8"));
   expect((await stat(next)).mode & 0o777).toBe(0o600);
+  expect(await readdir(join(folder, ".local/state/cairn/data-keys"))).toHaveLength(1);
   const keyIn = async (path: string) => (/Recovery key (\S+)\n\s+(\S+)/.exec(await readFile(path, "utf8")) ?? []).slice(1).join(""); // prettier-ignore
   expect(await cairn(["list"], { CAIRN_RECOVERY_KEY: await keyIn(next) })).toMatchObject({ status: 0 });
 });

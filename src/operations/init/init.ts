@@ -15,8 +15,9 @@ export async function runInit(context: OperationContext, settings: InitSettings)
   await using like = settings.like === undefined ? null : await openRepositoryAt(settings.like);
   if (like !== null) refuseOtherEncryption(like, settings);
   const encryption = await encryptionOf(settings);
+  const options = { encryption, memoryFolder: access.memoryFolder ?? null };
   const { repository: made, recoveryKit } =
-    like === null ? await createRepository(storage, { encryption }) : await like.createLike(storage, { encryption });
+    like === null ? await createRepository(storage, options) : await like.createLike(storage, options);
   return {
     repositoryId: made.id,
     location: made.description,
