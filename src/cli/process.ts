@@ -46,6 +46,8 @@ export class CairnProcess {
     delete process.env["CAIRN_RECOVERY_KEY"];
     delete process.env["CAIRN_SFTP_PASSWORD"];
     delete process.env["CAIRN_SFTP_KEY_PASSPHRASE"];
+    delete process.env["CAIRN_WEBDAV_PASSWORD"];
+    delete process.env["CAIRN_WEBDAV_TOKEN"];
     // A reader that went away, e.g. `head`: what it did not want is not written, and the run goes on to its end.
     process.stdout.on("error", ignorePipeError);
     process.stderr.on("error", ignorePipeError);

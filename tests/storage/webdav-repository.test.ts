@@ -1,7 +1,7 @@
 // A repository on a WebDAV server from init to prune, with the command as a user starts it, on Apache and real PostgreSQL.
 
 import { randomBytes } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { openStorage } from "../../src/storage/index.ts";
 import { expectEqual, FaultBench, until } from "../faults/support.ts";
 import { server } from "../support/servers.ts";
@@ -144,18 +144,5 @@ test("a server that replaces what is there is refused by init", async () => {
   expect(await bench.run(["storage", "test", uri], { environment })).toMatchObject({
     status: 1,
     output: expect.stringContaining("the second write won") as string,
-  });
-});
-
-// The other implementation that people run by itself.
-describe.runIf(isFull)("rclone serve webdav", () => {
-  test("is refused by init: it replaces what is there", async () => {
-    await using rclone = await startRclone();
-    const bench = await FaultBench.create({ repository: "none" });
-    await using _ = bench;
-    const uri = `webdav://${rclone.host}/place?tls=off`;
-    const environment = { ...environmentOf(USER), CAIRN_REPOSITORY: uri };
-    const run = await bench.run(["init", "--recovery-kit", bench.file("kit")], { environment });
-    expect(run).toMatchObject({ status: 1, errors: expect.stringContaining("replaces an object") as string });
   });
 });

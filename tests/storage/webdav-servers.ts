@@ -1,6 +1,6 @@
 // Real WebDAV servers for tests, out of Debian packages in the cache folder (scripts/debian-tree.sh), started by the tests:
-// Apache's mod_dav, in place, as this user or, when that is root, as an ordinary one. rclone, which replaces what it should
-// not, in `npm run test:storages`.
+// Apache's mod_dav, in place, as this user or, when that is root, as an ordinary one. rclone's in
+// `npm run test:storages`.
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -91,12 +91,12 @@ export async function startApache(): Promise<WebdavServer> {
   };
 }
 
-/** Starts rclone's WebDAV server, which ignores "Overwrite: F". */
+/** Starts rclone's WebDAV server (Go's own, x/net/webdav). */
 export async function startRclone(): Promise<WebdavServer> {
   const tree = await debianTree("rclone-sid", "sid", ["rclone", "base-files"]);
   const folder = await mkdtemp(join(tmpdir(), "cairn-rclone-"));
   const port = await freePort();
-  const login = ["--user", USER, "--pass", PASSWORDS[USER]!];
+  const login = ["--user", USER, "--pass", PASSWORDS[USER]!, "--baseurl", "dav", "--dir-cache-time", "0s"];
   const server = await keepServer({
     command: [join(tree, "usr/bin/rclone"), "serve", "webdav", folder, "--addr", `127.0.0.1:${port}`, ...login],
     environment: { HOME: folder, PATH: process.env["PATH"] ?? "" },
