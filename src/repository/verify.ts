@@ -38,6 +38,8 @@ export interface VerifyOptions {
   readonly onProgress?: (progress: VerifyProgress) => void;
   /** False leaves no mark. Default true. */
   readonly isMarked?: boolean;
+  /** Only the data of these entries of the archive, and the packs that it lies in; a mark is left only of damage. */
+  readonly onlyDumpIds?: ReadonlySet<number>;
 }
 
 /** The result of a verify: damage is empty when everything is right. */
@@ -59,7 +61,8 @@ export async function verifyRestorePoint(
   const at = context.clock.now().toISOString();
   const mark: VerifyMark = { restorePointId: restorePoint.id, at, damage, ...counts };
   const isWhole = damage.length === 0;
-  const isMarked = options.isMarked !== false && (await markWhereAllowed(context, isWhole ? "verify" : "damage", mark));
+  const isWanted = options.isMarked !== false && !(isWhole && options.onlyDumpIds !== undefined);
+  const isMarked = isWanted && (await markWhereAllowed(context, isWhole ? "verify" : "damage", mark));
   return { ...mark, isWhole, sealedBytes: verifier.sealedBytes, isMarked };
 }
 
@@ -81,7 +84,13 @@ class Verifier {
   }
 
   async run(): Promise<Pick<VerifyMark, "chunkCount" | "rawBytes" | "damage">> {
-    const { largeObjects, packs, relations } = this.#restorePoint.manifest;
+    const { onlyDumpIds } = this.#options;
+    const isWanted = ({ dumpId }: RelationRecord | LargeObjectSet): boolean => onlyDumpIds?.has(dumpId) ?? true;
+    const { manifest } = this.#restorePoint;
+    const relations = manifest.relations.filter(isWanted);
+    const largeObjects = manifest.largeObjects.filter(isWanted);
+    const named = new Set([...relations, ...largeObjects].flatMap((record) => record.packs));
+    const packs = onlyDumpIds === undefined ? manifest.packs : manifest.packs.filter((_, index) => named.has(index));
     const checks = mapAhead(packs, PACKS_AHEAD, async (pack) => await this.#checkPack(pack));
     for await (const _ of checks);
     for (const relation of relations) await this.#checkRelation(relation);

@@ -29,5 +29,6 @@ export {
   type Excused,
   type NotCompared,
   type TableComparison,
+  type WordingReference,
 } from "./compare/index.ts";
 export { databaseNameOf, serverNeeds, withDatabaseName, type ServerNeeds } from "./server-needs.ts";

@@ -146,39 +146,49 @@ test("drill --on a server passes, drops its database, and tells equal expression
   expect(await databases()).toBe("");
 });
 
-test("drill says what it could not compare, and is not passed then", async () => {
-  const withoutPgDump = await drill(repository, id, { on: onServer(), path: "" });
-  expect(findingsOf(withoutPgDump)).toEqual([]);
-  expect(withoutPgDump.outcome).toBe("partial");
-  expect(withoutPgDump.compared.entries).toBeNull();
-  expect(withoutPgDump.notCompared).toEqual([
-    {
-      name: "table of contents",
-      reason: expect.stringMatching(/^pg_dump 18\.\d+ \(.*\), which wrote the archive, is not/),
-    },
-  ]);
-  const [listed] = (await repository.list("defects")).restorePoints;
-  expect(listed).toMatchObject({ drillOutcome: "partial" });
+test("drill with another pg_dump of the major compares everything, and finds what it finds otherwise", async () => {
+  const passed = await drill(repository, id, { on: onServer(), path: "" });
+  expect(findingsOf(passed)).toEqual([]);
+  expect(passed).toMatchObject({ outcome: "passed", notCompared: [], pgDump: { path: null } });
+  expect(passed.compared.entries).toBeGreaterThan(20);
 
-  const { pgDump } = await clientTools(17);
-  await expect(drill(repository, id, { on: onServer(), pgDump })).rejects.toMatchObject({ code: "usage" });
-
-  // Found without any pg_dump.
   const planted = await drill(repository, id, {
     on: onServer(),
     path: "",
-    plant:
-      "ALTER TABLE items DROP CONSTRAINT items_order_fkey; DROP TABLE items; ALTER SEQUENCE tickets RENAME TO renamed;",
+    plant: "DROP TABLE items; ALTER SEQUENCE tickets RENAME TO renamed; ALTER TABLE orders OWNER TO drill_reader;",
   });
-  expect(findingsOf(planted)).toEqual([
-    expect.stringMatching(
-      /^rows: table public\.items could not be read from the restored database: relation .* does not exist$/,
-    ),
-    "sequence: sequence public.tickets is missing",
-    "constraint: CONSTRAINT public.items items_pkey is missing",
-    "constraint: FK CONSTRAINT public.items items_order_fkey is missing",
-    "index: INDEX public.items_order is missing",
-  ]);
+  expect(findingsOf(planted)).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(
+        /^rows: table public\.items could not be read from the restored database: relation .* does not exist$/,
+      ),
+      "sequence: sequence public.tickets is missing",
+      "constraint: CONSTRAINT public.items items_pkey is missing",
+      "constraint: FK CONSTRAINT public.items items_order_fkey is missing",
+      "index: INDEX public.items_order is missing",
+      "entry: SEQUENCE public.tickets is missing",
+      "entry: SEQUENCE public.renamed is not in the archive",
+      "entry: TABLE public.orders has another owner",
+      "entry: TABLE public.items is missing",
+    ]),
+  );
+  expect(await databases()).toBe("");
+
+  // One that cannot read such a server is no judge.
+  const { pgDump } = await clientTools(17);
+  await expect(drill(repository, id, { on: onServer(), pgDump })).rejects.toMatchObject({ code: "pg_dump_missing" });
+});
+
+test("drill says what it could not compare, and is not passed then", async () => {
+  const pgDump = join(folder, "pg_dump-that-fails");
+  await writeFile(pgDump, `#!/bin/sh\ncase "$1" in --version) echo 'pg_dump (PostgreSQL) 18.0';; *) echo 'pg_dump: error: no' >&2; exit 1;; esac\n`, { mode: 0o755 }); // prettier-ignore
+  const report = await drill(repository, id, { on: onServer(), pgDump });
+  expect(findingsOf(report)).toEqual([]);
+  expect(report.outcome).toBe("partial");
+  expect(report.compared.entries).toBeNull();
+  expect(report.notCompared).toMatchObject([{ name: "table of contents" }]);
+  const [listed] = (await repository.list("defects")).restorePoints;
+  expect(listed).toMatchObject({ drillOutcome: "partial" });
 });
 
 test("drill that is cancelled leaves no database", async () => {
@@ -309,7 +319,12 @@ test("drill of a damaged repository fails by the table's name", async () => {
     expect.stringMatching(/^restore: TABLE DATA public\.broken was not restored: could not read chunk/),
     expect.stringMatching(/^rows: table public\.broken could not be read from the repository: could not read chunk/),
   ]);
-  expect((await damaged.list()).restorePoints).toMatchObject([{ drillOutcome: "failed" }]);
+  expect((await damaged.list()).restorePoints).toMatchObject([{ drillOutcome: "failed", isDamaged: true }]);
+  expect(report.warnings.join()).toMatch(/^the repository is damaged: item \d+ of \S+$/);
+  // Marked as a verify marks it: the next backup stores it anew, and is whole.
+  const again = await damaged.backup(small.uri);
+  expect(again.newBytes).toBeGreaterThan(100_000);
+  expect((await damaged.verify(again.id)).isIntact).toBe(true);
 });
 
 /** A folder for temporary files of this process alone; the servers may run as another user. */

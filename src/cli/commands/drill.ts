@@ -1,6 +1,6 @@
 // cairn drill: proves that a restore point restores.
 
-import type { DrillReport, DrillSettings } from "../../operations/drill/types.ts";
+import type { ClusterDrillReport, DrillReport, DrillSettings } from "../../operations/drill/types.ts";
 import { allValues, lastValue } from "../command-line.ts";
 import { jobsFlag, jobsOf, outputFlags, referenceArgument, referenceOf, repositoryFlags } from "../common-flags.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE } from "../exit-status.ts";
@@ -10,12 +10,12 @@ import type { Verb } from "../verb.ts";
 
 const STATUSES = { passed: EXIT_DONE, partial: EXIT_INCOMPLETE, failed: EXIT_FAILED } as const;
 
-export const drill: Verb<DrillSettings, DrillReport> = {
+export const drill: Verb<DrillSettings, DrillReport | ClusterDrillReport> = {
   name: "drill",
   description:
     "Restores a restore point whole into a throwaway server of the source's major version, compares everything by content " +
     "(rows, sequences, large objects, constraints, indexes, each entry of the table of contents), measures the time, and " +
-    "marks the restore point. Exit status 1 when anything is missing or different, 3 when something could not be compared.",
+    "marks the restore point. Of a whole server, its roles and tablespaces and each database. Exit status 1 when anything is missing or different, 3 when something could not be compared.",
   arguments: [referenceArgument],
   flags: [
     {
@@ -33,7 +33,7 @@ export const drill: Verb<DrillSettings, DrillReport> = {
     {
       long: "pg-dump",
       value: "PROGRAM",
-      description: "where the pg_dump of the backup's version is, when it is in none of the usual places",
+      description: "the pg_dump that writes the restored database's table of contents, best of the backup's version",
     },
     ...repositoryFlags,
     ...outputFlags,

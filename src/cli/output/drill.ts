@@ -1,12 +1,17 @@
 // What drill prints: what was compared, the times, and last what is missing or different, where it is seen.
 
 import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
-import type { DrillReport } from "../../operations/drill/types.ts";
+import type { ClusterDrillReport, DrillReport } from "../../operations/drill/types.ts";
+import { renderClusterDrill } from "./drill-cluster.ts";
 import { sanitizeLine } from "./sanitize.ts";
 import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText } from "./text.ts";
 
 /** The report. */
-export function renderDrill(report: DrillReport): string {
+export function renderDrill(report: DrillReport | ClusterDrillReport): string {
+  return "databases" in report ? renderClusterDrill(report) : renderDatabaseDrill(report);
+}
+
+function renderDatabaseDrill(report: DrillReport): string {
   const { compared, server, phases } = report;
   const items = (all: readonly { readonly name: string; readonly reason: string }[]): string[] =>
     all.map(({ name, reason }) => `${name}: ${reason}`);

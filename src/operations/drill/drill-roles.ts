@@ -38,9 +38,11 @@ export async function makeMissing(
     if (there.has(name) || name.startsWith("pg_")) continue;
     await session.query(`CREATE ROLE ${quoteIdentifier(name)}${ownsAsSuperuser ? " SUPERUSER" : ""};`, { signal });
   }
-  if (needs.tablespaces.length > 0) await session.query("SET allow_in_place_tablespaces = on;", { signal });
-  for (const name of needs.tablespaces) {
-    if (name.startsWith("pg_")) continue;
+  const spaces = await session.query("SELECT spcname FROM pg_catalog.pg_tablespace;", { signal });
+  const spacesThere = new Set(spaces.rows.map(([name]) => name));
+  const missing = needs.tablespaces.filter((name) => !spacesThere.has(name) && !name.startsWith("pg_"));
+  if (missing.length > 0) await session.query("SET allow_in_place_tablespaces = on;", { signal });
+  for (const name of missing) {
     await session.query(`CREATE TABLESPACE ${quoteIdentifier(name)} LOCATION '';`, { signal });
   }
 }

@@ -1,11 +1,9 @@
 // `cairn drill`: proves that a restore point restores. It is restored whole into a database of its own, everything there is
-// compared with the archive by content, and the table of contents that the same pg_dump writes of it, entry by entry.
+// compared with the archive by content, and the table of contents that pg_dump writes of it, entry by entry.
 // Whatever is missing or different is named; what could not be compared too. The database is gone in the end.
 
-import { isOperatingError, messageOf, OperatingError } from "../../base/errors.ts";
 import { defaultJobs } from "../../dump/index.ts";
-import { formatVersion, openSession } from "../../postgres/index.ts";
-import type { RestorePoint } from "../../repository/index.ts";
+import { openSession } from "../../postgres/index.ts";
 import { checkTarget, compareContents, planRestore, runRestore, type RestoreResult } from "../../restore/index.ts";
 import { warn } from "../events.ts";
 import { globalsOf } from "../globals-facts.ts";
@@ -17,46 +15,66 @@ import { analyzeTables } from "./analyze-tables.ts";
 import { runAssertions } from "./assertions.ts";
 import { compareEntries } from "./compare-entries.ts";
 import { DrilledContents } from "./drilled-contents.ts";
-import type { DrillFacts, Drilling } from "./drilling.ts";
+import { drillCluster } from "./drill-cluster.ts";
+import type { DrillFacts, Drilling, DrillRequest } from "./drilling.ts";
+import { evidencePage } from "./evidence-page.ts";
 import { checkEvidenceFolder, writeEvidence } from "./evidence.ts";
+import { keepMark, markOf } from "./keep-mark.ts";
+import { markDamage } from "./mark-damage.ts";
 import { openNamed } from "./named-place.ts";
 import { PhaseTimer } from "./phase-timer.ts";
-import type { DrillPlace } from "./place.ts";
+import type { DrillPlace, PlaceRequest } from "./place.ts";
 import { makeReport } from "./report.ts";
-import { findSamePgDump, readSettingsOf, selectionOf } from "./restored-toc.ts";
+import { findJudge, readSettingsOf, selectionOf } from "./restored-toc.ts";
 import { openThrowaway } from "./throwaway-place.ts";
-import type { DrillReport, DrillSettings, OnRestored } from "./types.ts";
+import type { ClusterDrillReport, DrillReport, DrillSettings, OnRestored } from "./types.ts";
 
-/** Drills one restore point. What is wrong with it is in the report, and marked beside it; thrown is what ended the drill. */
+/**
+ * Drills a restore point, of one database or of a whole server. What is wrong with it is in the report, and marked beside
+ * it; thrown is what ended the drill.
+ */
 export async function runDrill(
   context: OperationContext,
   settings: DrillSettings,
   onRestored: OnRestored = () => Promise.resolve(),
-): Promise<DrillReport> {
-  const startedAt = new Date();
+): Promise<DrillReport | ClusterDrillReport> {
   const timer = new PhaseTimer(context);
   timer.begin("open", "opening the restore point");
   await using repository = await openRepositoryAt(settings.repository);
   const id = await repository.resolve(settings.reference, context.signal);
   const restorePoint = await repository.openToJudge(id, context.signal);
-  refuseWholeServer(restorePoint);
-  const stored = await RestorePointContents.open(restorePoint);
+  if (settings.evidence !== null) await checkEvidenceFolder(settings.evidence);
+  const request = { settings, repository, restorePoint, timer, onRestored };
+  if (restorePoint.manifest.cluster !== undefined) return await drillCluster(context, request, drillDatabase);
+  const report = await drillDatabase(context, request, async (place) => await openPlace(context, settings, place));
+  return await keepEvidence(context, settings, report);
+}
+
+/** Drills the restore point of one database in the place that is made for it. */
+async function drillDatabase(
+  context: OperationContext,
+  request: DrillRequest,
+  makePlace: (request: PlaceRequest) => Promise<DrillPlace>,
+): Promise<DrillReport> {
+  const { onRestored, repository, settings, timer } = request;
+  const startedAt = new Date();
+  const stored = await RestorePointContents.open(request.restorePoint);
   const { manifest } = stored.restorePoint;
   const flags = selectionOf(manifest);
-  const pgDump = await findSamePgDump(context, manifest, settings.pgDump);
-  if (settings.evidence !== null) await checkEvidenceFolder(settings.evidence);
+  const judge = await findJudge(context, manifest, settings.pgDump);
 
   timer.begin("server", "making a place to restore into");
   const contents = new DrilledContents(stored);
-  await using place = await openPlace(context, settings, contents);
+  await using place = await makePlace(placeRequest(contents));
   contents.toc = place.toc;
   const jobs = settings.jobs ?? defaultJobs();
-  const drilling: Drilling = { context, settings, repository, contents, place, timer, jobs, pgDump, warnings: [] };
+  const drilling: Drilling = { context, settings, repository, contents, place, timer, jobs, judge, warnings: [] };
 
   const { restored, durationMs } = await restore(drilling);
   timer.begin("between");
   await onRestored(place.target);
   const content = await compare(drilling, readSettingsOf(flags));
+  await markDamage(drilling, restored.entriesFailed);
   timer.begin("table of contents", "comparing the tables of contents");
   const entries = await compareEntries(drilling, flags);
   timer.begin("analyze", "gathering statistics (ANALYZE)");
@@ -66,27 +84,23 @@ export async function runDrill(
   timer.end();
 
   const facts = { startedAt, restored, restoreDurationMs: durationMs, content, entries, assertions };
-  const report = await keepEvidence(drilling, makeReport(drilling, facts));
-  await mark(drilling, report);
+  const report = makeReport(drilling, facts);
+  await keepMark(context, repository, markOf(report));
   return report;
 }
 
-function refuseWholeServer({ id, manifest }: RestorePoint): void {
-  if (manifest.cluster === undefined) return;
-  throw new OperatingError("usage", `restore point ${id} is of a whole server, a drill is of one database`, {
-    hint: `"cairn show ${id}" lists the restore points of its databases: drill these.`,
-  });
+function placeRequest({ toc, restorePoint }: DrilledContents): PlaceRequest {
+  const { source, totals } = restorePoint.manifest;
+  const sourceMajor = Math.floor(source.serverVersionNum / 10_000);
+  const globals = globalsOf(restorePoint.manifest);
+  return { toc, restorePointId: restorePoint.id, sourceMajor, rawBytes: totals.rawBytes, globals };
 }
 
 async function openPlace(
   context: OperationContext,
   settings: DrillSettings,
-  { toc, restorePoint }: DrilledContents,
+  request: PlaceRequest,
 ): Promise<DrillPlace> {
-  const { source, totals } = restorePoint.manifest;
-  const sourceMajor = Math.floor(source.serverVersionNum / 10_000);
-  const globals = globalsOf(restorePoint.manifest);
-  const request = { toc, restorePointId: restorePoint.id, sourceMajor, rawBytes: totals.rawBytes, globals };
   if (settings.on === null) return await openThrowaway(context, request);
   return await openNamed(context, settings.on, request);
 }
@@ -141,26 +155,12 @@ async function compare(
   });
 }
 
-async function keepEvidence({ settings, context }: Drilling, report: DrillReport): Promise<DrillReport> {
+async function keepEvidence(
+  context: OperationContext,
+  settings: DrillSettings,
+  report: DrillReport,
+): Promise<DrillReport> {
   if (settings.evidence === null) return report;
   context.onEvent({ type: "phase", phase: "evidence", message: `writing the evidence into ${settings.evidence}` });
-  return await writeEvidence(settings.evidence, report);
-}
-
-/** A storage that may only be read keeps no mark: the drill is right all the same. */
-async function mark({ repository, context, place }: Drilling, report: DrillReport): Promise<void> {
-  try {
-    await repository.markDrilled({
-      restorePointId: report.restorePointId,
-      outcome: report.outcome,
-      serverVersion: formatVersion(place.version),
-      restoreDurationMs: report.restoreDurationMs,
-      differenceCount: report.differences.length,
-      differences: report.differences.map(({ name, what }) => `${name} ${what}`),
-      notCompared: report.notCompared.map(({ name, reason }) => `${name}: ${reason}`),
-    });
-  } catch (error) {
-    if (!isOperatingError(error, "permission_denied")) throw error;
-    warn(context, { message: `the drill could not be marked in the repository: ${messageOf(error)}` });
-  }
+  return await writeEvidence(settings.evidence, report, evidencePage);
 }

@@ -1,13 +1,22 @@
 // What the steps of a drill share, and what they find.
 
-import type { AvailablePgDump } from "../../dump/index.ts";
-import type { Repository } from "../../repository/index.ts";
+import type { Repository, RestorePoint } from "../../repository/index.ts";
 import type { ContentComparison, Difference, Excused, NotCompared, RestoreResult } from "../../restore/index.ts";
 import type { OperationContext } from "../operation.ts";
 import type { DrilledContents } from "./drilled-contents.ts";
 import type { PhaseTimer } from "./phase-timer.ts";
 import type { DrillPlace } from "./place.ts";
-import type { DrillReport, DrillSettings } from "./types.ts";
+import type { JudgingPgDump } from "./restored-toc.ts";
+import type { DrillReport, DrillSettings, OnRestored } from "./types.ts";
+
+/** What is to be drilled. */
+export interface DrillRequest {
+  readonly settings: DrillSettings;
+  readonly repository: Repository;
+  readonly restorePoint: RestorePoint;
+  readonly timer: PhaseTimer;
+  readonly onRestored: OnRestored;
+}
 
 /** One drill at work. */
 export interface Drilling {
@@ -18,8 +27,8 @@ export interface Drilling {
   readonly place: DrillPlace;
   readonly timer: PhaseTimer;
   readonly jobs: number;
-  /** The pg_dump that wrote the archive; null when it is not here. */
-  readonly pgDump: AvailablePgDump | null;
+  /** The pg_dump that judges the tables of contents; null when none is here. */
+  readonly judge: JudgingPgDump | null;
   readonly warnings: string[];
 }
 

@@ -21,7 +21,15 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}pre{white-space:pre
 
 /** The page. */
 export function evidencePage(report: DrillReport): string {
-  const title = `Drill of ${report.restorePointId}`;
+  return pageOf(report, reportBody(report));
+}
+
+/** A page with that body. */
+export function pageOf(
+  { outcome, restorePointId }: Pick<DrillReport, "outcome" | "restorePointId">,
+  body: string,
+): string {
+  const title = `Drill of ${restorePointId}`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -32,25 +40,30 @@ export function evidencePage(report: DrillReport): string {
 <style>${STYLE}</style>
 </head>
 <body>
-<h1>${escape(title)}: <span class="${report.outcome}">${escape(VERDICTS[report.outcome])}</span></h1>
-${factsTable(report)}
-${differencesPart(report)}
-${listPart("Not compared", report.notCompared)}
-${listPart("Written otherwise by PostgreSQL, equal in meaning", report.excused)}
-${assertionsPart(report)}
-${listPart(
-  "Adapted to the server",
-  report.adaptations.map((name) => ({ name, reason: "" })),
-)}
-${listPart(
-  "Warnings",
-  report.warnings.map((name) => ({ name, reason: "" })),
-)}
-${phasesPart(report)}
-${tablesPart(report)}
+<h1>${escape(title)}: <span class="${outcome}">${escape(VERDICTS[outcome])}</span></h1>
+${body}
 </body>
 </html>
 `;
+}
+
+/** What a page says of one database's drill. */
+export function reportBody(report: DrillReport): string {
+  return [
+    factsTable(report),
+    differencesPart(report.differences),
+    listPart("Not compared", report.notCompared),
+    listPart("Written otherwise by PostgreSQL, equal in meaning", report.excused),
+    assertionsPart(report),
+    listPart("Adapted to the server", report.adaptations.map(named)),
+    listPart("Warnings", report.warnings.map(named)),
+    phasesPart(report),
+    tablesPart(report),
+  ].join("\n");
+}
+
+function named(name: string): { readonly name: string; readonly reason: string } {
+  return { name, reason: "" };
 }
 
 function factsTable(report: DrillReport): string {
@@ -76,12 +89,14 @@ function factsTable(report: DrillReport): string {
   ]);
 }
 
-function table(rows: readonly (readonly [string, string])[]): string {
+/** A table of labels and values. */
+export function table(rows: readonly (readonly [string, string])[]): string {
   const lines = rows.map(([label, value]) => `<tr><th>${escape(label)}</th><td>${escape(value)}</td></tr>`);
   return `<table>\n${lines.join("\n")}\n</table>`;
 }
 
-function differencesPart({ differences }: DrillReport): string {
+/** What is missing or different; nothing when nothing is. */
+export function differencesPart(differences: DrillReport["differences"]): string {
   if (differences.length === 0) return "";
   const items = differences.map(({ name, what, expected, found }) => {
     const texts = [
@@ -93,7 +108,8 @@ function differencesPart({ differences }: DrillReport): string {
   return `<h2>Missing or different</h2>\n<ul>\n${items.join("\n")}\n</ul>`;
 }
 
-function listPart(heading: string, items: readonly { readonly name: string; readonly reason: string }[]): string {
+/** A list under a heading; nothing when it is empty. */
+export function listPart(heading: string, items: DrillReport["notCompared"]): string {
   if (items.length === 0) return "";
   const lines = items.map(({ name, reason }) => `<li>${escape(reason === "" ? name : `${name}: ${reason}`)}</li>`);
   return `<h2>${escape(heading)}</h2>\n<ul>\n${lines.join("\n")}\n</ul>`;
@@ -134,7 +150,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /** Text for HTML; control and direction characters are shown by their numbers. */
-function escape(text: string): string {
+export function escape(text: string): string {
   return text
     .replaceAll(/[&<>"']/g, (character) => ESCAPES[character] ?? character)
     .replaceAll(/(?!\n)[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu, (character) => {

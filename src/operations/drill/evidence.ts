@@ -3,8 +3,9 @@
 import { access, constants, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, OperatingError } from "../../base/errors.ts";
-import { evidencePage } from "./evidence-page.ts";
-import type { DrillReport } from "./types.ts";
+import type { ClusterDrillReport, DrillReport } from "./types.ts";
+
+type EvidentReport = DrillReport | ClusterDrillReport;
 
 /** Makes the folder if need be, before a long drill begins. Throws "permission_denied". */
 export async function checkEvidenceFolder(folder: string): Promise<void> {
@@ -24,13 +25,17 @@ function notWritable(folder: string, cause: unknown): OperatingError {
 }
 
 /** Writes `drill-<restore point>-<time>.json` and `.html` into the folder; the report that names them. */
-export async function writeEvidence(folder: string, report: DrillReport): Promise<DrillReport> {
+export async function writeEvidence<T extends EvidentReport>(
+  folder: string,
+  report: T,
+  page: (report: T) => string,
+): Promise<T> {
   const time = report.startedAt.replaceAll(/[-:]|\.\d+/g, "");
   const base = join(folder, `drill-${report.restorePointId}-${time}`);
-  const named: DrillReport = { ...report, evidence: { json: `${base}.json`, html: `${base}.html` } };
+  const named: T = { ...report, evidence: { json: `${base}.json`, html: `${base}.html` } };
   try {
     await writeFile(`${base}.json`, `${JSON.stringify(named, null, 2)}\n`, { mode: 0o600, flag: "wx" });
-    await writeFile(`${base}.html`, evidencePage(named), { mode: 0o600, flag: "wx" });
+    await writeFile(`${base}.html`, page(named), { mode: 0o600, flag: "wx" });
   } catch (error) {
     throw notWritable(folder, error);
   }

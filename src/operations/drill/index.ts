@@ -1,4 +1,4 @@
 // `cairn drill`.
 
 export { runDrill } from "./drill.ts";
-export type { DrillReport, DrillSettings, OnRestored } from "./types.ts";
+export type { ClusterDrillReport, DrillReport, DrillSettings, OnRestored } from "./types.ts";

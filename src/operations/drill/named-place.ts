@@ -53,8 +53,8 @@ export async function openNamed(context: OperationContext, on: string, request: 
   };
 }
 
-/** Drops it although a subscription stands in it or it is a template; also after the drill was cancelled. */
-async function dropDatabase(maintenance: ConnectionSettings, name: string): Promise<void> {
+/** Drops a database although a subscription stands in it or it is a template; also after the drill was cancelled. */
+export async function dropDatabase(maintenance: ConnectionSettings, name: string): Promise<void> {
   const signal = AbortSignal.timeout(DROP_TIMEOUT_MS);
   await using session = await openSession(maintenance, { signal, applicationName: "cairn drill" });
   const { value } = await session.query(`SELECT 1 FROM pg_catalog.pg_database WHERE datname = ${quoteLiteral(name)};`);

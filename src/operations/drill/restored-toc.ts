@@ -1,9 +1,10 @@
-// The table of contents of the restored database, written by the same pg_dump as the archive's, with the same flags; or why
-// there is none. A pg_dump of another version words definitions otherwise, so it is no judge.
+// The table of contents of the restored database, written by the same pg_dump as the archive's, with the same flags; or by
+// another one, which words some definitions otherwise.
 
 import type { Toc } from "../../archive/index.ts";
 import {
   availablePgDumps,
+  choosePgDump,
   openDump,
   parseSelectionFlags,
   toArguments,
@@ -11,19 +12,14 @@ import {
   type SelectionFlag,
 } from "../../dump/index.ts";
 import { assert } from "../../base/assert.ts";
-import { OperatingError } from "../../base/errors.ts";
-import { formatVersion, openSession } from "../../postgres/index.ts";
+import { isOperatingError } from "../../base/errors.ts";
+import { formatVersion, openSession, parseVersionText } from "../../postgres/index.ts";
 import type { Manifest } from "../../repository/index.ts";
 import type { OperationContext } from "../operation.ts";
 import type { DrillPlace } from "./place.ts";
 
 /** Flags that choose nothing: of one run on one server. */
 const OF_ONE_RUN = new Set(["snapshot", "role", "lock-wait-timeout", "serializable-deferrable"]);
-
-export interface RestoredToc {
-  readonly toc: Toc;
-  readonly pgDump: AvailablePgDump;
-}
 
 /** The flags that pg_dump had. */
 export function selectionOf(manifest: Manifest): readonly SelectionFlag[] {
@@ -40,49 +36,60 @@ export function readSettingsOf(flags: readonly SelectionFlag[]): readonly string
   });
 }
 
-/** The pg_dump that wrote the archive, of the same version; null when it is not here. Throws "usage" for another one asked for. */
-export async function findSamePgDump(
+/** The pg_dump that judges the restored database. */
+export interface JudgingPgDump {
+  readonly pgDump: AvailablePgDump;
+  /** True when it is of the version that wrote the archive. */
+  readonly isSame: boolean;
+}
+
+/**
+ * The pg_dump that wrote the archive, or one of its version; else the one that a backup of such a server would be made
+ * with, or that was asked for. Null when none is here that reads such a server.
+ */
+export async function findJudge(
   context: OperationContext,
   manifest: Manifest,
   request: string | null,
-): Promise<AvailablePgDump | null> {
+): Promise<JudgingPgDump | null> {
   const { pgDumpPath, pgDumpVersion } = manifest.tool;
   const found = await availablePgDumps(request, context.environment);
   const same = found.filter(({ version }) => formatVersion(version) === pgDumpVersion);
-  if (request !== null && same.length === 0) {
-    const versions = found.map(({ version }) => formatVersion(version)).join(", ");
-    throw new OperatingError(
-      "usage",
-      `--pg-dump is of version ${versions}, the archive was written by ${pgDumpVersion}`,
-      {
-        detail: "Another version words definitions otherwise, so that it is no judge of them.",
-        hint: "Leave --pg-dump out: everything else is compared then.",
-      },
-    );
-  }
   const wanted = pgDumpPath === null ? "bundled" : "installed";
-  return same.find(({ kind }) => kind === wanted) ?? same[0] ?? null;
+  const best = same.find(({ kind }) => kind === wanted) ?? same[0];
+  if (best !== undefined) return { pgDump: best, isSame: true };
+  const server = parseVersionText(manifest.source.serverVersion);
+  const { major } = parseVersionText(pgDumpVersion);
+  // Of its major if there is one that reads the server: that words nearly everything the same.
+  const near = found.filter(({ version }) => version.major === major && major >= server.major);
+  try {
+    return { pgDump: choosePgDump(server, near.length > 0 ? near : found).pgDump, isSame: false };
+  } catch (error) {
+    if (request !== null || !isOperatingError(error, "pg_dump_missing")) throw error;
+    return null;
+  }
 }
 
-/** Has pg_dump write the table of contents of the restored database. */
-export async function readRestoredToc(
+/** Has pg_dump write the table of contents of a database. */
+export async function readTocOf(
   context: OperationContext,
-  place: DrillPlace,
+  database: Pick<DrillPlace, "target" | "version">,
   pgDump: AvailablePgDump,
   flags: readonly SelectionFlag[],
-): Promise<RestoredToc> {
+): Promise<Toc> {
   const { environment, signal } = context;
-  await using session = await openSession(place.target, { signal, applicationName: "cairn drill" });
+  const { target: settings, version: server } = database;
+  await using session = await openSession(settings, { signal, applicationName: "cairn drill" });
   const serverEncoding = session.connection.parameters.get("server_encoding");
   assert(serverEncoding !== undefined, "the server reports its encoding");
   await using dump = await openDump({
-    settings: place.target,
-    server: place.version,
+    settings,
+    server,
     serverEncoding,
     pgDump,
     arguments: toArguments(flags),
     environment,
     signal,
   });
-  return { toc: dump.toc, pgDump };
+  return dump.toc;
 }

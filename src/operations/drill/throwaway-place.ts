@@ -15,7 +15,7 @@ import {
   type ServerBinaries,
   type ThrowawayServer,
 } from "../../postgres/index.ts";
-import { databaseNameOf, serverNeeds, type ServerNeeds } from "../../restore/index.ts";
+import { databaseNameOf, serverNeeds } from "../../restore/index.ts";
 import { warn } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
 import { makeCarriedRoles, makeMissing } from "./drill-roles.ts";
@@ -35,32 +35,63 @@ const THROWAWAY_SETTINGS: Readonly<Record<string, string>> = {
 const TARGET_DATABASE = "cairn_drill";
 const MAINTENANCE_DATABASE = "cairn_maintenance";
 
+/** What a throwaway server must be able to hold. */
+export interface ServerRequest {
+  readonly sourceMajor: number;
+  readonly rawBytes: number;
+  readonly extensions: readonly string[];
+}
+
 /** Starts a throwaway server with the roles and tablespaces that the archive names. Throws "preflight_failed" when there is none. */
 export async function openThrowaway(context: OperationContext, request: PlaceRequest): Promise<DrillPlace> {
-  const needs = serverNeeds(request.toc);
-  await warnOfSpace(context, request.rawBytes);
-  const server = await startFitting(context, request, needs);
+  const { extensions } = serverNeeds(request.toc);
+  const server = await startFitting(context, { ...request, extensions });
   try {
-    const name = databaseNameOf(request.toc);
-    const maintenance = await prepareServer(context, server, request);
-    await using session = await openSession(maintenance, { signal: context.signal });
-    const { toc, notCompared } = await fitDatabase(session, request.toc, context.signal);
-    if (name === null) await makeDatabase(session, toc, TARGET_DATABASE, context.signal);
-    const target = { ...maintenance, database: name ?? TARGET_DATABASE };
-    return {
-      kind: "throwaway",
-      description: `throwaway server ${formatVersion(server.binaries.version)} of ${server.binaries.directory}`,
-      version: session.serverVersion,
-      maintenance: name === null ? target : maintenance,
-      target,
-      toc,
-      notCompared,
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-    };
+    if (request.globals !== null) await makeCarriedRoles(context, server.settings, request.globals);
+    const end = (): PromiseLike<void> => server[Symbol.asyncDispose]();
+    return await openOnThrowaway(context, { server, settings: server.settings, end }, request);
   } catch (error) {
     await server[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** A throwaway server that is there. */
+export interface ThrowawayGround {
+  readonly server: ThrowawayServer;
+  /** Of a database to connect to that no restore makes. */
+  readonly settings: ConnectionSettings;
+  /** Removes what was made for a place. */
+  readonly end: (target: ConnectionSettings) => PromiseLike<void>;
+}
+
+/** A place for one database on a throwaway server. */
+export async function openOnThrowaway(
+  context: OperationContext,
+  { server, settings, end }: ThrowawayGround,
+  request: PlaceRequest,
+): Promise<DrillPlace> {
+  const name = databaseNameOf(request.toc);
+  const maintenance = await prepareServer(context, settings, request);
+  await using session = await openSession(maintenance, { signal: context.signal });
+  const { toc, notCompared } = await fitDatabase(session, request.toc, context.signal);
+  if (name === null) await makeDatabase(session, toc, TARGET_DATABASE, context.signal);
+  const target = { ...maintenance, database: name ?? TARGET_DATABASE };
+  return {
+    kind: "throwaway",
+    description: describeThrowaway(server),
+    version: session.serverVersion,
+    maintenance: name === null ? target : maintenance,
+    target,
+    toc,
+    notCompared,
+    [Symbol.asyncDispose]: () => end(target),
+  };
+}
+
+/** For people. */
+export function describeThrowaway({ binaries }: ThrowawayServer): string {
+  return `throwaway server ${formatVersion(binaries.version)} of ${binaries.directory}`;
 }
 
 /** Why a server that is installed cannot be used. */
@@ -72,12 +103,12 @@ interface Unfit {
 }
 
 /** The first installed server of the major that starts and has all extensions, else an error with the way out. */
-async function startFitting(
+export async function startFitting(
   context: OperationContext,
-  { sourceMajor }: PlaceRequest,
-  needs: ServerNeeds,
+  { extensions: needed, rawBytes, sourceMajor }: ServerRequest,
 ): Promise<ThrowawayServer> {
   const { signal, environment } = context;
+  await warnOfSpace(context, rawBytes);
   let unfit: Unfit | null = null;
   for (const binaries of await findAllServerBinaries(sourceMajor, environment["PATH"])) {
     const options = { binariesDirectory: binaries.directory, settings: THROWAWAY_SETTINGS, signal };
@@ -87,7 +118,7 @@ async function startFitting(
       continue;
     }
     try {
-      const extensions = await missingExtensions(server, needs, signal);
+      const extensions = await missingExtensions(server, needed, signal);
       if (extensions.length === 0) return server;
       unfit ??= { binaries, extensions, error: null };
     } catch (error) {
@@ -137,7 +168,7 @@ function unfitServer(major: number, { binaries, extensions, error }: Unfit): Ope
 
 async function missingExtensions(
   server: ThrowawayServer,
-  { extensions }: ServerNeeds,
+  extensions: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   if (extensions.length === 0) return [];
@@ -150,20 +181,22 @@ async function missingExtensions(
 /** Makes roles and tablespaces, and a free place for the database's name. Gives the database to connect to. */
 async function prepareServer(
   context: OperationContext,
-  server: ThrowawayServer,
-  { globals, toc }: PlaceRequest,
+  settings: ConnectionSettings,
+  { toc }: PlaceRequest,
 ): Promise<ConnectionSettings> {
   const { signal } = context;
-  const { settings } = server;
-  if (globals !== null) await makeCarriedRoles(context, settings, globals);
   await makeMissing(settings, serverNeeds(toc), signal);
   const databaseName = databaseNameOf(toc) ?? TARGET_DATABASE;
   const maintenanceName = databaseName === MAINTENANCE_DATABASE ? `${MAINTENANCE_DATABASE}_2` : MAINTENANCE_DATABASE;
   await using session = await openSession(settings, { signal });
-  await session.query(`CREATE DATABASE ${quoteIdentifier(maintenanceName)} TEMPLATE template0;`, { signal });
+  const makes = `CREATE DATABASE ${quoteIdentifier(maintenanceName)} TEMPLATE template0;`;
+  const { rows } = await session.query("SELECT datname FROM pg_catalog.pg_database;", { signal });
+  const there = new Set(rows.map(([name]) => name));
+  if (!there.has(maintenanceName)) await session.query(makes, { signal });
   await session.close();
   const maintenance = { ...settings, database: maintenanceName };
-  if (databaseName !== "postgres" && databaseName !== "template1") return maintenance;
+  const isOwn = databaseName === "postgres" || databaseName === "template1";
+  if (!isOwn || !there.has(databaseName)) return maintenance;
   await using other = await openSession(maintenance, { signal });
   await other.query(`ALTER DATABASE ${databaseName} IS_TEMPLATE false;`, { signal });
   await other.query(`DROP DATABASE ${databaseName};`, { signal });

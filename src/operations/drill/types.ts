@@ -83,3 +83,41 @@ export interface DrillReport {
   /** The files of the evidence. */
   readonly evidence: { readonly json: string; readonly html: string } | null;
 }
+
+/** A database of a whole server's restore point. */
+export interface DrilledDatabase {
+  readonly databaseName: string;
+  /** Null: its backup failed. */
+  readonly restorePointId: string | null;
+  /** Null: it was not drilled to its end, see error. */
+  readonly report: DrillReport | null;
+  readonly error: string | null;
+}
+
+/** What came out of a whole server's restore point: its roles and tablespaces, and each of its databases. */
+export interface ClusterDrillReport {
+  readonly restorePointId: string;
+  readonly lineage: string;
+  readonly snapshotTakenAt: string;
+  readonly repository: string;
+  readonly outcome: DrillReport["outcome"];
+  readonly server: DrillReport["server"];
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  /** Of all databases together. */
+  readonly restoreDurationMs: number;
+  readonly rowCount: number;
+  readonly rawBytes: number;
+  readonly globals: {
+    readonly roleCount: number;
+    readonly membershipCount: number;
+    readonly tablespaceCount: number;
+    readonly differences: readonly DrillFinding[];
+    readonly notCompared: readonly { readonly name: string; readonly reason: string }[];
+    /** What every server has of its own. */
+    readonly excused: readonly { readonly name: string; readonly reason: string }[];
+  };
+  readonly databases: readonly DrilledDatabase[];
+  readonly warnings: readonly string[];
+  readonly evidence: DrillReport["evidence"];
+}

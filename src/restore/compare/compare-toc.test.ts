@@ -118,3 +118,33 @@ test("compareTocs() leaves statistics and positions of sequences out, and shorte
   const [difference] = compareTocs(tocOf(long), tocOf(), VERSIONS).differences;
   expect(difference!.expected!.length).toBeLessThan(5000);
 });
+
+test("compareTocs() takes the wording of another pg_dump for equal where the archive's definitions give the same", () => {
+  const index = entry("INDEX", "i", "CREATE INDEX i ON public.t USING btree (a);\n");
+  const worded = { ...index, definition: "CREATE INDEX i ON ONLY public.t USING btree (a);\n" };
+  const object = entry("BLOB", "70001", "", { namespace: null });
+  const judge = (archive: TocEntry | null, restored: TocEntry | null, reference: TocEntry | null): string => {
+    const [expected, found, made] = [archive, restored, reference].map((one) => tocOf(...(one === null ? [] : [one])));
+    const result = compareTocs(expected!, found!, VERSIONS, {
+      toc: made!,
+      reason: "18.3 words it otherwise than 18.6",
+    });
+    const { comparedCount, differences: different, excused, notCompared } = result;
+    const first = [...different.map(({ what }) => what), ...[...excused, ...notCompared].map(({ reason }) => reason)];
+    return `${comparedCount} ${first.join()}`;
+  };
+  expect(judge(index, index, null)).toBe("1 ");
+  expect(judge(index, worded, worded)).toBe(
+    "1 18.3 words it otherwise than 18.6; the archive's definitions give the same here",
+  );
+  expect(judge(index, worded, index)).toBe("1 has another definition");
+  expect(judge(null, index, index)).toMatch(/^0 .*; the archive's definitions give the same here$/);
+  expect(judge(null, index, null)).toBe("0 is not in the archive");
+  // What is missing is never excused; where the program writes no such entry at all, it was not compared.
+  expect(judge(index, null, index)).toBe("1 is missing");
+  expect(judge(index, null, null)).toBe("0 18.3 words it otherwise than 18.6: it writes no such entry here");
+  // Nor whose it is; and a reference has no large objects.
+  const other = { ...worded, owner: "other" };
+  expect(judge(index, other, other)).toBe("1 has another definition, owner");
+  expect(judge(object, null, null)).toBe("1 is missing");
+});

@@ -1,0 +1,78 @@
+// Drills judged by the pg_dump of another major than the one that wrote the archive: what it words otherwise is judged by a
+// reference, large objects one by one, and defects are found as ever.
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { server, type TestDatabase } from "../support/servers.ts";
+import { TestRepository } from "../matrix/support.ts";
+import { drill, findingsOf } from "./support.ts";
+
+const schema = `
+  CREATE TABLE base (id int PRIMARY KEY, note varchar(40) CHECK (note IN ('a', 'b')), day date DEFAULT now());
+  CREATE TABLE child (extra text) INHERITS (base);
+  CREATE VIEW grouped AS SELECT id, count(*) FROM base GROUP BY id;
+  CREATE MATERIALIZED VIEW kept AS SELECT * FROM base;
+  CREATE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT i * 2';
+  CREATE INDEX base_twice ON base (day);
+  CREATE STATISTICS both_of ON id, note FROM base;
+  INSERT INTO base VALUES (1, 'a'), (2, 'b');
+  GRANT SELECT ON base TO PUBLIC;
+  SELECT lo_from_bytea(70001, 'one'), lo_from_bytea(70002, 'two'), lo_from_bytea(70003, 'three');
+  GRANT SELECT ON LARGE OBJECT 70002 TO PUBLIC;
+  COMMENT ON LARGE OBJECT 70003 IS 'the third';`;
+
+let repository: TestRepository;
+let source: TestDatabase;
+let on = "";
+let id = "";
+beforeAll(async () => {
+  const pg = await server(15);
+  on = pg.uri("postgres");
+  repository = await TestRepository.create();
+  source = await pg.createDatabase();
+  await source.psql(schema);
+  ({ id } = await repository.backup(source.uri, { lineage: "other major" }));
+});
+afterAll(async () => {
+  await source[Symbol.asyncDispose]();
+  await repository[Symbol.asyncDispose]();
+});
+
+test("drill of 15 with the bundled pg_dump 17 passes", async () => {
+  const report = await drill(repository, id, { on, pgDump: "bundled" });
+  expect(findingsOf(report)).toEqual([]);
+  expect(report).toMatchObject({ outcome: "passed", notCompared: [], pgDump: { path: null } });
+  expect(report.pgDump!.version).toMatch(/^17\./);
+  expect(report.compared.largeObjects).toBe(3);
+});
+
+test("drill of 15 with the bundled pg_dump 17 finds each defect", async () => {
+  const report = await drill(repository, id, {
+    on,
+    pgDump: "bundled",
+    plant: `
+      DROP INDEX base_twice;
+      REVOKE SELECT ON base FROM PUBLIC;
+      DROP VIEW grouped;
+      CREATE VIEW grouped AS SELECT id, count(*) + 1 AS count FROM base GROUP BY id;
+      CREATE OR REPLACE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT i * 3';
+      ALTER TABLE child ALTER extra SET DEFAULT 'x';
+      REVOKE SELECT ON LARGE OBJECT 70002 FROM PUBLIC;
+      ALTER LARGE OBJECT 70001 OWNER TO pg_monitor;
+      DROP STATISTICS both_of;
+      CREATE TABLE surplus ();`,
+  });
+  expect(findingsOf(report).toSorted()).toEqual([
+    "entry: ACL LARGE OBJECT 70002 is missing",
+    "entry: ACL public.TABLE base is missing",
+    "entry: BLOB 70001 has another owner",
+    "entry: FUNCTION public.twice(integer) has another definition",
+    "entry: INDEX public.base_twice is missing",
+    "entry: STATISTICS public.both_of is missing",
+    "entry: TABLE DATA public.surplus is not in the archive",
+    "entry: TABLE public.child has another definition",
+    "entry: TABLE public.surplus is not in the archive",
+    "entry: VIEW public.grouped has another definition",
+    "index: INDEX public.base_twice is missing",
+  ]);
+});
