@@ -7,16 +7,7 @@ import { expectEqual, FaultBench, until } from "../faults/support.ts";
 import { server } from "../support/servers.ts";
 import type { TestDatabase, TestServer } from "../support/servers.ts";
 import { collect, namesIn } from "./contract.ts";
-import {
-  environmentOf,
-  isFull,
-  READER,
-  startApache,
-  startRclone,
-  surroundingsOf,
-  uriAt,
-  USER,
-} from "./webdav-servers.ts";
+import { environmentOf, READER, startApache, surroundingsOf, uriAt, USER } from "./webdav-servers.ts";
 import type { WebdavServer } from "./webdav-servers.ts";
 import { forward, openSpoiler } from "./webdav-spoiler.ts";
 
