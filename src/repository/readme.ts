@@ -8,7 +8,7 @@ export function readmeText(configuration: Configuration): string {
   const key =
     configuration.encryption === "none"
       ? "It is not encrypted."
-      : "It is encrypted. You need its passphrase or its recovery kit; without them nobody can read it.";
+      : "It is encrypted. You need its passphrase, the age identity of a recipient, or its recovery kit; without them nobody can read it.";
   return `This folder is a Cairn repository: backups of PostgreSQL databases.
 Repository ${id}, made ${configuration.createdAt}.
 ${key}

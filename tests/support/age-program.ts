@@ -27,6 +27,7 @@ export async function runAge(
     await promisify(execFile)(join(root, "scripts/debian-tree.sh"), ["bookworm", tree, "^(age|libc6)_", "age", "libc6"]);
   }
   const running = promisify(execFile)(join(tree, "usr/bin", program), [...parameters], { encoding: "buffer" });
-  running.child.stdin?.end(input);
+  // One that wants no input may be gone before.
+  running.child.stdin?.on("error", () => undefined).end(input);
   return (await running).stdout;
 }
