@@ -27,7 +27,8 @@ export class GcsWriter implements ObjectWriter {
   /** Ends what is on its way when the caller's signal says so. */
   readonly #signal: AbortSignal;
   readonly #md5 = createHash("md5");
-  #gathered: Uint8Array[] = [];
+  /** The piece being filled: a buffer of its own, so that it can be sent again and its memory freed at once. */
+  #piece: Buffer = Buffer.alloc(0);
   #gatheredBytes = 0;
   #sentBytes = 0;
   #session: UploadSession | null = null;
@@ -82,7 +83,7 @@ export class GcsWriter implements ObjectWriter {
     this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
     await this.#turn;
     await this.#onItsWay;
-    this.#gathered = [];
+    this.#piece = Buffer.alloc(0);
     await this.#session?.cancel();
     if (this.#isEnding) await removeOurs(this.#requests, this.#write);
   }
@@ -110,16 +111,17 @@ export class GcsWriter implements ObjectWriter {
     this.#md5.update(bytes);
     let rest = bytes;
     while (rest.length > 0) {
-      const sizeBytes = this.#sentBytes === 0 ? FIRST_PIECE_BYTES : PIECE_BYTES;
-      if (this.#gatheredBytes === sizeBytes) {
-        await this.#dispatch();
-        continue;
-      }
-      const part = rest.subarray(0, sizeBytes - this.#gatheredBytes);
-      rest = rest.subarray(part.length);
-      this.#gathered.push(part);
-      this.#gatheredBytes += part.length;
+      if (this.#gatheredBytes === this.#piece.length) await this.#nextPiece();
+      const count = Math.min(rest.length, this.#piece.length - this.#gatheredBytes);
+      this.#piece.set(rest.subarray(0, count), this.#gatheredBytes);
+      this.#gatheredBytes += count;
+      rest = rest.subarray(count);
     }
+  }
+
+  async #nextPiece(): Promise<void> {
+    if (this.#gatheredBytes > 0) await this.#dispatch();
+    this.#piece = Buffer.allocUnsafeSlow(this.#sentBytes === 0 ? FIRST_PIECE_BYTES : PIECE_BYTES);
   }
 
   /** Sends what was gathered, after what is on its way. */
@@ -144,15 +146,9 @@ export class GcsWriter implements ObjectWriter {
     if (!isSentAgain) freeBuffer(bytes);
   }
 
-  /** One buffer of its own, so that a piece can be sent again and its memory freed at once. */
   #takeGathered(): Uint8Array {
-    const bytes = Buffer.allocUnsafeSlow(this.#gatheredBytes);
-    let offset = 0;
-    for (const part of this.#gathered) {
-      bytes.set(part, offset);
-      offset += part.length;
-    }
-    this.#gathered = [];
+    const bytes = this.#piece.subarray(0, this.#gatheredBytes);
+    this.#piece = Buffer.alloc(0);
     this.#gatheredBytes = 0;
     return bytes;
   }
