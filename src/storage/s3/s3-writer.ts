@@ -12,7 +12,7 @@ import {
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { freeBuffer } from "../../base/free-buffer.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
-import { digestFields, digestOf, uploadAlgorithm } from "./checksums.ts";
+import { digestFields, digestOf, digestOfPart, uploadAlgorithm } from "./checksums.ts";
 import type { Digest } from "./checksums.ts";
 import { abortForgottenUploads } from "./forgotten-uploads.ts";
 import { IN_FLIGHT_BYTES_MAX, partSizeBytes } from "./part-plan.ts";
@@ -60,6 +60,8 @@ export class S3Writer implements ObjectWriter {
   #partCount = 0;
   #sizeBytes = 0;
   #uploadId: string | null = null;
+  /** From the first part on; it goes on while further bytes are taken. */
+  #beginning: Promise<void> | null = null;
   #turn: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
   #isOpen = true;
@@ -98,7 +100,7 @@ export class S3Writer implements ObjectWriter {
           `${this.#action}: it got ${this.#sizeBytes} bytes, not ${expected.sizeBytes}`,
         );
       }
-      const isInParts = this.#uploadId !== null;
+      const isInParts = this.#beginning !== null;
       const digests = isInParts ? await this.#finishParts() : await this.#putWhole(expected);
       const sent = { sizeBytes: this.#sizeBytes, digests, isInParts };
       const object = await confirmObject(this.#requests, this.#write, sent);
@@ -157,8 +159,8 @@ export class S3Writer implements ObjectWriter {
   }
 
   async #dispatch(): Promise<void> {
-    await this.#begin();
     const sizeBytes = this.#gatheredBytes;
+    this.#beginning ??= this.#begin(sizeBytes);
     while (this.#inFlight.size > 0 && this.#inFlightBytes + sizeBytes > IN_FLIGHT_BYTES_MAX) {
       await Promise.race(this.#inFlight);
       this.#check();
@@ -176,7 +178,7 @@ export class S3Writer implements ObjectWriter {
   }
 
   /** One buffer of its own, so that a part can be sent again and its memory freed at once. */
-  #takeGathered(): Uint8Array {
+  #takeGathered(): Uint8Array<ArrayBuffer> {
     const body = Buffer.allocUnsafeSlow(this.#gatheredBytes);
     let offset = 0;
     for (const piece of this.#gathered) {
@@ -188,12 +190,11 @@ export class S3Writer implements ObjectWriter {
     return body;
   }
 
-  async #begin(): Promise<void> {
-    if (this.#uploadId !== null) return;
+  async #begin(firstPartBytes: number): Promise<void> {
     await refuseExisting(this.#requests, this.#write);
     const input = {
       ...this.#requests.keyOf(this.#write.name),
-      ...objectFields(this.#requests, this.#write, this.#gatheredBytes),
+      ...objectFields(this.#requests, this.#write, firstPartBytes),
       ChecksumAlgorithm: uploadAlgorithm(this.#requests.location.checksum),
     };
     const facts = { action: this.#action, signal: this.#signal };
@@ -205,9 +206,9 @@ export class S3Writer implements ObjectWriter {
     this.#uploadId = UploadId;
   }
 
-  async #sendPart(number: number, body: Uint8Array): Promise<void> {
+  async #sendPart(number: number, body: Uint8Array<ArrayBuffer>): Promise<void> {
     const { checksum } = this.#requests.location;
-    const digest = digestOf(checksum, body);
+    const [digest] = await Promise.all([digestOfPart(checksum, body), this.#beginning]);
     this.#digests[number - 1] = digest;
     const fields = digestFields(checksum, digest);
     const ChecksumAlgorithm = uploadAlgorithm(checksum);
