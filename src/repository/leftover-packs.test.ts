@@ -4,6 +4,7 @@
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openLocalStorage } from "../storage/index.ts";
 import { packObjectName } from "./identifiers.ts";
@@ -215,7 +216,7 @@ describe("beside prune", () => {
 
 test("a run whose process was killed in the middle is taken over", async () => {
   // Another process: one that is gone, as the observer can tell.
-  const child = spawn(process.execPath, [join(import.meta.dirname, "killed-run.fixture.ts"), bench.path], { stdio: "inherit" }); // prettier-ignore
+  const child = spawn(process.execPath, [fileURLToPath(new URL("./killed-run.fixture.ts", import.meta.url)), bench.path], { stdio: "inherit" }); // prettier-ignore
   const [, signal] = await new Promise<[number | null, string | null]>((resolve) => {
     child.once("exit", (code, by) => resolve([code, by]));
   });
