@@ -249,6 +249,41 @@ describe("Repository.copyFrom() between repositories made alike", () => {
     await expect(third.copyFrom(source, first.id)).rejects.toMatchObject({ code: "corrupt" });
   });
 
+  test("does not bring back a pack that a prune has repacked in the target: what it lacks is sealed anew", async () => {
+    await using folder = await temporaryFolder();
+    const { source, target, to } = await bench(folder.path, "alike");
+    const [first] = await twoBackups(source);
+    // Of each pack of the first one, most is not needed any more.
+    const orders = FIRST["orders"]!.map((text, index) => (index % 4 === 0 ? text : rows(`new${index}`)));
+    const third = await backUp(source, { tables: { orders }, facts: { snapshotAt: at(3) } });
+    for (const { id } of [first, third]) await target.copyFrom(source, id);
+    await target.expire({ rules: { ...NO_RULES, last: 1 }, isDryRun: false });
+    for (const repository of [target, target]) await repository.prune(PRUNE);
+    const moved = [...(await packsIn(to)).keys()].filter((name) => name.endsWith(".moved"));
+    expect(moved).not.toEqual([]);
+    const { resealedChunkCount } = await target.copyFrom(source, first.id);
+    expect(resealedChunkCount).toBeGreaterThan(6);
+    const packs = await packsIn(to);
+    for (const name of moved) expect(packs.has(name.slice(0, -".moved".length))).toBe(false);
+    for (const repository of [target, target]) await repository.prune(PRUNE);
+    expect(await wholeTables(target, first.id)).toEqual(FIRST);
+    expect(await wholeTables(target, third.id)).toEqual({ orders });
+  });
+
+  test("does not bring back a pack that a prune is deleting: its list is still there", async () => {
+    await using folder = await temporaryFolder();
+    const { source, to } = await bench(folder.path, "alike");
+    const [first] = await twoBackups(source);
+    await (await openPlace(to)).copyFrom(source, first.id);
+    await rm(join(to.path, "backups"), { recursive: true });
+    await (await openPlace(to)).prune(PRUNE);
+    await rm(join(to.path, "packs"), { recursive: true });
+    const target = await openPlace(to);
+    expect(await target.copyFrom(source, first.id)).toMatchObject({ movedPackCount: 0 });
+    await target.prune(PRUNE);
+    expect(await wholeTables(target, first.id)).toEqual(FIRST);
+  });
+
   test("seals anew what the source has sealed with a data key that the target does not have", async () => {
     await using folder = await temporaryFolder();
     const { from, source, target } = await bench(folder.path, "alike");
