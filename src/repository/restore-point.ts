@@ -272,13 +272,9 @@ export async function readSummary(
 function checkSummary(context: RepositoryContext, name: string, bytes: Uint8Array): RestorePointSummary {
   const summary = decodeSummary(bytes);
   if (summary === null) throw corrupt(name, "its summary is none");
-  if (!belongsTo(context, name, summary)) throw corrupt(name, "it belongs elsewhere");
+  const expected = manifestObjectName(lineageKeyOf(context.keyring, summary.lineage), summary.id);
+  if (expected !== name) throw corrupt(name, "it belongs elsewhere");
   return summary;
-}
-
-/** True when the object of that name is where the manifest of that summary stands. */
-export function belongsTo(context: RepositoryContext, name: string, { id, lineage }: RestorePointSummary): boolean {
-  return manifestObjectName(lineageKeyOf(context.keyring, lineage), id) === name;
 }
 
 /** True for errors that mean damage, not a failing storage. */

@@ -5,11 +5,13 @@ import { isOperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import { mapAhead } from "../context.ts";
 import type { RepositoryContext } from "../context.ts";
+import { manifestObjectName } from "../identifiers.ts";
+import { lineageKeyOf } from "../lineages.ts";
 import type { ManifestObject } from "../manifest-objects.ts";
 import { decodeSummary } from "../manifest.ts";
-import type { RestorePointSummary } from "../manifest.ts";
+import type { Lineage, RestorePointSummary } from "../manifest.ts";
 import type { ManifestNeeds } from "../prune/survey.ts";
-import { belongsTo, isDamage, readSummary, readSummaryAndBody } from "../restore-point.ts";
+import { isDamage, readSummary, readSummaryAndBody } from "../restore-point.ts";
 import { ByteBudget } from "./byte-budget.ts";
 import type { CachedManifest } from "./cache-codec.ts";
 import type { ListingCache } from "./listing-cache.ts";
@@ -18,6 +20,7 @@ import type { ListingCache } from "./listing-cache.ts";
 export const HEADS_AHEAD = 32;
 /** Objects being opened at once, by their sizes: a manifest is larger in memory than in the storage. */
 const OPEN_BYTES_MAX = 8 * MIB;
+const LINEAGES_KEPT_MAX = 10_000;
 /** For fewer, the cache is not worth its reading. */
 const FEW = 16;
 
@@ -25,6 +28,7 @@ const FEW = 16;
 export class ManifestHeads {
   readonly cache: ListingCache;
   readonly #context: RepositoryContext;
+  readonly #lineageKeys = new Map<string, string>();
   readonly #budget = new ByteBudget(OPEN_BYTES_MAX);
 
   constructor(context: RepositoryContext, cache: ListingCache) {
@@ -97,6 +101,17 @@ export class ManifestHeads {
 
   #decode({ name }: ManifestObject, { text }: CachedManifest): RestorePointSummary | null {
     const summary = text === null ? null : decodeSummary(text);
-    return summary !== null && belongsTo(this.#context, name, summary) ? summary : null;
+    if (summary === null) return null;
+    return manifestObjectName(this.#lineageKeyOf(summary.lineage), summary.id) === name ? summary : null;
+  }
+
+  /** Thousands are of one lineage. */
+  #lineageKeyOf(lineage: Lineage): string {
+    const text = JSON.stringify([lineage.name, lineage.systemIdentifier, lineage.databaseOid]);
+    const known = this.#lineageKeys.get(text);
+    if (known !== undefined) return known;
+    const key = lineageKeyOf(this.#context.keyring, lineage);
+    if (this.#lineageKeys.size < LINEAGES_KEPT_MAX) this.#lineageKeys.set(text, key);
+    return key;
   }
 }
