@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openLocalStorage } from "../storage/index.ts";
+import { unlockRepository } from "./create.ts";
+import { systemRandom } from "./environment.ts";
 import { packObjectName } from "./identifiers.ts";
 import { openKeyRegister } from "./index.ts";
 import type { Run } from "./index.ts";
@@ -14,6 +16,7 @@ import type { TakenOver } from "./leftover-packs.ts";
 import { actions, DAY_MS, PruneBench, rows } from "./prune/prune.fixture.ts";
 import { backUp, changed, CHEAP_SCRYPT, FACTS, PASSPHRASE, temporaryFolder } from "./repository.fixture.ts";
 import type { BackupOptions } from "./repository.fixture.ts";
+import { sealObject } from "./sealed-object.ts";
 
 /** Packs of 16 KiB: two or three chunks of 6 KB each. */
 const SEEDS = Array.from({ length: 24 }, (_, index) => `segment ${index}`);
@@ -54,6 +57,19 @@ async function next(options: Partial<BackupOptions> = {}) {
   const summary = await backUp(await bench.open(), { largeObjects: OBJECTS, run, facts, ...options, tables, beforeCommit }); // prettier-ignore
   bench.expected.set(summary.id, tables);
   return { ...summary, takenOver: takenOver as TakenOver | null };
+}
+
+/** As if the run had been killed on a machine of which nobody here knows anything. */
+async function makeForeign(runId: string): Promise<void> {
+  const storage = openLocalStorage(bench.path);
+  const { keyring } = await unlockRepository(storage, { passphrase: PASSPHRASE });
+  for await (const { name } of storage.list(`runs/${runId}/`)) await storage.delete(name);
+  const host = { host: "000000000000", boot: "0", processId: 1, startTicks: "0" };
+  const { name: lineageName } = FACTS.lineage;
+  const record = { runId, kind: "backup", lineageName, startedAt: "", hostName: "elsewhere", process: host };
+  const name = `runs/${runId}/00000007`;
+  const item = { kind: "run", encoding: "none", bytes: Buffer.from(JSON.stringify(record)) } as const;
+  await storage.put(name, await sealObject({ keyring, random: systemRandom }, name, [item]));
 }
 
 async function flip(pack: string, offset: number): Promise<void> {
@@ -116,6 +132,28 @@ describe("a run that broke off", () => {
     const { takenOver, totals } = await next();
     expect(takenOver!.runIds).toEqual([first, second]);
     expect(takenOver!.chunkCount).toBeGreaterThanOrEqual(totals.chunks - 8);
+    await bench.expectWhole();
+    expect(await bench.files("runs")).toEqual([]);
+  });
+
+  test("because it was killed on another machine is taken over once a prune has watched it", async () => {
+    const runId = await breakOff();
+    await makeForeign(runId);
+    expect((await bench.open().then(async (opened) => await opened.runs()))[0]).toMatchObject({ state: "unknown" });
+    const slept: number[] = [];
+    const sleep = async (timeMs: number): Promise<void> => {
+      slept.push(timeMs);
+      bench.monotonicMs += timeMs;
+      await Promise.resolve();
+    };
+    // This one's own record is not renewed while the clock leaps, so it lists nothing.
+    await expect(bench.prune({ sleep })).rejects.toMatchObject({ code: "stalled" });
+    const { length } = slept;
+    expect(length).toBeGreaterThan(0);
+    // Nobody has to watch it again.
+    await bench.prune({ sleep });
+    expect(slept).toHaveLength(length);
+    expect((await next()).takenOver!.chunkCount).toBeGreaterThan(8);
     await bench.expectWhole();
     expect(await bench.files("runs")).toEqual([]);
   });

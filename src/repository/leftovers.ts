@@ -78,8 +78,10 @@ export async function removeDeadLeftovers(
     }
   });
   await tidy(async () => {
-    for (const run of await observer.runs(signal)) {
-      if (run.state === "dead" && !(await hasPacks(context, run, signal))) await observer.remove(run.runId, signal);
+    const dead = (await observer.runs(signal)).filter(({ state }) => state === "dead");
+    for (const run of dead) {
+      if (await hasPacks(context, run, signal)) await observer.declareDead(run, signal);
+      else await observer.remove(run.runId, signal);
     }
   });
 }

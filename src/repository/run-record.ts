@@ -199,6 +199,17 @@ export class RunObserver {
     }
   }
 
+  /** Writes down that a run is dead, so that nobody else has to watch it; for one that wakes up it is overdue anyway. */
+  async declareDead({ counter, record, runId }: SeenRun, signal?: AbortSignal): Promise<void> {
+    if (record === null || record.brokenOffAt !== undefined) return;
+    const brokenOffAt = this.#place.clock.now().toISOString();
+    const name = recordName(runId, counter + 1);
+    const bytes = Buffer.from(JSON.stringify({ ...record, brokenOffAt } satisfies RunRecord));
+    const object = await sealObject(this.#place, name, [{ kind: "run", encoding: "none", bytes }]);
+    await this.#place.storage.put(name, object, signal && { signal });
+    await this.#place.storage.delete(recordName(runId, counter), signal);
+  }
+
   async #newestCounters(prefix: string, signal: AbortSignal | undefined): Promise<Map<string, number>> {
     const newest = new Map<string, number>();
     for await (const { name } of this.#place.storage.list(prefix, signal)) {
