@@ -1,6 +1,8 @@
 // gs: through a network that breaks: what passes is survived and counted, what does not is said, and nothing is left behind.
 
 import { randomBytes } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { MIB } from "../../src/base/units.ts";
@@ -125,6 +127,31 @@ test("a list whose answer breaks off, or is no JSON, is asked for again", async 
   proxy.plan({ kind: "short-length", method: "GET", bytes: 20 }, { kind: "status", status: 200, method: "GET" });
   expect(await namesIn(storage)).toEqual(["a"]);
   expect(storage.retryCount).toBe(2);
+});
+
+test("a storage that asks to be left alone for a while is", async () => {
+  for (const [seconds, delayMs] of [
+    ["1", 1000],
+    ["soon", 5],
+  ] as const) {
+    const server = createServer((_, answer) => answer.writeHead(429, { "retry-after": seconds }).end());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const delays: number[] = [];
+    await using asked = await openStorage(`gs://bucket/x?endpoint=http://127.0.0.1:${port}&credentials=none`, {
+      environment: {},
+      retries: {
+        policy: { firstDelayMs: 1, delayMsMax: 5, attemptsMax: 2 },
+        sleep: async (ms) => await Promise.resolve(void delays.push(ms)),
+      },
+    });
+    await expect(asked.read("a")).rejects.toMatchObject({ code: "storage_failed", retryable: true });
+    await expect(asked.put("a", Buffer.from("1"))).rejects.toMatchObject({ code: "storage_failed", retryable: true });
+    if (delayMs === 1000) expect(delays.slice(0, 2)).toEqual([1000, 1000]);
+    else expect(Math.max(...delays)).toBeLessThanOrEqual(delayMs);
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
 });
 
 test("what was made although every answer was lost is removed, as the call has failed", async () => {

@@ -6,6 +6,8 @@ import type { ErrorCode } from "../../base/errors.ts";
 import type { GcsLocation } from "./gcs-location.ts";
 
 const TEXT_LENGTH_MAX = 300;
+/** Longer than this, nobody is left alone. */
+const WAIT_MS_MAX = 60_000;
 
 /** A failure as it is told. */
 export interface Meaning {
@@ -31,12 +33,15 @@ export class AnswerFailure extends Error {
   readonly status: number;
   /** Google's name for the reason, "" where none was given. */
   readonly reason: string;
+  /** How long it asks to be left alone, by its Retry-After in seconds. */
+  readonly waitMs: number;
 
-  constructor(status: number, text: string) {
+  constructor(status: number, text: string, retryAfter?: string) {
     const { reason, words } = reasonOf(text);
     super(words);
     this.status = status;
     this.reason = reason;
+    this.waitMs = /^\d{1,6}$/.test(retryAfter ?? "") ? Math.min(Number(retryAfter) * 1000, WAIT_MS_MAX) : 0;
   }
 }
 

@@ -85,10 +85,14 @@ export class GcsRequests {
 
   /** Does a request, again where that helps. `work` sends with the attempt. */
   async run<T>(facts: RequestFacts, work: (attempt: Attempt) => Promise<T>): Promise<T> {
-    return await this.#means.retrier.run(facts, async (attempt) => {
+    let waitMs = 0;
+    return await this.#means.retrier.run({ ...facts, waitMs: () => waitMs }, async (attempt) => {
+      waitMs = 0;
       try {
         return await work(attempt);
       } catch (error) {
+        const answered = error instanceof OperatingError ? error.cause : error;
+        if (answered instanceof AnswerFailure) waitMs = answered.waitMs;
         throw gcsError(error, { action: facts.action, location: this.location });
       }
     });
@@ -105,7 +109,7 @@ export class GcsRequests {
     attempt.alive();
     if (answer.status !== 401) tokens.accepted(token);
     if (statuses.includes(answer.status)) return answer;
-    const failure = new AnswerFailure(answer.status, await readText(answer));
+    const failure = new AnswerFailure(answer.status, await readText(answer), answer.headers["retry-after"]);
     if (answer.status === 401 && tokens.refused(token)) {
       throw new MeantFailure({ code: "permission_denied", says: "the access token has expired", retryable: true });
     }
