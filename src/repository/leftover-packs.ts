@@ -18,7 +18,7 @@ import type { PackRecord } from "./manifest.ts";
 import { readDamage } from "./marks.ts";
 import { ListedForPruning, readPruneLists } from "./prune/prune-lists.ts";
 import { isDamage } from "./restore-point.ts";
-import { PRUNE_KIND } from "./retention/kinds.ts";
+import { COPY_KIND, PRUNE_KIND } from "./retention/kinds.ts";
 import type { ReusablePacks } from "./reuse.ts";
 import type { RunObserver } from "./run-record.ts";
 import { corrupt } from "./sealing.ts";
@@ -35,16 +35,20 @@ const CONTENTS_KEPT = 16;
 const GROUP_BYTES_MAX = 4 * MIB;
 const ITEMS_PER_PACK_MAX = 65_536;
 
-/** Dead runs of a lineage that may have left packs; a run's record names them before it looks at any. */
+/**
+ * Dead runs of a lineage that may have left packs; a run's record names them before it looks at any. A copy takes over from
+ * copies, whose chunks it brings again, and leaves those of backups to the next backup.
+ */
 export async function claimableRuns(
   observer: RunObserver,
-  lineageName: string | null,
+  { kind, lineageName }: { readonly kind: string; readonly lineageName: string | null },
   signal?: AbortSignal,
 ): Promise<readonly string[]> {
   if (lineageName === null) return [];
   const runs = await observer.runs(signal);
   const own = runs.filter(({ record, state }) => {
-    return state === "dead" && record?.lineageName === lineageName && TAKEN_OVER_KINDS.has(record.kind);
+    if (state !== "dead" || record?.lineageName !== lineageName || !TAKEN_OVER_KINDS.has(record.kind)) return false;
+    return (record.kind === COPY_KIND) === (kind === COPY_KIND);
   });
   return own.map(({ runId }) => runId).toSorted().slice(-CLAIMS_MAX); // prettier-ignore
 }

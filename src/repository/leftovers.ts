@@ -5,6 +5,7 @@ import { isOperatingError } from "../base/errors.ts";
 import type { Leftover } from "../storage/index.ts";
 import type { RepositoryContext } from "./context.ts";
 import { packObjectName, runOfPack } from "./identifiers.ts";
+import { COPY_KIND } from "./retention/kinds.ts";
 import { surveyRepository, unneededPacks } from "./prune/survey.ts";
 import type { NeedsReader } from "./prune/survey.ts";
 import type { RunObserver, SeenRun } from "./run-record.ts";
@@ -55,7 +56,7 @@ async function findUnfinished(context: RepositoryContext, signal: AbortSignal | 
 }
 
 /** Kinds of runs whose packs a later run of their lineage may take over. */
-export const TAKEN_OVER_KINDS: ReadonlySet<string> = new Set(["backup", "import"]);
+export const TAKEN_OVER_KINDS: ReadonlySet<string> = new Set(["backup", "import", COPY_KIND]);
 /** Packs become durable out of order, but none of these is missing when later ones are there. */
 const FIRST_PACKS = 4;
 

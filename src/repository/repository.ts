@@ -149,7 +149,7 @@ export class Repository implements AsyncDisposable {
     const { kind, lineageName = null, morePacks = [], parent = null, signal } = options;
     signal?.throwIfAborted();
     const runId = makeId(this.#context.clock.now(), this.#context.random);
-    const claims = options.takesOver === true ? await claimableRuns(this.#observer, lineageName, signal) : [];
+    const claims = options.takesOver === true ? await claimableRuns(this.#observer, { kind, lineageName }, signal) : [];
     const beacon = await RunBeacon.start(this.#context, {
       runId,
       kind,

@@ -313,6 +313,34 @@ describe("Repository.copyFrom() between repositories made alike", () => {
   });
 });
 
+test("Repository.copyFrom() takes over the chunks that a copy which broke off has sealed", async () => {
+  await using folder = await temporaryFolder();
+  const { source, target, to } = await bench(folder.path, "not alike");
+  const [first] = await twoBackups(source);
+  const storage = openLocalStorage(to.path);
+  const broken = changed(storage, {
+    put: async (name, ...rest) => {
+      if (name.startsWith("backups/")) throw new Error("broken off");
+      return await storage.put(name, ...rest);
+    },
+  });
+  const failing = (await openPlace(to, broken)).copyFrom(source, first.id, { keptBytesMin: 0 });
+  await expect(failing).rejects.toThrow("broken off");
+  // A backup of the lineage leaves them to the next copy.
+  const { runId } = await backUp(target, {
+    tables: { t: ["1\n"] },
+    facts: { snapshotAt: at(0) },
+    run: { takesOver: true },
+  });
+  expect((await target.runs()).map((run) => run.record?.kind)).toEqual(["copy"]);
+  const { resealedChunkCount, summary } = await target.copyFrom(source, first.id);
+  expect(resealedChunkCount).toBe(0);
+  expect(summary.totals.newBytes).toBeLessThan(summary.totals.sealedBytes / 4);
+  expect([await target.runs(), summary.runId === runId]).toEqual([[], false]);
+  for (const repository of [target, target]) await repository.prune(PRUNE);
+  expect(await wholeTables(target, first.id)).toEqual(FIRST);
+});
+
 test("Run.commit() of a copy that fails does not withdraw the same restore point of another copy", async () => {
   await using folder = await temporaryFolder();
   const { source, target, to } = await bench(folder.path, "not alike");

@@ -36,6 +36,8 @@ export async function copyRestorePoint(
     lineageName: manifest.lineage.name,
     parent,
     morePacks: sourcePacks === null ? [] : packsOf(manifest, sourcePacks),
+    takesOver: true,
+    ...(options.keptBytesMin !== undefined && { keptBytesMin: options.keptBytesMin }),
     ...(signal && { signal }),
   });
   await options.onStarted?.(run.id);

@@ -171,9 +171,12 @@ export class DataCopier {
     if (raw.buffer !== bytes.buffer) freeBuffer(raw);
     const there = finder.findOpened(reference, id, known);
     if (there !== null) return there;
-    this.resealedChunkCount += 1;
-    this.resealedBytes += reference.lengthBytes;
-    return await run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, encoding, bytes });
+    const stored = await run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, encoding, bytes });
+    // Else it was found among what a copy that broke off has left.
+    const isNew = stored.pack.startsWith(`${run.id}-`);
+    this.resealedChunkCount += isNew ? 1 : 0;
+    this.resealedBytes += isNew ? stored.lengthBytes : 0;
+    return stored;
   }
 }
 

@@ -21,6 +21,8 @@ export interface CopyOptions {
   /** Called when the run has its record, before anything is stored; throws to give the copy up. */
   readonly onStarted?: (runId: string) => Promise<void>;
   readonly onProgress?: (progress: CopyProgress) => void;
+  /** As StartRunOptions has it. */
+  readonly keptBytesMin?: number;
 }
 
 /** What became of a copy. */
