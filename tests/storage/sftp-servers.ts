@@ -7,7 +7,7 @@ import { access, chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile 
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { StorageSurroundings } from "../../src/storage/index.ts";
@@ -55,9 +55,7 @@ export interface OpenSshTools {
 /** OpenSSH of Debian 12. */
 export async function openSshTools(): Promise<OpenSshTools> {
   const tree = await debianTree("openssh-12", "bookworm", KEPT_PACKAGES, ["openssh-server", "openssh-client"]);
-  const folder = join(tree, "lib", await firstMatch(join(tree, "lib"), /-linux-gnu$/));
-  const loader = join(folder, await firstMatch(folder, /^ld-linux-.*\.so\.\d$/));
-  const inPlace = [loader, "--library-path", `${folder}:${folder.replace(/\/lib\//, "/usr/lib/")}`];
+  const inPlace = await loaderOf(tree);
   const tool = (path: string): string[] => [...inPlace, join(tree, path)];
   return {
     sshKeygen: async (...words) => {
@@ -229,40 +227,6 @@ export class SftpServer implements AsyncDisposable {
   }
 }
 
-/** A server that replaces what it should leave alone: what it takes to open a storage on it. */
-export interface CarelessServer extends AsyncDisposable {
-  readonly folder: string;
-  readonly uri: string;
-  readonly environment: Readonly<Record<string, string>>;
-}
-
-/** rclone's SFTP server, of Debian sid. */
-export async function startRclone(): Promise<CarelessServer> {
-  const tree = await debianTree("rclone-sid", "sid", "^(rclone|base-files|lib)", ["rclone", "base-files"]);
-  const { sshKeygen } = await openSshTools();
-  const folder = await mkdtemp(join(tmpdir(), "cairn-rclone-"));
-  const port = await freePort();
-  const [hostKey, knownHosts, served] = ["host", "known_hosts", "served"].map((name) => join(folder, name));
-  await mkdir(served!);
-  await sshKeygen("-q", "-t", "ed25519", "-N", "", "-f", hostKey!);
-  await writeFile(knownHosts!, `[127.0.0.1]:${port} ${await readFile(`${hostKey}.pub`, "utf8")}`);
-  const login = ["--user", "tester", "--pass", "rclone-tests", "--key", hostKey!];
-  const kept = await keepServer({
-    command: [join(tree, "usr/bin/rclone"), "serve", "sftp", served!, "--addr", `127.0.0.1:${port}`, ...login],
-    environment: { HOME: folder, PATH: process.env["PATH"] ?? "" },
-    isReady: async () => await greets(port),
-  });
-  return {
-    folder: served!,
-    uri: `sftp://tester@127.0.0.1:${port}/place?known-hosts=${knownHosts}`,
-    environment: { HOME: folder, CAIRN_SFTP_PASSWORD: "rclone-tests" },
-    [Symbol.asyncDispose]: async () => {
-      await kept[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
-}
-
 /** Surroundings of a storage whose server is near: retries without long pauses. */
 export function nearSurroundings(environment: Readonly<Record<string, string>> = {}): StorageSurroundings {
   return { environment, retries: { policy: { firstDelayMs: 1, delayMsMax: 50 } } };
@@ -278,12 +242,25 @@ function killAll(processIds: readonly number[]): void {
   }
 }
 
-async function debianTree(name: string, suite: string, keep: string, packages: readonly string[]): Promise<string> {
+/** Debian packages, unpacked into the cache folder. */
+export async function debianTree(
+  name: string,
+  suite: string,
+  keep: string,
+  packages: readonly string[],
+): Promise<string> {
   const tree = join(cacheDirectory(), name);
   if (await access(tree).then(() => true, () => false)) return tree; // prettier-ignore
   process.stderr.write(`storage tests: unpacking ${packages[0]} of Debian ${suite} into ${tree}\n`);
   await run(join(root, "scripts/debian-tree.sh"), [suite, tree, keep, ...packages]);
   return tree;
+}
+
+/** The words before a program of a tree of Debian 12, with which it finds its libraries. */
+export async function loaderOf(tree: string): Promise<string[]> {
+  const folder = join(tree, "lib", await firstMatch(join(tree, "lib"), /-linux-gnu$/));
+  const loader = join(folder, await firstMatch(folder, /^ld-linux-.*\.so\.\d$/));
+  return [loader, "--library-path", `${folder}:${join(tree, "usr/lib", basename(folder))}`];
 }
 
 async function firstMatch(folder: string, pattern: RegExp): Promise<string> {
@@ -292,7 +269,8 @@ async function firstMatch(folder: string, pattern: RegExp): Promise<string> {
   return found;
 }
 
-async function greets(port: number): Promise<boolean> {
+/** True when an SSH server answers there. */
+export async function greets(port: number): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect({ host: "127.0.0.1", port });
     socket.once("data", () => {

@@ -6,10 +6,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MIB } from "../../src/base/units.ts";
 import { openStorage, refuseUnconditionalStorage } from "../../src/storage/index.ts";
 import { describeStorage, namesIn, sha256, stream } from "./contract.ts";
-import { nearSurroundings, SftpServer, startRclone } from "./sftp-servers.ts";
+import { startProFtpd, startRclone } from "./sftp-other-servers.ts";
+import type { OtherServer } from "./sftp-other-servers.ts";
+import { nearSurroundings, SftpServer } from "./sftp-servers.ts";
 
 if (process.env["CAIRN_TEST_STORAGES"] !== "full") {
-  process.stderr.write("storage tests: SFTP on OpenSSH; rclone's server, 100,000 names: npm run test:storages\n");
+  process.stderr.write("storage tests: SFTP on OpenSSH; ProFTPD, rclone, 100,000 names: npm run test:storages\n");
 }
 const isFull = process.env["CAIRN_TEST_STORAGES"] === "full";
 
@@ -33,10 +35,25 @@ describe("OpenSSH", () => {
   });
 });
 
+describe.runIf(isFull)("ProFTPD", () => {
+  let server: OtherServer;
+  beforeAll(async () => {
+    server = await startProFtpd();
+    return async () => await server[Symbol.asyncDispose]();
+  });
+
+  describeStorage("sftp on ProFTPD", {
+    open: (place) => openStorage(server.uriAt(place), nearSurroundings(server.environment)),
+    hasAtomicUploads: true,
+    manyNames: 300,
+    pageNames: 100,
+  });
+});
+
 describe.runIf(isFull)("rclone", () => {
   test("replaces an object that must be created only once: init and storage test refuse it", async () => {
     await using server = await startRclone();
-    await using storage = await openStorage(server.uri, nearSurroundings(server.environment));
+    await using storage = await openStorage(server.uriAt("place"), nearSurroundings(server.environment));
     const refusal = await refuseUnconditionalStorage(storage).then(() => null, (error: unknown) => error); // prettier-ignore
     expect(refusal).toMatchObject({ code: "storage_failed" });
     expect(String(refusal)).toMatch(/replaces an object that must be created only once/);
