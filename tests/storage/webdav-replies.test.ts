@@ -82,7 +82,8 @@ test.each([
     message: expect.stringContaining(words) as string,
     hint: expect.stringMatching(/\w+/) as string,
   });
-  expect(it.delaysMs).toEqual([]);
+  // What is only cut off may be whole the next time.
+  expect(it.delaysMs).toHaveLength(words === "too early" ? 2 : 0);
 });
 
 test("a list in which bytes are no UTF-8, and one file's entry that does not end, are refused", async () => {

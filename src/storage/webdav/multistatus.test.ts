@@ -8,7 +8,7 @@ const REPLY = Buffer.from(`<?xml version="1.0" encoding="utf-8"?>
  <d:response><d:href>/remote.php/dav/files/kim/</d:href><d:propstat><d:prop><d:resourcetype><d:collection/></d:resourcetype>
   <d:quota-available-bytes>-3</d:quota-available-bytes></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>
  <d:response><d:href>/remote.php/dav/files/kim/M%C3%BCll &amp; m&#xe9;hr</d:href><d:propstat><d:prop>
-  <d:getlastmodified>Sun, 22 Nov 2026 12:00:00 GMT</d:getlastmodified><d:getcontentlength>42</d:getcontentlength><d:resourcetype/>
+  <d:getlastmodified>Sun, 22 Nov 2026 12:00:00 GMT</d:getlastmodified><d:getcontentlength>42</d:getcontentlength><d:getetag>&quot;5f1e&quot;</d:getetag><d:resourcetype/>
   <oc:checksums><oc:checksum>SHA1:DA39A3EE5E6B4B0D3255BFEF95601890AFD80709 MD5:d41d8cd98f00b204e9800998ecf8427e</oc:checksum></oc:checksums>
   </d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>
   <d:propstat><d:prop><d:quota-available-bytes>9</d:quota-available-bytes></d:prop><d:status>HTTP/1.1 404 Not Found</d:status></d:propstat></d:response>
@@ -20,6 +20,7 @@ const ENTRIES: readonly Entry[] = [
     isFolder: true,
     sizeBytes: null,
     modifiedAtMs: 0,
+    etag: null,
     sha1: null,
     availableBytes: null,
   },
@@ -28,6 +29,7 @@ const ENTRIES: readonly Entry[] = [
     isFolder: false,
     sizeBytes: 42,
     modifiedAtMs: Date.UTC(2026, 10, 22, 12),
+    etag: '"5f1e"',
     sha1: "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     availableBytes: null,
   },

@@ -11,7 +11,7 @@ const OWNCLOUD = "http://owncloud.org/ns";
 /** Asks for what an Entry holds. */
 export const PROPFIND_BODY = Buffer.from(
   `<?xml version="1.0" encoding="utf-8"?><d:propfind xmlns:d="${DAV}" xmlns:oc="${OWNCLOUD}"><d:prop>` +
-    "<d:resourcetype/><d:getcontentlength/><d:getlastmodified/><oc:checksums/></d:prop></d:propfind>",
+    "<d:resourcetype/><d:getcontentlength/><d:getlastmodified/><d:getetag/><oc:checksums/></d:prop></d:propfind>",
 );
 
 /** Asks for the space that is left. */
@@ -28,6 +28,8 @@ export interface Entry {
   readonly sizeBytes: number | null;
   /** When it was last changed, by the server's clock; 0: not said. */
   readonly modifiedAtMs: number;
+  /** What differs when another file stands there; null: not said. */
+  readonly etag: string | null;
   /** SHA-1 as Nextcloud and ownCloud know it, in hex; null: not said. */
   readonly sha1: string | null;
   readonly availableBytes: number | null;
@@ -110,6 +112,7 @@ export class MultistatusReader {
       isFolder: this.#properties.has(`${DAV} collection`),
       sizeBytes: countOf(size),
       modifiedAtMs: Number.isNaN(modified) ? 0 : modified,
+      etag: this.#properties.get(`${DAV} getetag`) ?? null,
       sha1: /\bSHA1:([0-9a-f]{40})\b/i.exec(checksums)?.[1]?.toLowerCase() ?? null,
       availableBytes: countOf(this.#properties.get(`${DAV} quota-available-bytes`)),
     };

@@ -19,6 +19,7 @@ import type { WebdavRequests } from "./webdav-requests.ts";
 
 /** So long two that create the same object wait for one another. */
 const RIVALRY_MS_MAX = 60_000;
+const NOTICING_MS = 250;
 const RIVALRY_DELAY_MS_MIN = 20;
 const RIVALRY_DELAY_MS_MAX = 1_000;
 
@@ -78,6 +79,14 @@ export class Publisher {
     }
     await this.#deleteQuietly(neutralName(writer));
     if (write.ifAbsent) await this.#deleteQuietly(announcedName(writer, name));
+  }
+
+  /** After an upload that was broken off: some servers keep what they got of it, once they have noticed. Never throws. */
+  async tidyLate(write: ObjectWrite): Promise<void> {
+    await delay(NOTICING_MS);
+    const name = neutralName(write.writer);
+    const found = await this.#head({ ...write, signal: undefined }, name).catch(() => null);
+    if (found !== null) await this.#deleteQuietly(name);
   }
 
   /** Removes the claim of a write. Never throws. */

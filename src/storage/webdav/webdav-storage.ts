@@ -131,9 +131,9 @@ export class WebdavStorage implements Storage {
 
   /** All objects below a folder that have the prefix, in the order of their whole names. */
   async *#walk(folder: string, prefix: string, signal: AbortSignal | undefined): AsyncGenerator<StoredObject> {
-    for (const { name, sizeBytes } of await this.#entries(folder, prefix, signal)) {
+    for (const { name, sizeBytes, version } of await this.#entries(folder, prefix, signal)) {
       if (name.endsWith("/")) yield* this.#walk(name, prefix, signal);
-      else if (sizeBytes !== null) yield { name, sizeBytes };
+      else if (sizeBytes !== null) yield { name, sizeBytes, ...(version !== null && { version }) };
       else throw new OperatingError("storage_failed", `the server does not say the size of "${name}"`);
     }
   }
@@ -143,18 +143,18 @@ export class WebdavStorage implements Storage {
     folder: string,
     prefix: string,
     signal: AbortSignal | undefined,
-  ): Promise<readonly { readonly name: string; readonly sizeBytes: number | null }[]> {
+  ): Promise<readonly { readonly name: string; readonly sizeBytes: number | null; readonly version: string | null }[]> {
     const path = this.#requests.pathOf(folder);
     const { entries } = await this.#requests.list(path, `could not list "${folder}"`, signal);
     return entries
       .flatMap((entry) => {
-        const { isFolder, sizeBytes } = entry;
+        const { etag, isFolder, sizeBytes } = entry;
         const name = folder + nameInFolder(entry, path);
         // Other people's files may lie there too.
         if (name === folder || !isObjectName(name)) return [];
         const inner = `${name}/`;
         const canHave = isFolder ? inner.startsWith(prefix) || prefix.startsWith(inner) : name.startsWith(prefix);
-        return canHave ? [{ name: isFolder ? inner : name, sizeBytes }] : [];
+        return canHave ? [{ name: isFolder ? inner : name, sizeBytes, version: etag }] : [];
       })
       .toSorted((one, other) => (one.name < other.name ? -1 : 1));
   }

@@ -101,9 +101,13 @@ export class WebdavWriter implements ObjectWriter {
     this.#gathered = [];
     const upload = this.#upload;
     if (upload === null) return;
-    await upload.sent.catch(() => undefined);
+    const isBroken = await upload.sent.then(
+      () => false,
+      () => true,
+    );
     upload.bytes.clear();
     await this.#means.publisher.tidy(this.#write, this.#published);
+    if (isBroken) await this.#means.publisher.tidyLate(this.#write);
     await this.#means.publisher.removeClaim(this.#write);
   }
 

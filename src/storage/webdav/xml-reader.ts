@@ -49,7 +49,7 @@ export class XmlReader {
 
   end(): void {
     this.#rest += this.#decode(new Uint8Array(), false);
-    if (this.#open.length > 0 || !this.#hasRoot || this.#rest.trim() !== "") throw broken("it ends too early");
+    if (this.#open.length > 0 || !this.#hasRoot || this.#rest.trim() !== "") throw broken("it ends too early", true);
   }
 
   #decode(bytes: Uint8Array, stream: boolean): string {
@@ -124,10 +124,11 @@ export class XmlReader {
   }
 }
 
-/** An OperatingError for a reply that is no sound XML. */
-export function broken(reason: string): OperatingError {
+/** An OperatingError for a reply that is no sound XML; one that only ends too early may be whole the next time. */
+export function broken(reason: string, retryable = false): OperatingError {
   return new OperatingError("storage_failed", `the server's list of files cannot be read: ${reason}`, {
     hint: "Is this the address of a WebDAV folder? A login page or a proxy may have answered.",
+    retryable,
   });
 }
 
