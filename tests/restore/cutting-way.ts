@@ -20,6 +20,7 @@ export class CuttingWay implements AsyncDisposable {
   /** Pieces that clients sent. */
   count = 0;
   isCut = false;
+  readonly #cutting = Promise.withResolvers<void>();
   /** The one connection was cut; the others go on. */
   #isOver = false;
   readonly #serverPort: number;
@@ -34,6 +35,11 @@ export class CuttingWay implements AsyncDisposable {
     const way = new CuttingWay(serverPort, cut);
     await new Promise<void>((resolve) => way.#server.listen(0, "127.0.0.1", resolve));
     return way;
+  }
+
+  /** Resolves when all connections are cut. */
+  get whenCut(): Promise<void> {
+    return this.#cutting.promise;
   }
 
   get port(): number {
@@ -71,6 +77,7 @@ export class CuttingWay implements AsyncDisposable {
 
   #cutAll(): void {
     this.isCut = true;
+    this.#cutting.resolve();
     for (const socket of this.#sockets) socket.destroy();
   }
 

@@ -98,7 +98,7 @@ async function run(
   const connecting = { identity, ...options };
   const joined = Promise.withResolvers<void>();
   if ((plan.plan.options.jobs ?? 1) === 1) joined.resolve();
-  const running = runScratch(bigWaitingFor(joined.promise), plan, {
+  const running = runScratch(bigWaitingFor(Promise.race([joined.promise, way.whenCut])), plan, {
     ...connecting,
     onEvent: (event) => {
       if (event.kind === "worker joined") joined.resolve();
@@ -112,7 +112,7 @@ async function run(
   return { result, error, count: way.count };
 }
 
-/** The archive, whose big table has no end before a second connection takes part. */
+/** The archive, whose big table has no end before a second connection takes part, or all are cut. */
 function bigWaitingFor(joined: Promise<void>): ArchiveContents {
   const contents = Object.create(archive.contents) as ArchiveContents;
   contents.tableData = async function* (entry, signal): ReturnType<ArchiveContents["tableData"]> {
