@@ -19,11 +19,14 @@ import { openLocalStorage } from "../../src/storage/index.ts";
 
 const SEGMENT_CHUNKS = 8;
 const DAY_MS = 86_400_000;
+const SAMPLE_INTERVAL_MS = 100;
 const MIB = 1024 * 1024;
 
 /** What a step said of itself. */
 export interface StepFigures {
   readonly rssMaxBytes: number;
+  /** What was in use after collecting garbage, the most of all samples. */
+  readonly liveMaxBytes: number;
   readonly durationMs: number;
   /** Chunks held, packs listed, packs repacked, as the step has it. */
   readonly count: number;
@@ -112,7 +115,7 @@ export async function measureLargeRepository(chunkCount: number): Promise<LargeF
   try {
     const figures: Record<string, StepFigures> = {};
     for (const step of ["build", "open", "expire", "list", "repack", "check"]) {
-      const words = [fileURLToPath(import.meta.url), step, join(folder, "r"), String(chunkCount)];
+      const words = ["--expose-gc", fileURLToPath(import.meta.url), step, join(folder, "r"), String(chunkCount)];
       const { stdout } = await promisify(execFile)(process.execPath, words);
       figures[step] = JSON.parse(stdout) as StepFigures;
     }
@@ -127,15 +130,22 @@ if (import.meta.filename === process.argv[1]) {
   const step = steps[first];
   if (step === undefined) {
     for (const [name, figures] of Object.entries(await measureLargeRepository(Number(first)))) {
-      const { durationMs, rssMaxBytes } = figures;
-      console.log(
-        `${name.padEnd(8)} ${(durationMs / 1000).toFixed(1)} s, ${Math.round(rssMaxBytes / MIB)} MiB, ${figures.count}`,
-      );
+      const { count: done, durationMs, liveMaxBytes, rssMaxBytes } = figures;
+      const [live, rss] = [liveMaxBytes, rssMaxBytes].map((bytes) => Math.round(bytes / MIB));
+      console.log(`${name.padEnd(8)} ${(durationMs / 1000).toFixed(1)} s, ${rss} MiB, in use ${live} MiB, ${done}`);
     }
   } else {
     const beginMs = performance.now();
+    let liveMaxBytes = 0;
+    const sampler = setInterval(() => {
+      globalThis.gc?.();
+      const { arrayBuffers, heapUsed } = process.memoryUsage();
+      liveMaxBytes = Math.max(liveMaxBytes, heapUsed + arrayBuffers);
+    }, SAMPLE_INTERVAL_MS);
     const done = await step(path, Number(count));
+    clearInterval(sampler);
     const durationMs = performance.now() - beginMs;
-    console.log(JSON.stringify({ rssMaxBytes: process.resourceUsage().maxRSS * 1024, durationMs, count: done }));
+    const rssMaxBytes = process.resourceUsage().maxRSS * 1024;
+    console.log(JSON.stringify({ rssMaxBytes, liveMaxBytes, durationMs, count: done } satisfies StepFigures));
   }
 }

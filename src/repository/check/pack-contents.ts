@@ -8,7 +8,7 @@ import { readContents } from "../sealed-object.ts";
 import type { ItemEntry } from "../sealed-object.ts";
 import type { ObjectCipher } from "../sealing.ts";
 
-const ITEMS_KEPT_MAX = 50_000;
+const ITEMS_KEPT_MAX = 10_000;
 
 /** The contents of a pack, or why they cannot be read. */
 export type PackContents =
