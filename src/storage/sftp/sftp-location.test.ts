@@ -3,7 +3,7 @@ import { isOperatingError } from "../../base/errors.ts";
 import { parseSftpLocation } from "./sftp-location.ts";
 
 const SECRET = "wJalrXUtnFEMI";
-const HOME = { HOME: "/home/me", USER: "me" };
+const HOME = { HOME: "/users/me", USER: "me" };
 
 describe("parseSftpLocation()", () => {
   test("of a bare URI: this user, the usual port and files", () => {
@@ -13,9 +13,9 @@ describe("parseSftpLocation()", () => {
       port: 22,
       root: "/srv/shop",
       identityFile: null,
-      knownHostsFile: "/home/me/.ssh/known_hosts",
-      knownHostsFiles: ["/home/me/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"],
-      keysFolder: "/home/me/.ssh",
+      knownHostsFile: "/users/me/.ssh/known_hosts",
+      knownHostsFiles: ["/users/me/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"],
+      keysFolder: "/users/me/.ssh",
       description: "sftp://me@backup.example/srv/shop",
     });
   });
@@ -27,7 +27,7 @@ describe("parseSftpLocation()", () => {
       host: "2001:db8::1",
       port: 2222,
       root: "a b/c",
-      identityFile: "/home/me/keys/k",
+      identityFile: "/users/me/keys/k",
       knownHostsFile: "/etc/known",
       knownHostsFiles: ["/etc/known"],
       description: "sftp://other one@[2001:db8::1]:2222/~/a b/c",
