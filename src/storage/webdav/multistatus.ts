@@ -106,17 +106,23 @@ export class MultistatusReader {
   #entry(): Entry {
     const size = this.#properties.get(`${DAV} getcontentlength`);
     const modified = Date.parse(this.#properties.get(`${DAV} getlastmodified`) ?? "");
+    const etag = this.#properties.get(`${DAV} getetag`);
     const checksums = this.#properties.get(`${OWNCLOUD} checksum`) ?? "";
     return {
-      href: this.#href,
+      href: copied(this.#href),
       isFolder: this.#properties.has(`${DAV} collection`),
       sizeBytes: countOf(size),
       modifiedAtMs: Number.isNaN(modified) ? 0 : modified,
-      etag: this.#properties.get(`${DAV} getetag`) ?? null,
+      etag: etag === undefined ? null : copied(etag),
       sha1: /\bSHA1:([0-9a-f]{40})\b/i.exec(checksums)?.[1]?.toLowerCase() ?? null,
       availableBytes: countOf(this.#properties.get(`${DAV} quota-available-bytes`)),
     };
   }
+}
+
+/** A string of its own: a piece of a larger one would keep all of that in memory. */
+function copied(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 function countOf(text: string | undefined): number | null {
