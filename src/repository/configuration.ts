@@ -152,6 +152,9 @@ function readConfiguration(fields: Fields): Configuration {
   const slotCount = keySlots.length + otherSlots.length;
   const isConsistent = encryption === "none" ? dataKeys.length + slotCount === 0 : currentCount === 1;
   if (!isConsistent) throw invalid("its keys do not fit its encryption");
+  const currentId = dataKeys.find((entry) => entry.isCurrent)?.id ?? Buffer.alloc(0);
+  if (keySlots.some(({ dataKeyId }) => Buffer.compare(dataKeyId, currentId) !== 0))
+    throw invalid("a key slot is not of its current data key");
   if (dataKeys.length > DATA_KEY_COUNT_MAX || slotCount > SLOT_COUNT_MAX) throw invalid("it has too many keys");
   const packSizeBytes = fieldsOf(fields.value("settings")).integer("packSizeBytes");
   if (packSizeBytes < PACK_SIZE_BYTES_MIN || packSizeBytes > PACK_SIZE_BYTES_MAX)

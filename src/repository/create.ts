@@ -130,7 +130,7 @@ async function makeConfiguration(options: CreateOptions, createdAt: string): Pro
   const secret = random(32);
   const entry = { id: current.id, isCurrent: true, secret: wrapSecret(current, repositoryId, secret, random) };
   return {
-    keyring: keyringOf(repositoryId, current, [current], secret),
+    keyring: keyringOf(repositoryId, current, [], secret),
     configuration: { ...common, encryption: "aes-256-gcm", dataKeys: [entry], keySlots },
   };
 }

@@ -1,6 +1,7 @@
 // Unlocks a repository: from its configuration and a passphrase, an age identity, or a recovery kit to its keyring.
 // Source: docs/formats/repository.md §3. Nothing of the configuration is believed before its authentication was checked
-// under the current data key, and what came out of a slot has the id that the slot says.
+// under the current data key, and what came out of a slot has the id that the slot says. What opens is not thereby this
+// repository's: anybody can make a slot for an age recipient, so only the current data key and what it wraps are its keys.
 
 import { OperatingError } from "../base/errors.ts";
 import type { Storage } from "../storage/index.ts";
@@ -52,14 +53,14 @@ interface OpenedKeys {
   readonly passphrase: string | null;
 }
 
-/** A keyring; `secret` is the repository secret. */
+/** A keyring; `earlier` are data keys that the current one wraps, `secret` is the repository secret. */
 export function keyringOf(
   repositoryId: Uint8Array,
   current: DataKey,
-  keys: readonly DataKey[],
+  earlier: readonly DataKey[],
   secret: Uint8Array,
 ): Keyring {
-  const dataKeys = new Map(keys.map((key) => [Buffer.from(key.id).toString("hex"), key]));
+  const dataKeys = new Map([current, ...earlier].map((key) => [Buffer.from(key.id).toString("hex"), key]));
   return { repositoryId, current, dataKeys, ...derivedSecrets(secret) };
 }
 
@@ -88,9 +89,9 @@ async function unlock(storage: Storage, options: OpenOptions): Promise<UnlockedB
   checkConfiguration(file, current);
   const secret = unwrapSecret(current, repositoryId, entry.secret);
   if (secret === null) throw damagedKeys("its secret is damaged");
-  const keys = [...opened.dataKeys, ...earlierKeys(configuration, current)];
+  const keyring = keyringOf(repositoryId, current, earlierKeys(configuration, current), secret);
   const { openedSlots, passphrase } = opened;
-  return { configuration, keyring: keyringOf(repositoryId, current, keys, secret), secret, openedSlots, passphrase };
+  return { configuration, keyring, secret, openedSlots, passphrase };
 }
 
 /** The earlier data keys, newest first. */

@@ -243,7 +243,11 @@ async function unlock() {
   const kitKeys = typed === passphrase ? null : parseRecoveryKeys(typed);
   const opened = kitKeys ?? slots("scrypt").map((slot) => typed && openSlot(slot, repositoryId, typed));
   const keys = new Map([...openedByAge, ...opened].filter(Boolean).map((key) => [dataKeyId(key), key]));
-  const current = keys.get(dataKeys.find((entry) => entry.isCurrent)?.id);
+  const currentId = dataKeys.find((entry) => entry.isCurrent)?.id;
+  // Anybody can lock a key of their own with a recipient: a slot of any other one was put there.
+  if ([...slots("age"), ...slots("scrypt")].some((slot) => slot.dataKeyId !== currentId))
+    fail("cairn.json: a key slot is not of its current data key");
+  const current = keys.get(currentId);
   if (current === undefined) fail("that key does not open this repository");
   checkConfiguration(bytes, current);
   for (const entry of dataKeys.filter((one) => !one.isCurrent))

@@ -74,6 +74,13 @@ test("age slots and data keys: Cairn, the rescue program and the stock age open 
   expect(await rescue(path, ["list"], { CAIRN_IDENTITY_FILE: stranger })).toContain("does not open");
   expect(await rescue(path, ["list"], { CAIRN_IDENTITY_FILE: "cairn.json" })).toContain("holds no AGE-SECRET-KEY");
 
+  // A slot of another data key was put there by somebody else.
+  await writeFile(join(path, "cairn.json"), text.replace(/"dataKeyId": "[^"]*"/, `"dataKeyId": "${"0".repeat(32)}"`));
+  for (const environment of [byIdentity, { CAIRN_PASSPHRASE: PASSPHRASE }]) {
+    expect(await rescue(path, ["list"], environment)).toContain("a key slot is not of its current data key");
+  }
+  await writeFile(join(path, "cairn.json"), text);
+
   const { recoveryKit } = await (await register({ identities, passphrase: PASSPHRASE })).rotate({ dropsOthers: false });
   const second = await backUp(await openRepository(storage, { identities }), {
     tables: { orders: ["1\ta\n", "2\tb\n"] },
