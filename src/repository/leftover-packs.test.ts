@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openLocalStorage } from "../storage/index.ts";
+import { OperatingError } from "../base/errors.ts";
 import { unlockRepository } from "./create.ts";
 import { systemRandom } from "./environment.ts";
 import { packObjectName } from "./identifiers.ts";
@@ -14,6 +15,8 @@ import { openKeyRegister } from "./index.ts";
 import type { Run } from "./index.ts";
 import type { TakenOver } from "./leftover-packs.ts";
 import { actions, DAY_MS, PruneBench, rows } from "./prune/prune.fixture.ts";
+import { writePruneList } from "./prune/prune-lists.ts";
+import { RunObserver } from "./run-record.ts";
 import { backUp, changed, CHEAP_SCRYPT, FACTS, PASSPHRASE, temporaryFolder } from "./repository.fixture.ts";
 import type { BackupOptions } from "./repository.fixture.ts";
 import { sealObject } from "./sealed-object.ts";
@@ -146,8 +149,7 @@ describe("a run that broke off", () => {
       bench.monotonicMs += timeMs;
       await Promise.resolve();
     };
-    // This one's own record is not renewed while the clock leaps, so it lists nothing.
-    await expect(bench.prune({ sleep })).rejects.toMatchObject({ code: "stalled" });
+    await bench.prune({ sleep });
     const { length } = slept;
     expect(length).toBeGreaterThan(0);
     // Nobody has to watch it again.
@@ -197,37 +199,42 @@ describe("a pack that a run left", () => {
 });
 
 describe("beside prune", () => {
-  test("what was listed before is taken over, kept by prunes at any time, and taken back from the list", async () => {
+  test("what broke off within the grace is not listed, later it is; and what is listed is not taken over", async () => {
     await breakOff();
+    expect(actions(await bench.prune())).toEqual([]);
+    bench.nowMs += 2 * DAY_MS;
     expect(actions(await bench.prune())).toContain("listed");
     bench.nowMs += 2 * DAY_MS;
-    const during = { result: [] as string[] };
-    const { takenOver } = await next({
-      beforeCommit: async () => {
-        during.result = actions(await bench.prune({ isWaiting: false }));
-      },
-    });
-    expect(during.result).not.toContain("deleted");
-    expect(takenOver!.chunkCount).toBeGreaterThan(8);
+    const { takenOver, totals } = await next();
+    expect([takenOver!.chunkCount, totals.reusedChunks]).toEqual([0, 0]);
+    // As one that took that backup for dead while its machine was paused, and began to delete.
+    expect(actions(await bench.prune())).toContain("deleted");
     await bench.expectWhole();
-    bench.nowMs += 2 * DAY_MS;
-    expect(actions(await bench.prune())).not.toContain("deleted");
+  });
+
+  test("what is listed after it was taken over is not committed", async () => {
+    const runId = await breakOff();
+    const { keyring } = await unlockRepository(openLocalStorage(bench.path), { passphrase: PASSPHRASE });
+    const clock = { now: () => new Date(bench.nowMs), monotonicMs: () => 0 };
+    const context = { storage: openLocalStorage(bench.path), keyring, random: systemRandom, clock, packSizeBytes: 1 };
+    const beforeCommit = async (): Promise<void> => {
+      await writePruneList(context as never, { packs: [`${runId}-0`], items: {}, runs: [] }, null);
+    };
+    await expect(next({ beforeCommit })).rejects.toMatchObject({ code: "corrupt", message: expect.stringMatching(/is about to be pruned/) as string }); // prettier-ignore
     await bench.expectWhole();
   });
 
   test("nothing is taken over while a prune is at work, which may not have seen the claim", async () => {
     await breakOff();
-    await bench.prune();
-    bench.nowMs += 2 * DAY_MS;
     const during = { chunkCount: -1, ran: false };
     const storage = openLocalStorage(bench.path);
     const pausing = changed(storage, {
-      delete: async (name, signal) => {
-        if (name.startsWith("packs/") && !during.ran) {
+      list: async function* (prefix, signal) {
+        if (prefix === "packs/" && !during.ran) {
           during.ran = true;
           during.chunkCount = (await next()).totals.reusedChunks;
         }
-        await storage.delete(name, signal);
+        yield* storage.list(prefix, signal);
       },
     });
     await bench.prune({ isWaiting: false }, await bench.open(pausing));
@@ -248,6 +255,77 @@ describe("beside prune", () => {
     }
     await bench.prune();
     expect(await bench.files("runs")).toEqual([]);
+    await bench.expectWhole();
+  });
+});
+
+describe("a run that gives up", () => {
+  /** What a machine elsewhere does meanwhile: a prune finds the run dead, a backup takes it over. */
+  async function takeOverElsewhere(runId: string): Promise<void> {
+    const opened = await bench.open();
+    const { keyring } = await unlockRepository(openLocalStorage(bench.path), { passphrase: PASSPHRASE });
+    const place = { storage: openLocalStorage(bench.path), keyring, random: systemRandom, clock: { now: () => new Date(bench.nowMs), monotonicMs: () => 0 } }; // prettier-ignore
+    const seen = (await opened.runs()).find((run) => run.runId === runId);
+    if (seen !== undefined) await new RunObserver(place).declareDead(seen);
+    await next();
+  }
+
+  /** A run that has stored little, and gives up; `onDelete` is asked before each delete. */
+  async function giveUp(onDelete: (name: string) => Promise<void>): Promise<string> {
+    const storage = openLocalStorage(bench.path);
+    const slow = changed(storage, {
+      delete: async (name, signal) => {
+        await onDelete(name);
+        await storage.delete(name, signal);
+      },
+    });
+    let runId = "";
+    const beforeCommit = async (run: Run): Promise<void> => {
+      runId = run.id;
+      await Promise.reject(new Error("given up"));
+    };
+    await expect(backUp(await bench.open(slow), { tables: TABLES, beforeCommit })).rejects.toThrow("given up");
+    return runId;
+  }
+
+  test.each([
+    ["by its first delete", 0, true],
+    ["by a later delete", 2, false],
+  ])("deletes nothing that another one has taken over when its network hangs %s", async (_, at, isTakenOver) => {
+    let deletes = 0;
+    await giveUp(async () => {
+      deletes += 1;
+      if (deletes - 1 !== at) return;
+      const runId = (await (await bench.open()).runs())[0]?.runId;
+      [bench.nowMs, bench.monotonicMs] = [bench.nowMs + DAY_MS / 24, bench.monotonicMs + DAY_MS / 24];
+      if (runId === undefined) await next();
+      else await takeOverElsewhere(runId);
+    });
+    const { manifest } = await (await bench.open()).openRestorePoint([...bench.expected.keys()].at(-1)!);
+    const runIds = new Set(manifest.packs.map(([name]) => name.slice(0, name.lastIndexOf("-"))));
+    expect(runIds.size).toBe(isTakenOver ? 2 : 1);
+    await bench.expectWhole();
+  });
+
+  test("leaves its packs when its record cannot be removed, or is not its own any more", async () => {
+    const failing = async (name: string): Promise<void> => {
+      if (name.startsWith("runs/")) await Promise.reject(new OperatingError("storage_failed", "connection reset"));
+    };
+    const first = await giveUp(failing);
+    const packs = (await bench.files("packs")).filter((name) => name.startsWith(first));
+    expect(packs.length).toBeGreaterThan(2);
+  });
+
+  test("when others removed its record while no clock of its own told, commits nothing and deletes nothing", async () => {
+    let runId = "";
+    const beforeCommit = async (run: Run): Promise<void> => {
+      runId = run.id;
+      await takeOverElsewhere(run.id);
+    };
+    const attempt = backUp(await bench.open(), { tables: TABLES, beforeCommit });
+    await expect(attempt).rejects.toMatchObject({ code: "stalled" });
+    const { manifest } = await (await bench.open()).openRestorePoint([...bench.expected.keys()].at(-1)!);
+    expect(manifest.packs.map(([name]) => name)).toContain(`${runId}-0`);
     await bench.expectWhole();
   });
 });

@@ -142,7 +142,8 @@ export class LeftoverPacks {
     const damage = await readDamage(context, signal);
     const listed = new ListedForPruning(await readPruneLists(context, signal));
     for (const [pack, sizeBytes] of await packsOf(context, this.#claims, signal)) {
-      if (damage.hasPack(pack) || listed.hasItemsOf(pack)) continue;
+      // Not even to be taken back from the list: a prune that takes this run for dead meanwhile goes on deleting.
+      if (damage.hasPack(pack) || listed.hasPack(pack) || listed.hasItemsOf(pack)) continue;
       this.#packs.push(pack);
       this.#sizes.set(pack, sizeBytes);
     }

@@ -36,7 +36,7 @@ export class ReusablePacks {
   readonly #facts: PackFacts;
   readonly #packs: Map<string, PackRecord>;
   readonly #items = new Map<string, ItemSet>();
-  /** Packs that this run's record claims: prune gives them back, listed or not. */
+  /** Packs of dead runs that this run's record claims. */
   readonly #claimed = new Set<string>();
 
   private constructor(context: RepositoryContext, packs: Map<string, PackRecord>, facts: PackFacts) {
@@ -113,7 +113,7 @@ export class ReusablePacks {
     const facts = await readFacts(this.#context, packs, signal);
     for (const record of packs) {
       const isClaimed = this.#claimed.has(record[0]);
-      const problem = problemOf(record, this.#items.get(record[0]) ?? new ItemSet(), facts, isClaimed);
+      const problem = problemOf(record, this.#items.get(record[0]) ?? new ItemSet(), facts);
       if (problem === null) continue;
       const from = isClaimed ? "a run that broke off" : "its parent";
       throw new OperatingError("corrupt", `pack ${record[0]}, which this backup takes over from ${from}, ${problem}`, {
@@ -124,16 +124,15 @@ export class ReusablePacks {
   }
 }
 
-function problemOf([name, size]: PackRecord, items: ItemSet, facts: PackFacts, isClaimed: boolean): string | null {
+function problemOf([name, size]: PackRecord, items: ItemSet, facts: PackFacts): string | null {
   const { listed, damage, moved, sizes } = facts;
   const found = sizes.get(name);
   if (damage.hasPack(name)) return "was found damaged";
-  if (listed.hasPack(name) && !isClaimed) return "is about to be pruned";
+  if (listed.hasPack(name)) return "is about to be pruned";
   if (found !== undefined && found !== size) return `has ${found} bytes, not ${size}`;
   if (found === undefined && !moved.has(name)) return "is missing";
   for (const itemNumber of items) {
-    const isListed = isClaimed ? listed.hasItemsOf(name) : listed.hasItem(name, itemNumber);
-    if (isListed) return "is about to be repacked without a chunk that the backup needs";
+    if (listed.hasItem(name, itemNumber)) return "is about to be repacked without a chunk that the backup needs";
     const problem = problemOfItem(name, itemNumber, facts);
     if (problem !== null) return problem;
   }

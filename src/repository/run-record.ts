@@ -70,6 +70,7 @@ export class RunBeacon {
   #counter = 0;
   #renewedAt: Moment | null = null;
   #gapMsMax = 0;
+  #isTakenForDead = false;
   #timer: NodeJS.Timeout | null = null;
   #renewal: Promise<void> = Promise.resolve();
 
@@ -96,6 +97,13 @@ export class RunBeacon {
    * renewed again since: the machine may have slept.
    */
   check(): void {
+    if (this.#isTakenForDead) {
+      throw new OperatingError("stalled", "the run's record was removed by others, who took it for dead", {
+        detail: "The machine may have stood still without its clocks noticing.",
+        hint: "Run it again.",
+        retryable: true,
+      });
+    }
     if (!this.isOverdue) return;
     throw new OperatingError(
       "stalled",
@@ -107,7 +115,23 @@ export class RunBeacon {
   /** True when others may have taken the run for dead. */
   get isOverdue(): boolean {
     this.#noteGap();
-    return this.#gapMsMax > RENEWAL_AGE_MS_MAX;
+    return this.#isTakenForDead || this.#gapMsMax > RENEWAL_AGE_MS_MAX;
+  }
+
+  /**
+   * The same as check(), and looks whether the record is still there: who takes a run for dead removes its newest one
+   * before it does anything else, so a machine that was paused is found out also when none of its clocks tells.
+   */
+  async confirm(signal?: AbortSignal): Promise<void> {
+    const looking = this.#renewal.then(async () => await this.#lookForRecord(signal));
+    this.#renewal = looking.catch(() => undefined);
+    await looking;
+    this.check();
+  }
+
+  async #lookForRecord(signal?: AbortSignal): Promise<void> {
+    const name = recordName(this.#record.runId, this.#counter);
+    this.#isTakenForDead ||= (await this.#place.storage.head(name, signal)) === null;
   }
 
   /** How many of its packs are durable, for the next renewal. */
@@ -152,6 +176,9 @@ export class RunBeacon {
     this.#renewal = this.#renewal
       .then(async () => {
         if (this.#timer === null) return;
+        // A renewal must not bring back, nor write over, the record of a run that others took for dead.
+        await this.#lookForRecord();
+        if (this.#isTakenForDead) return;
         await this.#write(this.#counter + 1);
         while (this.#names.length > RECORDS_KEPT) {
           await this.#place.storage.delete(this.#names[0]!);

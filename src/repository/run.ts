@@ -35,6 +35,9 @@ import { corrupt } from "./sealing.ts";
 import type { Encoding } from "./sealing.ts";
 import { sealObject } from "./sealed-object.ts";
 
+/** For deleting the packs of a run that is given up; what is left then is for prune. */
+const DELETING_MS_MAX = 5 * 60_000;
+
 /** A chunk to be stored: one zstd frame with checksum, or plain bytes. */
 export interface NewChunk {
   readonly kind: ChunkKind;
@@ -193,12 +196,25 @@ export class Run implements AsyncDisposable {
       await beacon.breakOff().catch(() => undefined);
       return;
     }
-    // Who was taken for dead may have been taken over.
-    if (!this.#wasManifestBegun && !beacon.isOverdue) {
-      // What cannot be removed now stays as a left-over that `check` names; nothing refers to it.
-      for (const { name } of durable) await this.#deleteQuietly(packObjectName(name));
+    const isOurs = await this.#endRecord();
+    if (!isOurs || this.#wasManifestBegun) return;
+    // What is not removed now stays as a left-over that `check` names; nothing refers to it.
+    const deadline = AbortSignal.timeout(DELETING_MS_MAX);
+    for (const { name } of durable) {
+      if (beacon.isOverdue || deadline.aborted) return;
+      await this.#context.storage.delete(packObjectName(name), deadline).catch(() => undefined);
     }
-    await beacon.end().catch(() => undefined);
+  }
+
+  /**
+   * Removes the record. False when others may have taken the run for dead before it was gone, and its packs over. Once it is
+   * gone nobody can take them over any more, however long deleting them takes.
+   */
+  async #endRecord(): Promise<boolean> {
+    const { beacon } = this.#parts;
+    const isOurs = await beacon.confirm(AbortSignal.timeout(DELETING_MS_MAX)).then(() => true, () => false); // prettier-ignore
+    const isGone = await beacon.end().then(() => true, () => false); // prettier-ignore
+    return isOurs && isGone && !beacon.isOverdue;
   }
 
   /** After abort(): bytes of the packs that the lineage's next run can take over; 0: nothing was left. */
@@ -309,7 +325,7 @@ export class Run implements AsyncDisposable {
       await this.#confirmPacks(body.packs);
       const found = await storage.read(name);
       if (Buffer.compare(found, object) !== 0) throw corrupt(name, "it was read back otherwise than it was written");
-      beacon.check();
+      await beacon.confirm();
     } catch (error) {
       await this.#withdraw(name, { object, isCopy: summary.copiedFrom !== undefined, reason: error });
       throw error;
@@ -344,10 +360,6 @@ export class Run implements AsyncDisposable {
     // The restore point is there; a record that stays behind is named by `check`, it does not undo a backup.
     await this.#parts.beacon.end().catch(() => undefined);
     await this.#parts.leftovers?.forgetRuns().catch(() => undefined);
-  }
-
-  async #deleteQuietly(name: string): Promise<void> {
-    await this.#context.storage.delete(name).catch(() => undefined);
   }
 }
 

@@ -21,8 +21,10 @@ const phases: Readonly<Record<string, string>> = {
 
 let packCount = 0;
 const namedFolders = new Map<string, string>();
-/** The folder of this process's own run: records of dead ones are deleted too. */
+/** The folder of this process's own run, the first that is written: records of dead ones are written and deleted too. */
 let ownRun = "";
+/** A run that lasts deletes older records of its own before. */
+let isManifestNamed = false;
 
 if (isMainThread && wanted !== undefined) install();
 
@@ -61,6 +63,7 @@ function install(): void {
       const folder = dirname(String(args[1]));
       const kind = kindOf(folder);
       if (kind === null) return;
+      isManifestNamed ||= kind === "manifest";
       reach(`${kind} named`);
       namedFolders.set(folder, kind);
     },
@@ -68,13 +71,14 @@ function install(): void {
       await renameFile(from, to);
       const kind = kindOf(dirname(to));
       if (kind === null) return;
-      if (kind === "run") ownRun = dirname(to);
+      if (kind === "run") ownRun ||= dirname(to);
+      isManifestNamed ||= kind === "manifest";
       reach(`${kind} named`);
       namedFolders.set(dirname(to), kind);
     },
     async unlink(...args: Parameters<typeof unlink>) {
       await unlink(...args);
-      if (dirname(String(args[0])) === ownRun) reach("run deleted");
+      if (isManifestNamed && dirname(String(args[0])) === ownRun) reach("run deleted");
     },
   };
   const renameFile = fs.rename;

@@ -4,12 +4,14 @@
 import { runOfPack } from "../identifiers.ts";
 import { rangesOf } from "../item-set.ts";
 import type { ItemRange } from "../item-set.ts";
+import { TAKEN_OVER_KINDS } from "../leftovers.ts";
 import { MOVES_MAX } from "../moved.ts";
 import { findLiveItems, readUnused } from "./live-items.ts";
 import { ListedForPruning, writePruneList } from "./prune-lists.ts";
 import type { PruneList } from "./prune-lists.ts";
 import type { PruneWork } from "./types.ts";
 import { busyRuns, isCopyAtWork, unneededPacks } from "./survey.ts";
+import type { Survey } from "./survey.ts";
 
 interface PartlyUsedPack {
   readonly pack: string;
@@ -27,8 +29,11 @@ export async function listUnneeded(
 ): Promise<void> {
   const { context, decide, options, survey } = work;
   const listed = new ListedForPruning(lists);
-  const packs = unneededPacks(survey).filter((pack) => !listed.hasPack(pack));
-  const until = new Date(context.clock.now().getTime() + options.graceMs).toISOString();
+  const nowMs = context.clock.now().getTime();
+  const awaiting = awaitingRuns(survey, nowMs, options.graceMs);
+  const isListable = (pack: string): boolean => !listed.hasPack(pack) && !awaiting.has(runOfPack(pack));
+  const packs = unneededPacks(survey).filter(isListable);
+  const until = new Date(nowMs + options.graceMs).toISOString();
   for (const pack of packs) {
     const reason = `no restore point needs it; a prune after ${until} deletes it`;
     decide({ action: "listed", name: pack, sizeBytes: survey.packs.get(pack) ?? 0, reason, failure: null });
@@ -45,6 +50,15 @@ export async function listUnneeded(
   const runs = survey.runs.filter(({ runId, state }) => state !== "dead" && runId !== work.runId);
   work.beacon?.check();
   await writePruneList(context, { packs, items, runs: runs.map(({ runId }) => runId) }, newestId);
+}
+
+/** Runs that broke off within the grace: their lineage's next run may take over what they left, which it cannot once it is listed. */
+function awaitingRuns({ runs }: Survey, nowMs: number, graceMs: number): ReadonlySet<string> {
+  const awaiting = runs.filter(({ record, state }) => {
+    if (state !== "dead" || record?.brokenOffAt === undefined || !TAKEN_OVER_KINDS.has(record.kind)) return false;
+    return Math.abs(nowMs - Date.parse(record.brokenOffAt)) < graceMs;
+  });
+  return new Set(awaiting.map(({ runId }) => runId));
 }
 
 function totalBytes({ survey }: PruneWork, unneeded: readonly string[]): number {
