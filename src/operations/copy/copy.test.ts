@@ -1,18 +1,20 @@
 // What `cairn copy` chooses, in which order, and what it says; and the repositories that `cairn init --like` makes.
 
+import { mkdirSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { createRepository } from "../../repository/index.ts";
 import type { Repository } from "../../repository/index.ts";
 import { makePair, openPlace, packsIn } from "../../repository/copy/copy.fixture.ts";
 import type { Mode, Place } from "../../repository/copy/copy.fixture.ts";
 import { packObjectName } from "../../repository/identifiers.ts";
-import { backUp, FACTS, temporaryFolder } from "../../repository/repository.fixture.ts";
+import { backUp, changed, FACTS, temporaryFolder, TOC } from "../../repository/repository.fixture.ts";
 import { openLocalStorage } from "../../storage/index.ts";
 import { runInit } from "../init/index.ts";
 import { runList } from "../list/index.ts";
 import type { OperationContext, OperationEvent, RepositoryAccess } from "../operation.ts";
+import { findAgain } from "./found-again.ts";
 import { runCopy } from "./index.ts";
 import type { CopyReport, CopySettings } from "./index.ts";
 
@@ -29,6 +31,7 @@ function contextWith(events: OperationEvent[] = []): OperationContext {
 
 class Bench implements AsyncDisposable {
   readonly events: OperationEvent[] = [];
+  onEvent: (event: OperationEvent) => void = (event) => this.events.push(event);
   readonly #folder: AsyncDisposable & { readonly path: string };
   readonly from: Place;
   readonly to: Place;
@@ -52,17 +55,20 @@ class Bench implements AsyncDisposable {
   }
 
   async copy(settings: Partial<CopySettings>): Promise<CopyReport> {
-    return await runCopy(contextWith(this.events), {
-      from: accessTo(this.from),
-      to: accessTo(this.to),
-      references: [],
-      isAll: (settings.references ?? []).length === 0,
-      last: null,
-      tags: [],
-      isDryRun: false,
-      allowsUnencrypted: false,
-      ...settings,
-    });
+    return await runCopy(
+      { ...contextWith(), onEvent: this.onEvent },
+      {
+        from: accessTo(this.from),
+        to: accessTo(this.to),
+        references: [],
+        isAll: (settings.references ?? []).length === 0,
+        last: null,
+        tags: [],
+        isDryRun: false,
+        allowsUnencrypted: false,
+        ...settings,
+      },
+    );
   }
 
   /** Ids and outcomes, in the order in which they were copied. */
@@ -211,6 +217,54 @@ test("runCopy() does not copy into a lineage whose backup is at work", async () 
   ]);
 });
 
+test("runCopy() says that a restore point is there already only when nobody may withdraw it", async () => {
+  await using bench = await Bench.create();
+  const id = await backUpLineage(await openPlace(bench.from), "x", 1);
+  let during: CopyReport | null = null;
+  const storage = openLocalStorage(bench.to.path);
+  const pausing = changed(storage, {
+    read: async (name, ...rest) => {
+      // Its manifest is there, and about to be read back.
+      if (name.startsWith("backups/")) during = await bench.copy({});
+      return await storage.read(name, ...rest);
+    },
+  });
+  const to = await openPlace(bench.to, pausing);
+  const { lineage } = FACTS;
+  await using run = await to.startRun({ kind: "copy", lineageName: "else" });
+  const from = { repositoryId: to.id, restorePointId: id, at: FACTS.startedAt };
+  const snapshotAt = "2026-11-22T10:01:00.000Z";
+  const copied = { id, finishedAt: FACTS.startedAt, from };
+  const data = { relations: [], largeObjects: [], toc: TOC };
+  await run.commit({ ...FACTS, lineage: { ...lineage, name: "x" }, snapshotAt, copied, ...data });
+  expect(during).toMatchObject({ failedCount: 1, alreadyThereCount: 0 });
+  expect(JSON.stringify(during)).toContain("may yet withdraw it");
+  expect(await bench.outcomes({})).toEqual([[id, "already there"]]);
+});
+
+test("runCopy() looks at a manifest that another copy wrote meanwhile before it calls it there", async () => {
+  await using bench = await Bench.create("alike");
+  const source = await openPlace(bench.from);
+  const id = await backUpLineage(source, "x", 1);
+  let name = "";
+  for await (const object of openLocalStorage(bench.from.path).list("backups/")) name = object.name;
+  const path = join(bench.to.path, name);
+  bench.onEvent = (event) => {
+    if (event.type !== "phase" || event.phase !== "copy") return;
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, "CAIRNOBJ, but no manifest");
+  };
+  expect(await bench.outcomes({})).toEqual([[id, "failed"]]);
+});
+
+test("findAgain() tells a restore point that is gone", async () => {
+  await using bench = await Bench.create();
+  const source = await openPlace(bench.from);
+  const id = await backUpLineage(source, "x", 1);
+  expect(await findAgain(source, id)).toMatchObject({ state: "there", summary: { id } });
+  expect(await findAgain(await openPlace(bench.to), id)).toEqual({ state: "gone" });
+});
+
 test("runInit() with a repository to be like opens it, and refuses another encryption before anybody is asked", async () => {
   await using bench = await Bench.create();
   const like = accessTo(bench.from);
@@ -230,8 +284,5 @@ test("runInit() with a repository to be like opens it, and refuses another encry
   const clear = { location: bench.file("clear"), givenPassphrase: null, askPassphrase: nobody };
   await init("clear", { like: undefined, isEncrypted: false });
   await expect(init("x", { like: clear })).rejects.toThrow("nor would one like it be");
-  expect(await init("clear too", { like: clear, isEncrypted: false })).toMatchObject({
-    isEncrypted: false,
-    recoveryKit: null,
-  });
+  expect(await init("clear too", { like: clear, isEncrypted: false })).toMatchObject({ isEncrypted: false });
 });

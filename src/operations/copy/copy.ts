@@ -8,6 +8,7 @@ import { beginPhase, warn } from "../events.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import { CopyReporter } from "./copy-reporter.ts";
+import { findAgain, runsAtWork } from "./found-again.ts";
 import { memberIds, selectRestorePoints } from "./select.ts";
 import type { Candidate } from "./select.ts";
 import type { CopyReport, CopyRow, CopySettings } from "./types.ts";
@@ -24,8 +25,9 @@ export async function runCopy(context: OperationContext, settings: CopySettings)
   refuseSenseless(source, target, settings);
   beginPhase(context, "select", "looking which restore points are missing");
   const candidates = await selectRestorePoints(source, settings, context.signal);
+  const atWork = await runsAtWork(target, context.signal);
   const there = await readTarget(context, target);
-  const copying: Copying = { context, settings, source, target, there, rows: [], warnings: [], reporter: new CopyReporter(context, candidates.length) }; // prettier-ignore
+  const copying: Copying = { context, settings, source, target, atWork, there, rows: [], warnings: [], reporter: new CopyReporter(context, candidates.length) }; // prettier-ignore
   for (const candidate of candidates) copying.rows.push(await settle(copying, candidate));
   return { ...reportOf(copying), durationMs: Math.round(performance.now() - beganMs) };
 }
@@ -35,6 +37,8 @@ interface Copying {
   readonly settings: CopySettings;
   readonly source: Repository;
   readonly target: Repository;
+  /** Runs of the target that were at work before it was looked what it has. */
+  readonly atWork: ReadonlySet<string>;
   /** What the target has, by id; null: its manifest cannot be read. */
   readonly there: ReadonlyMap<string, RestorePointSummary | null>;
   readonly rows: CopyRow[];
@@ -75,7 +79,10 @@ async function settle(copying: Copying, candidate: Candidate): Promise<CopyRow> 
   const row = rowOf(candidate);
   if (summary === null) return { ...row, failure: problem?.message ?? "its manifest cannot be read" };
   const found = there.get(id);
-  if (found !== undefined) return await rowOfFound(copying, { row, summary, found });
+  if (found !== undefined && (found === null || !copying.atWork.has(found.runId))) {
+    return await rowOfFound(copying, { row, summary, found });
+  }
+  if (found !== undefined) return await rowOfTaken(copying, { row, summary });
   const failure = memberFailure(copying, summary);
   if (failure !== null) return { ...row, failure };
   if (settings.isDryRun) return { ...row, outcome: "to be copied" };
@@ -83,7 +90,7 @@ async function settle(copying: Copying, candidate: Candidate): Promise<CopyRow> 
     return { ...row, ...(await copyOne(copying, summary)) };
   } catch (error) {
     context.signal.throwIfAborted();
-    if (isOperatingError(error, "repository_exists")) return { ...row, outcome: "already there" };
+    if (isOperatingError(error, "repository_exists")) return await rowOfTaken(copying, { row, summary });
     if (!isOperatingError(error) || !OWN_FAILURES.some((code) => code === error.code)) throw error;
     warn(context, { message: `could not copy ${id}: ${error.message}`, detail: error.detail, hint: error.hint });
     return { ...row, failure: error.message };
@@ -111,6 +118,20 @@ interface Found {
   readonly row: CopyRow;
   readonly summary: RestorePointSummary;
   readonly found: RestorePointSummary | null;
+}
+
+/** Of a name that another run has taken: the restore point is only there when that run leaves it. */
+async function rowOfTaken(copying: Copying, { row, summary }: Omit<Found, "found">): Promise<CopyRow> {
+  const { context, target } = copying;
+  const again = await findAgain(target, row.id, context.signal);
+  if (again.state === "there") return await rowOfFound(copying, { row, summary, found: again.summary });
+  if (again.state === "unreadable") return await rowOfFound(copying, { row, summary, found: null });
+  const failure =
+    again.state === "gone"
+      ? `another run began to write it to ${target.description}, and it is gone again`
+      : `another run is writing it to ${target.description}, and may yet withdraw it`;
+  warn(context, { message: `did not copy ${row.id}: ${failure}`, hint: "Copy again once that run has ended." });
+  return { ...row, failure };
 }
 
 async function rowOfFound(copying: Copying, { found, row, summary }: Found): Promise<CopyRow> {
