@@ -28,6 +28,7 @@ import type { TestDatabase } from "../support/servers.ts";
 const identity = { origin: "this test", fingerprint: "" };
 
 const MAJORS: readonly Major[] = [15, 18];
+const isFullMatrix = process.env["CAIRN_TEST_MATRIX"] === "full";
 
 describe.each(MAJORS)("on PostgreSQL %i", (major) => {
   let pg: TestServer;
@@ -69,27 +70,31 @@ describe.each(MAJORS)("on PostgreSQL %i", (major) => {
     return list.split("\n").map((line) => ({ table: line.slice(2), isPlain: line.startsWith("r") }));
   }
 
-  test("runScratch() restores every single table and view of torture, whole", { timeout: 600_000 }, async () => {
-    const failed: string[] = [];
-    for (const { table, isPlain } of await tables()) {
-      try {
-        await using database = await scratch({ tables: [table], jobs: 1 });
-        // Children in inheritance are tables of their own; partitions come with their root.
-        const count = `SELECT count(*) FROM ${table}`;
-        const expected = await source.psql(isPlain ? `SELECT count(*) FROM ONLY ${table}` : count).catch(() => null);
-        if (expected === null) continue; // cannot be read in the source either
-        // Keys that are enums: rows move between these partitions.
-        if (/part_hash\d/.test(table)) continue;
-        const actual = await database.psql(count);
-        if (expected !== actual) failed.push(`${table}: ${actual} rows, not ${expected}`);
-      } catch (error) {
-        // A value of type regprocedure names a function that nothing depends on.
-        if (table.endsWith("all_types") && String(error).includes("norm(text)")) continue;
-        failed.push(`${table}: ${String(error).slice(0, 600)}`);
+  test.runIf(major === 18 || isFullMatrix)(
+    "runScratch() restores every single table and view of torture, whole",
+    { timeout: 600_000 },
+    async () => {
+      const failed: string[] = [];
+      for (const { table, isPlain } of await tables()) {
+        try {
+          await using database = await scratch({ tables: [table], jobs: 1 });
+          // Children in inheritance are tables of their own; partitions come with their root.
+          const count = `SELECT count(*) FROM ${table}`;
+          const expected = await source.psql(isPlain ? `SELECT count(*) FROM ONLY ${table}` : count).catch(() => null);
+          if (expected === null) continue; // cannot be read in the source either
+          // Keys that are enums: rows move between these partitions.
+          if (/part_hash\d/.test(table)) continue;
+          const actual = await database.psql(count);
+          if (expected !== actual) failed.push(`${table}: ${actual} rows, not ${expected}`);
+        } catch (error) {
+          // A value of type regprocedure names a function that nothing depends on.
+          if (table.endsWith("all_types") && String(error).includes("norm(text)")) continue;
+          failed.push(`${table}: ${String(error).slice(0, 600)}`);
+        }
       }
-    }
-    expect(failed).toEqual([]);
-  });
+      expect(failed).toEqual([]);
+    },
+  );
 
   test("runScratch() restores a schema and lists what it leaves out", async () => {
     await using database = await scratch({ schemas: ["torture2"], jobs: 2 });

@@ -29,7 +29,9 @@ async function officialCopy(source: TestDatabase, target = source.server): Promi
   }
 }
 
-describe.each(MAJORS)("compareDatabases() on PostgreSQL %i", (major) => {
+const isFullMatrix = process.env["CAIRN_TEST_MATRIX"] === "full";
+
+describe.each(isFullMatrix ? MAJORS : ([15, 18] as const))("compareDatabases() on PostgreSQL %i", (major) => {
   test("official round trip of torture.sql is equal but for the named exceptions", async () => {
     const pg = await server(major);
     await using source = await loadDatabase(pg, "torture");
@@ -45,15 +47,18 @@ describe.each(MAJORS)("compareDatabases() on PostgreSQL %i", (major) => {
 });
 
 // 15 and 17 stand out: their November 2026 releases need a pg_dump that knows pg_attver.
-test.each([13, 14, 16] as const)("official upgrade of torture.sql from %i to 18 is equal but for …", async (major) => {
-  const [old, target] = await Promise.all([server(major), server(18)]);
-  await using _roles = await loadDatabase(target, "torture");
-  await using source = await loadDatabase(old, "torture");
-  await using copy = await officialCopy(source, target);
-  const exceptions = officialExceptions({ sourceMajor: major, targetMajor: 18, toolsMajor: 18 });
-  const comparison = await compareDatabases(source, copy, { exceptions });
-  expect(formatDifferences(comparison.differences)).toBe("");
-});
+test.runIf(isFullMatrix).each([13, 14, 16] as const)(
+  "official upgrade of torture.sql from %i to 18 is equal but for …",
+  async (major) => {
+    const [old, target] = await Promise.all([server(major), server(18)]);
+    await using _roles = await loadDatabase(target, "torture");
+    await using source = await loadDatabase(old, "torture");
+    await using copy = await officialCopy(source, target);
+    const exceptions = officialExceptions({ sourceMajor: major, targetMajor: 18, toolsMajor: 18 });
+    const comparison = await compareDatabases(source, copy, { exceptions });
+    expect(formatDifferences(comparison.differences)).toBe("");
+  },
+);
 
 test.skipIf(!hasSampleData).each(SAMPLE_NAMES)("official round trip of %s is equal", async (sample) => {
   const pg = await server(18);
