@@ -213,6 +213,27 @@ function describeSharing(at: At, under: StorageUnderTest): void {
     expect(Buffer.from(await storage.read("race-100")).toString()).toBe("replaced");
   });
 
+  test("of eight racers with the same bytes one wins or more, and no loser removes what they wrote", async () => {
+    await using storage = await at();
+    for (const size of under.hasAtomicUploads ? [100, 100, 9 * MIB] : [100, 100]) {
+      const name = `same-${randomBytes(4).toString("hex")}`;
+      const bytes = randomBytes(size);
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: RACERS }, async (_, index) => {
+          const options = { ifAbsent: true };
+          if (index % 2 === 0 && size < MIB) return await storage.put(name, bytes, options);
+          return await stream(await storage.openWriter(name, options), bytes, 2 * MIB);
+        }),
+      );
+      const losers = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
+      expect(losers.length, `losers: ${losers.map(String).join("; ")}`).toBeLessThan(RACERS);
+      for (const loser of losers) expect(loser).toMatchObject({ code: "repository_exists" });
+      expect(await storage.head(name)).toEqual({ name, sizeBytes: size });
+      expect(sha256(await storage.read(name)).equals(sha256(bytes))).toBe(true);
+      expect(await collect(storage.leftovers())).toEqual([]);
+    }
+  });
+
   // Without left-overs there is nothing to name: that none shows is in the tests above.
   if (under.hidesUploads === true) return;
   test("names what is being written as a left-over that is not dead, and removes it by that name", async () => {

@@ -263,10 +263,14 @@ test.each([
 ] as const)(
   "what was made although every answer was lost ($kind) is removed, as the call has failed",
   async (fault) => {
+    const failing = async (ifAbsent: boolean): Promise<void> =>
+      await expect(storage.put("small", Buffer.from("1"), { ifAbsent })).rejects.toMatchObject({
+        code: "storage_failed",
+      });
     proxy.plan({ ...fault, method: "PUT" });
-    await expect(storage.put("small", Buffer.from("1"))).rejects.toMatchObject({ code: "storage_failed" });
+    for (const ifAbsent of [true, false]) await failing(ifAbsent);
     proxy.plan(fault);
-    await expect(storage.put("small", Buffer.from("1"))).rejects.toMatchObject({ code: "storage_failed" });
+    await failing(true);
     const through = { kind: "slow", ms: 0, method: "MOVE" } as const;
     for (const faults of [[fault], [through, fault]]) {
       proxy.plan(...faults);
@@ -275,6 +279,11 @@ test.each([
     }
     proxy.plan();
     expect(await everythingThere()).toEqual([]);
+    // A name that others may write too is left: it may be theirs.
+    proxy.plan(fault);
+    await failing(false);
+    proxy.plan();
+    expect(await everythingThere()).toEqual(["small"]);
   },
 );
 

@@ -30,6 +30,8 @@ export interface Publication {
   readonly isAnnounced: boolean;
   /** True: a claim stands beside it; where it is gone, somebody removed this write as a left-over. */
   readonly hasClaim: boolean;
+  /** Called before the first request that may give the object its name. */
+  onMove(): void;
 }
 
 /** See the head of this file. */
@@ -47,6 +49,7 @@ export class Publisher {
     const { content } = publication;
     if (write.ifAbsent) await this.#announce(write, publication);
     else this.#mine(write, publication, (await temporaryFiles(this.#requests, write.signal)).files);
+    publication.onMove();
     await this.#move(write, content);
     return await this.confirm(write, content);
   }
@@ -62,30 +65,33 @@ export class Publisher {
       : said.sha1 !== null && sha1 !== null && said.sha1 !== sha1 ? "has another checksum after writing than what was sent"
       : null; // prettier-ignore
     if (problem === null) return { name, sizeBytes };
-    // What is not what was written must not stand there; nothing refers to it yet.
-    await this.#deleteQuietly(name);
+    // What is not what was written must not stand there; nothing refers to it yet. A name that others may write too has theirs.
+    if (write.ifAbsent) await this.#deleteQuietly(name);
     throw new OperatingError("corrupt", `"${name}" ${problem}`);
   }
 
-  /** After a failure: removes the temporary files, and the object where the last request had made it. Never throws. */
-  async tidy(write: ObjectWrite, content: SentContent | null): Promise<void> {
-    const { name, writer } = write;
+  /**
+   * After a failure: removes the temporary files, and the object where the last request had made it. `moved` is what was sent,
+   * null before onMove(): then an object of the same bytes is somebody else's. One that others may replace is left. Never throws.
+   */
+  async tidy(write: ObjectWrite, moved: SentContent | null): Promise<void> {
+    const { ifAbsent, name, writer } = write;
     const quiet = { ...write, signal: undefined };
-    if (content !== null) {
-      const removal = this.#isOurs(quiet, content).then(async (isIt) => {
+    if (moved !== null && ifAbsent) {
+      const removal = this.#isOurs(quiet, moved, TIDYING_ATTEMPTS_MAX).then(async (isIt) => {
         if (isIt) await this.#deleteQuietly(name);
       });
       await removal.catch(() => undefined);
     }
     await this.#deleteQuietly(neutralName(writer));
-    if (write.ifAbsent) await this.#deleteQuietly(announcedName(writer, name));
+    if (ifAbsent) await this.#deleteQuietly(announcedName(writer, name));
   }
 
   /** After an upload that was broken off: some servers keep what they got of it, once they have noticed. Never throws. */
   async tidyLate(write: ObjectWrite): Promise<void> {
     await delay(NOTICING_MS);
     const name = neutralName(write.writer);
-    const found = await this.#head({ ...write, signal: undefined }, name).catch(() => null);
+    const found = await this.#head({ ...write, signal: undefined }, name, TIDYING_ATTEMPTS_MAX).catch(() => null);
     if (found !== null) await this.#deleteQuietly(name);
   }
 
@@ -149,16 +155,16 @@ export class Publisher {
     const action = `could not write "${name}"`;
     const request = this.#moving(temporaryOf(write), name, ifAbsent ? "F" : "T");
     const path = this.#requests.pathOf(name);
-    await this.#requests.run({ action, signal }, async (attempt) => {
+    const status = await this.#requests.run({ action, signal }, async (attempt) => {
       // Its folder may have gone: some servers say so (409), others just fail.
       if (attempt.number > 1) this.#folders.forget(path);
       await this.#folders.ensureFor(path);
-      const status = await this.#requests.orderOnce(attempt, action, request, [404, 412]);
-      if (status !== 404 && status !== 412) return;
-      // An answer may have been lost, or a proxy sent the request twice: then the object is there, and is ours.
-      if (await this.#isOurs(write, content)) return;
-      throw status === 412 ? isThere(name) : removedError(name);
+      return await this.#requests.orderOnce(attempt, action, request, [404, 412]);
     });
+    if (status !== 404 && status !== 412) return;
+    // An answer may have been lost, or a proxy sent the request twice: then the object is there, and is ours.
+    if (await this.#isOurs(write, content)) return;
+    throw status === 412 ? isThere(name) : removedError(name);
   }
 
   #moving(from: string, to: string, overwrite: "T" | "F") {
@@ -168,22 +174,25 @@ export class Publisher {
     return { method: "MOVE", path: this.#requests.pathOf(from), headers };
   }
 
-  /** True when the temporary file is gone and the object has what was sent. */
-  async #isOurs(write: ObjectWrite, content: SentContent): Promise<boolean> {
-    if ((await this.#head(write, temporaryOf(write))) !== null) return false;
-    const said = await this.#head(write);
+  /** True when the temporary file is gone, under either name, and the object has what was sent. Only after onMove(). */
+  async #isOurs(write: ObjectWrite, content: SentContent, attemptsMax?: number): Promise<boolean> {
+    const { name, writer } = write;
+    for (const temporary of [announcedName(writer, name), neutralName(writer)]) {
+      if ((await this.#head(write, temporary, attemptsMax)) !== null) return false;
+    }
+    const said = await this.#head(write, name, attemptsMax);
     if (said === null || said.sizeBytes !== content.sizeBytes) return false;
-    return (await this.#sha256Of(write, content.sizeBytes)).equals(content.sha256);
+    return (await this.#sha256Of(write, content.sizeBytes, attemptsMax)).equals(content.sha256);
   }
 
-  async #head(write: ObjectWrite, name = write.name): Promise<Entry | null> {
-    const options = { signal: write.signal, attemptsMax: TIDYING_ATTEMPTS_MAX };
+  async #head(write: ObjectWrite, name = write.name, attemptsMax?: number): Promise<Entry | null> {
+    const options = { signal: write.signal, ...(attemptsMax !== undefined && { attemptsMax }) };
     return await this.#requests.look(this.#requests.pathOf(name), `could not look at "${name}"`, options);
   }
 
-  async #sha256Of({ name, signal }: ObjectWrite, sizeBytes: number): Promise<Buffer> {
+  async #sha256Of({ name, signal }: ObjectWrite, sizeBytes: number, attemptsMax?: number): Promise<Buffer> {
     const action = `could not read "${name}"`;
-    const facts = { action, sizeBytes, attemptsMax: TIDYING_ATTEMPTS_MAX, signal };
+    const facts = { action, sizeBytes, signal, ...(attemptsMax !== undefined && { attemptsMax }) };
     return await this.#requests.run(facts, async (attempt) => {
       const request = { method: "GET", path: this.#requests.pathOf(name) };
       const { message } = await this.#requests.send(attempt, action, request);
@@ -221,7 +230,7 @@ function rivalryError(name: string): OperatingError {
     "storage_failed",
     `could not write "${name}": somebody else has been creating it for a minute`,
     {
-      hint: "If that was a command that was killed, wait some minutes and run this one again.",
+      hint: "If that was a command that was killed, run this one again: ten minutes later on that command's machine, two days later on another.",
     },
   );
 }

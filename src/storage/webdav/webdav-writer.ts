@@ -27,13 +27,13 @@ export async function writeWhole(means: WriteMeans, write: ObjectWrite, bytes: U
   const { publisher, uploader } = means;
   const content = new ContentHashes(means.isOwncloud).update(bytes).digest();
   const temporary = write.ifAbsent ? announcedName(write.writer, write.name) : neutralName(write.writer);
-  let isSent = false;
+  let moved: SentContent | null = null;
+  const onMove = (): void => void (moved = content);
   try {
     await uploader.put(write, temporary, bytes, content);
-    isSent = true;
-    return await publisher.publish(write, { content, isAnnounced: write.ifAbsent, hasClaim: false });
+    return await publisher.publish(write, { content, isAnnounced: write.ifAbsent, hasClaim: false, onMove });
   } catch (error) {
-    await publisher.tidy(write, isSent ? content : null);
+    await publisher.tidy(write, moved);
     write.signal?.throwIfAborted();
     throw error;
   }
@@ -55,7 +55,7 @@ export class WebdavWriter implements ObjectWriter {
   #failure: { readonly error: unknown } | null = null;
   #isOpen = true;
   /** What was sent, once the object may be there whatever was answered. */
-  #published: SentContent | null = null;
+  #moved: SentContent | null = null;
 
   constructor(means: WriteMeans, write: ObjectWrite) {
     this.#means = means;
@@ -106,7 +106,7 @@ export class WebdavWriter implements ObjectWriter {
       () => true,
     );
     upload.bytes.clear();
-    await this.#means.publisher.tidy(this.#write, this.#published);
+    await this.#means.publisher.tidy(this.#write, this.#moved);
     if (isBroken) await this.#means.publisher.tidyLate(this.#write);
     await this.#means.publisher.removeClaim(this.#write);
   }
@@ -171,9 +171,8 @@ export class WebdavWriter implements ObjectWriter {
     if (performance.now() - this.#openedAtMs > UPLOAD_AGE_MS_MAX) {
       throw new OperatingError("stalled", `${this.#action}: the upload took more than a day`);
     }
-    this.#published = content;
     const write = { ...this.#write, signal: this.#signal };
-    const publication = { content, isAnnounced: false, hasClaim: true };
+    const publication = { content, isAnnounced: false, hasClaim: true, onMove: () => void (this.#moved = content) };
     const object = await this.#means.publisher.publish(write, publication);
     await this.#means.publisher.removeClaim(write);
     return object;
