@@ -49,6 +49,7 @@ const caller = {
   isOutputTerminal: false,
   signal: new AbortController().signal,
   askSecret: null,
+  showText: async () => undefined,
   notify: () => {},
 };
 

@@ -10,6 +10,8 @@ export interface Caller {
   readonly signal: AbortSignal;
   /** Asks for a line without echo; null when there is no terminal to ask on. */
   readonly askSecret: ((prompt: string) => Promise<string>) | null;
+  /** Writes text to standard output at once, before the result. */
+  showText(text: string): Promise<void>;
   /** Tells a person something at once. */
   notify(notice: Notice): void;
 }

@@ -16,6 +16,7 @@ const caller: Caller = {
   isOutputTerminal: false,
   signal: new AbortController().signal,
   askSecret: null,
+  showText: async () => undefined,
   notify: () => undefined,
 };
 

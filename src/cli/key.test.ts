@@ -13,6 +13,7 @@ const caller: Caller = {
   isOutputTerminal: false,
   signal: new AbortController().signal,
   askSecret: null,
+  showText: async () => undefined,
   notify: () => undefined,
 };
 
@@ -55,11 +56,11 @@ test("cairn key prints what was done, and no label commands the terminal", () =>
     added: null,
     removed: [{ ...slot, id: "89abcdef" }],
     remaining: [{ name: "cairn.json", reason: HOSTILE }],
-    recoveryKit: "CAIRN RECOVERY KIT\n",
     recoveryKitFile: null,
   };
   const text = key.render(result);
   expect(text).toBe(sanitizeText(text));
-  for (const part of ["CAIRN RECOVERY KIT", "89abcdef", "cairn.json", "1 earlier one"]) expect(text).toContain(part);
+  for (const part of ["Keep the new recovery kit", "89abcdef", "cairn.json", "1 earlier one"])
+    expect(text).toContain(part);
   expect(key.render({ ...result, action: "list", removed: [] })).not.toContain("Put a new");
 });

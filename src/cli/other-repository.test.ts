@@ -9,7 +9,14 @@ import { parseCommandLine } from "./command-line.ts";
 
 function callerWith(environment: Record<string, string> = {}): Caller {
   const signal = new AbortController().signal;
-  return { environment, isOutputTerminal: false, signal, askSecret: null, notify: () => undefined };
+  return {
+    environment,
+    isOutputTerminal: false,
+    signal,
+    askSecret: null,
+    showText: async () => undefined,
+    notify: () => undefined,
+  };
 }
 
 async function settingsOf(words: string[], caller: Caller = callerWith()): Promise<Record<string, unknown>> {

@@ -80,6 +80,10 @@ export class CairnProcess {
       isOutputTerminal,
       signal,
       askSecret: canAsk ? ask : null,
+      showText: async (text) => {
+        display.clear();
+        await this.writeResult(text);
+      },
       notify: (notice) => display.notify(notice),
     };
   }

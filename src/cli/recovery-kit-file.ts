@@ -4,9 +4,11 @@
 import { open, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { OperatingError, messageOf } from "../base/errors.ts";
+import type { KitKeeper } from "../repository/index.ts";
 import type { Caller } from "./caller.ts";
 import { hasFlag, lastValue } from "./command-line.ts";
 import type { CommandLine } from "./command-line.ts";
+import { sanitizeText } from "./output/sanitize.ts";
 import type { FlagSpec } from "./verb.ts";
 
 export const recoveryKitFlag: FlagSpec = {
@@ -25,25 +27,64 @@ export function recoveryKitFileOf(line: CommandLine, caller: Caller): string | n
   });
 }
 
-/** Does what makes a kit, and writes it to the file (null: leaves it in the result, to be shown). */
-export async function keepingKit<T extends { readonly recoveryKit: string | null }>(
+/**
+ * Does what makes a kit, which is written to the file, or shown (null), before its key comes into use; so it is there
+ * whatever happens then. A file whose key surely did not come into use is removed again.
+ */
+export async function keepingKit<T>(
   path: string | null,
-  work: () => Promise<T>,
-): Promise<T & { readonly recoveryKitFile: string | null }> {
-  if (path === null) return { ...(await work()), recoveryKitFile: path };
+  caller: Pick<Caller, "notify" | "showText">,
+  work: (kit: KitKeeper) => Promise<T>,
+): Promise<T> {
+  if (path === null) return await work(kitShower(caller));
   // Made first: a file that cannot be written must not leave a repository behind whose kit is lost.
-  const file = await openKitFile(path);
-  let isWritten = false;
+  await using file = new KitFile(path, await openKitFile(path));
   try {
-    const result = await work();
-    await file.writeFile(result.recoveryKit ?? "");
-    await file.sync();
-    isWritten = true;
-    return { ...result, recoveryKit: null, recoveryKitFile: path };
-  } finally {
-    await file.close();
-    if (!isWritten) await rm(path, { force: true });
+    return await work(file);
+  } catch (error) {
+    if (file.isKept) {
+      const hint = "Nobody can say whether its key is in use: keep it until that is settled.";
+      caller.notify({ severity: "warning", message: `the recovery kit is in "${path}"`, hint });
+    }
+    throw error;
   }
+}
+
+/** A kit in a new file, which goes again unless the kit is in it and its key may be in use. */
+class KitFile implements KitKeeper, AsyncDisposable {
+  isKept = false;
+  readonly #path: string;
+  readonly #file: FileHandle;
+
+  constructor(path: string, file: FileHandle) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  async keep(recoveryKit: string): Promise<void> {
+    await this.#file.writeFile(recoveryKit);
+    await this.#file.sync();
+    this.isKept = true;
+  }
+
+  async discard(): Promise<void> {
+    this.isKept = false;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+    if (!this.isKept) await rm(this.#path, { force: true });
+  }
+}
+
+function kitShower({ notify, showText }: Pick<Caller, "notify" | "showText">): KitKeeper {
+  return {
+    keep: async (recoveryKit) => await showText(sanitizeText(`${recoveryKit.trimEnd()}\n\n`)),
+    discard: async () => {
+      const message = "the recovery kit that was shown is of no use: its key did not come into use";
+      notify({ severity: "warning", message });
+    },
+  };
 }
 
 async function openKitFile(path: string): Promise<FileHandle> {

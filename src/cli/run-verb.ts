@@ -19,7 +19,7 @@ export async function runVerb(verb: AnyVerb, line: CommandLine, self: CairnProce
     const caller = self.caller(display);
     const settings = await verb.readSettings(line, caller);
     const context = operationContext(caller, (event) => display.onEvent(event));
-    const result = await untilCleanedUp(verb.run(context, settings), caller.signal, CLEAN_UP_TIMEOUT_MS);
+    const result = await untilCleanedUp(verb.run(context, settings, caller), caller.signal, CLEAN_UP_TIMEOUT_MS);
     display.close();
     await self.writeResult(isJson ? jsonText(result) : textOf(verb, result, self));
     return verb.exitStatus(result);

@@ -19,7 +19,8 @@ function callerWith(environment: Record<string, string> = {}, more: Partial<Call
   const notices: Notice[] = [];
   const signal = new AbortController().signal;
   const notify = (notice: Notice): void => void notices.push(notice);
-  return { environment, isOutputTerminal: false, signal, askSecret: null, notify, notices, ...more };
+  const nothing = async (): Promise<void> => undefined;
+  return { environment, isOutputTerminal: false, signal, askSecret: null, showText: nothing, notify, notices, ...more };
 }
 
 async function settingsOf(words: string[], caller: Caller = callerWith()): Promise<Record<string, unknown>> {

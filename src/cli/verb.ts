@@ -38,7 +38,7 @@ export interface Verb<Settings, Result> {
   readonly ownsLetterH?: boolean;
   /** Throws OperatingError "usage" for what makes no sense. */
   readSettings(line: CommandLine, caller: Caller): Settings | Promise<Settings>;
-  run(context: OperationContext, settings: Settings): Promise<Result>;
+  run(context: OperationContext, settings: Settings, caller: Caller): Promise<Result>;
   /** Text for people. */
   render(result: Result): string;
   /** True when the text is somebody else's format, and goes to a file or pipe byte for byte. */

@@ -61,7 +61,21 @@ export interface Superseded {
   readonly remaining: readonly { readonly name: string; readonly reason: string }[];
 }
 
-/** Makes a configuration of the next generation the one that counts. Throws OperatingError "locked" beside another change. */
+/** Nobody can say whether a change of the keys counts: it was sent, and the storage failed before it was confirmed. */
+export class KeyChangeInDoubtError extends OperatingError {
+  constructor(cause: unknown) {
+    const code = isOperatingError(cause) ? cause.code : "internal";
+    super(code, `it is not known whether the keys were changed: ${messageOf(cause)}`, {
+      hint: 'Look at "cairn key list", and run it again if it is still needed.',
+      cause,
+    });
+  }
+}
+
+/**
+ * Makes a configuration of the next generation the one that counts. Throws OperatingError "locked" beside another change,
+ * and KeyChangeInDoubtError.
+ */
 export async function writeNextConfiguration(
   storage: Storage,
   configuration: Configuration,
@@ -70,21 +84,49 @@ export async function writeNextConfiguration(
   const { generation = 0 } = configuration;
   if (generation > GENERATION_MAX) throw new OperatingError("value_too_large", "the keys were changed too often");
   const bytes = encodeConfiguration(configuration, dataKey);
+  await putNext(storage, generation, bytes);
+  try {
+    await confirm(storage, generation, bytes);
+  } catch (error) {
+    throw isOperatingError(error, "locked") ? error : new KeyChangeInDoubtError(error);
+  }
+  return await supersede(storage, bytes, generation);
+}
+
+async function putNext(storage: Storage, generation: number, bytes: Uint8Array): Promise<void> {
   const name = keysObjectName(generation);
   try {
     await storage.put(name, bytes, { ifAbsent: true });
   } catch (error) {
-    if (!isOperatingError(error, "repository_exists")) throw error;
-    throw new OperatingError("locked", "the keys of the repository were changed by somebody else meanwhile", {
-      hint: 'Look at "cairn key list", and run it again if it is still needed.',
-      retryable: true,
-    });
+    // An answer may have been lost: what is there tells.
+    const found = await storage.read(name).catch(() => null);
+    if (found !== null && Buffer.compare(found, bytes) === 0) return;
+    if (found !== null || isOperatingError(error, "repository_exists")) throw changedMeanwhile();
+    throw new KeyChangeInDoubtError(error);
   }
-  const found = await storage.read(name);
-  if (Buffer.compare(found, bytes) !== 0) {
-    throw new OperatingError("corrupt", `"${name}" was read back otherwise than it was written`);
+}
+
+async function confirm(storage: Storage, generation: number, bytes: Uint8Array): Promise<void> {
+  const name = keysObjectName(generation);
+  const found = await storage.read(name).catch((error: unknown) => {
+    if (isOperatingError(error, "not_found")) return null;
+    throw error;
+  });
+  // The name may have been free only because what stood there was superseded and deleted: then this one began from keys
+  // that had been changed since, and never counts.
+  if ((await newestGeneration(storage)) > generation) {
+    await storage.delete(name).catch(() => undefined);
+    throw changedMeanwhile();
   }
-  return await supersede(storage, bytes, generation);
+  if (found !== null && Buffer.compare(found, bytes) === 0) return;
+  throw new OperatingError("corrupt", `"${name}" was read back otherwise than it was written`);
+}
+
+function changedMeanwhile(): OperatingError {
+  return new OperatingError("locked", "the keys of the repository were changed by somebody else meanwhile", {
+    hint: 'Look at "cairn key list", and run it again if it is still needed.',
+    retryable: true,
+  });
 }
 
 /** From here on nothing fails: the new configuration counts already. */

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { OperatingError } from "../base/errors.ts";
+import { isOperatingError, OperatingError } from "../base/errors.ts";
 import { refuseUnconditionalStorage } from "../storage/index.ts";
 import type { Storage } from "../storage/index.ts";
 import { makeAgeSlot } from "./age-slots.ts";
@@ -22,6 +22,7 @@ import { dataKeyOf, makePassphraseSlot, SCRYPT_COST_DEFAULT, wrapSecret } from "
 import type { DataKey, ScryptCost } from "./keys.ts";
 import { readmeText } from "./readme.ts";
 import { recoveryKitText } from "./recovery-kit.ts";
+import type { KitKeeper } from "./recovery-kit.ts";
 import { keyringOf } from "./unlock.ts";
 import type { Unlocked } from "./unlock.ts";
 
@@ -51,6 +52,8 @@ export interface CreateOptions {
   readonly memoryFolder?: string | null;
   /** A repository whose id and keys the new one shall have, so that packs move between them as they are. */
   readonly like?: Unlocked;
+  /** Keeps the recovery kit before the repository is there; left out: it is in the result alone. */
+  readonly kit?: KitKeeper;
 }
 
 /** Writes a new repository. Throws OperatingError "repository_exists". */
@@ -66,15 +69,25 @@ export async function writeRepository(
   const { configuration, keyring } = made;
   await storage.put(RESCUE_NAME, rescue);
   await storage.put(README_NAME, Buffer.from(readmeText(configuration)));
-  const bytes = encodeConfiguration(configuration, keyring.current);
-  await storage.put(CONFIGURATION_NAME, bytes, { ifAbsent: true });
-  const { memoryFolder } = options;
-  if (typeof memoryFolder === "string") await new KeyMemory(memoryFolder, storage.description).remember(keyring);
   const { createdAt, repositoryId } = configuration;
   const dataKey = keyring.current;
   const earlierKeys = [...keyring.dataKeys.values()].filter((key) => key !== dataKey);
   const recoveryKit = dataKey && recoveryKitText({ repositoryId, dataKey, earlierKeys, createdAt, rescueSha256 });
+  if (recoveryKit !== null) await options.kit?.keep(recoveryKit);
+  await putConfiguration(storage, encodeConfiguration(configuration, dataKey), options.kit);
+  const { memoryFolder } = options;
+  if (typeof memoryFolder === "string") await new KeyMemory(memoryFolder, storage.description).remember(keyring);
   return { ...made, recoveryKit };
+}
+
+/** From here on the repository is there. After any failure but one it may be, and the kit stays. */
+async function putConfiguration(storage: Storage, bytes: Uint8Array, kit: KitKeeper | undefined): Promise<void> {
+  try {
+    await storage.put(CONFIGURATION_NAME, bytes, { ifAbsent: true });
+  } catch (error) {
+    if (isOperatingError(error, "repository_exists")) await kit?.discard();
+    throw error;
+  }
 }
 
 /** The rescue program of this version. */

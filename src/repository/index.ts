@@ -11,6 +11,7 @@ export type { Clock, Random } from "./environment.ts";
 export type { ScryptCost } from "./keys.ts";
 export { IDENTITY_FILE_BYTES_MAX, readIdentities } from "./age-slots.ts";
 export { openKeyRegister } from "./key-register.ts";
+export type { KitKeeper } from "./recovery-kit.ts";
 export type { DataKeyFacts, KeySlotFacts, NewSlot } from "./key-register.ts";
 export type { Leftovers, OrphanPack } from "./leftovers.ts";
 export type { LineageFacts } from "./lineages.ts";

@@ -3,20 +3,23 @@
 // the data key has it; only what is stored after a rotation is sealed with another one.
 
 import { createHash } from "node:crypto";
-import { OperatingError } from "../base/errors.ts";
+import { isOperatingError, OperatingError } from "../base/errors.ts";
 import type { Storage } from "../storage/index.ts";
 import { makeAgeSlot } from "./age-slots.ts";
 import { DATA_KEY_COUNT_MAX, LABEL_LENGTH_MAX, SLOT_COUNT_MAX } from "./configuration.ts";
 import type { Configuration, KeySlot } from "./configuration.ts";
-import { writeNextConfiguration } from "./configuration-objects.ts";
+import { KeyChangeInDoubtError, readConfigurationFile, writeNextConfiguration } from "./configuration-objects.ts";
 import type { Superseded } from "./configuration-objects.ts";
 import { checkPassphrase, RESCUE_NAME, rescueProgram } from "./create.ts";
 import { systemClock, systemRandom } from "./environment.ts";
 import type { Clock, Random } from "./environment.ts";
 import { makeId } from "./identifiers.ts";
+import { mayBeInUse, nothingLeft, wouldDrop } from "./key-errors.ts";
+import { KeyMemory } from "./key-memory.ts";
 import { dataKeyOf, makePassphraseSlot, SCRYPT_COST_DEFAULT, wrapEarlierKey, wrapSecret } from "./keys.ts";
 import type { DataKey, ScryptCost, SlotFacts } from "./keys.ts";
 import { recoveryKitText } from "./recovery-kit.ts";
+import type { KitKeeper } from "./recovery-kit.ts";
 import { RunBeacon, RunObserver } from "./run-record.ts";
 import { unlockRepository } from "./unlock.ts";
 import type { OpenOptions, UnlockedByWhom } from "./unlock.ts";
@@ -56,6 +59,13 @@ export interface Rotation extends Superseded {
   readonly dropped: readonly KeySlotFacts[];
 }
 
+export interface RotateOptions {
+  readonly dropsOthers: boolean;
+  /** Keeps the new recovery kit before its key comes into use; left out: the kit is in the result alone. */
+  readonly kit?: KitKeeper;
+  readonly signal?: AbortSignal;
+}
+
 export interface KeyRegisterOptions extends OpenOptions {
   /** Lower only in tests. */
   readonly scryptCost?: ScryptCost;
@@ -67,6 +77,7 @@ export class KeyRegister {
   readonly #random: Random;
   readonly #clock: Clock;
   readonly #cost: ScryptCost;
+  readonly #memory: KeyMemory | null;
   #unlocked: UnlockedByWhom;
 
   constructor(storage: Storage, unlocked: UnlockedByWhom, options: KeyRegisterOptions) {
@@ -75,6 +86,8 @@ export class KeyRegister {
     this.#random = options.random ?? systemRandom;
     this.#clock = options.clock ?? systemClock;
     this.#cost = options.scryptCost ?? SCRYPT_COST_DEFAULT;
+    const { memoryFolder } = options;
+    this.#memory = typeof memoryFolder === "string" ? new KeyMemory(memoryFolder, storage.description) : null;
   }
 
   /** 32 hex digits. */
@@ -135,7 +148,7 @@ export class KeyRegister {
    * Puts a new data key into use. Slots of recipients, and of the passphrase that opened the repository, are made anew for
    * it; others cannot be, and with `dropsOthers` are left out. Throws OperatingError "locked" beside any other run.
    */
-  async rotate(options: { readonly dropsOthers: boolean; readonly signal?: AbortSignal }): Promise<Rotation> {
+  async rotate(options: RotateOptions): Promise<Rotation> {
     const { keyring, openedSlots, secret } = this.#unlocked;
     const { dataKeys, keySlots } = this.#configuration;
     const isKept = (slot: KeySlot): boolean => slot.kind === "age" || openedSlots.includes(slot);
@@ -152,10 +165,10 @@ export class KeyRegister {
       const fresh = dataKeyOf(this.#random(32));
       const made = await this.#makeSlots(fresh, keySlots.filter(isKept));
       const next = this.#withDataKey(fresh, secret!, made);
-      options.signal?.throwIfAborted();
-      beacon.check();
       const recoveryKit = await this.#recoveryKit(fresh, [this.#current, ...this.#earlierKeys()]);
-      const superseded = await this.#write(next, fresh);
+      options.signal?.throwIfAborted();
+      await options.kit?.keep(recoveryKit);
+      const superseded = await this.#putIntoUse(fresh, next, { beacon, kit: options.kit });
       return { ...superseded, recoveryKit, dropped, dataKeyId: Buffer.from(fresh.id).toString("hex") };
     } finally {
       await beacon.end().catch(() => undefined);
@@ -227,6 +240,30 @@ export class KeyRegister {
     return { ...this.#configuration, dataKeys: [...earlier, entry], keySlots, otherSlots: [] };
   }
 
+  /** The kit is discarded only where the key is surely not in use. */
+  async #putIntoUse(
+    fresh: DataKey,
+    next: Configuration,
+    { beacon, kit }: { readonly beacon: RunBeacon; readonly kit: KitKeeper | undefined },
+  ): Promise<Superseded> {
+    try {
+      beacon.check();
+      return await this.#write(next, fresh);
+    } catch (error) {
+      if (!(await this.#isSurelyUnused(fresh, error))) throw mayBeInUse(fresh, error);
+      await kit?.discard();
+      throw error;
+    }
+  }
+
+  async #isSurelyUnused({ id }: DataKey, error: unknown): Promise<boolean> {
+    if (error instanceof KeyChangeInDoubtError || !isOperatingError(error)) return false;
+    if (error.code !== "locked") return true;
+    // Another change came between: from the keys before, or already from these.
+    const file = await readConfigurationFile(this.#storage).catch(() => null);
+    return file?.configuration.dataKeys.every((entry) => Buffer.compare(entry.id, id) !== 0) ?? false;
+  }
+
   async #recoveryKit(dataKey: DataKey, earlierKeys: readonly DataKey[]): Promise<string> {
     const { createdAt, repositoryId } = this.#configuration;
     const { sha256: rescueSha256 } = await rescueProgram();
@@ -240,6 +277,7 @@ export class KeyRegister {
     const { keyring } = this.#unlocked;
     const dataKeys = new Map([...keyring.dataKeys, [Buffer.from(dataKey.id).toString("hex"), dataKey]]);
     this.#unlocked = { ...this.#unlocked, configuration, keyring: { ...keyring, current: dataKey, dataKeys } };
+    await this.#memory?.remember(this.#unlocked.keyring);
     return { remaining: [...remaining, ...(await this.#renewRescueProgram())] };
   }
 
@@ -290,19 +328,5 @@ async function refuseBesideRuns(
     detail: "While the data key is changed nothing else may write.",
     hint: 'Wait for its end. One that was killed on another machine counts as dead after "cairn prune" has watched it for half an hour.',
     retryable: true,
-  });
-}
-
-function wouldDrop(dropped: readonly KeySlotFacts[]): OperatingError {
-  const names = dropped.map(({ id, kind, label }) => `${id} (${kind}${label === null ? "" : `, "${label}"`})`);
-  return new OperatingError("usage", `a new data key would leave out ${dropped.length} of the repository's keys`, {
-    detail: `They are ${names.join(", ")}. A passphrase that nobody types now cannot be put before a new data key.`,
-    hint: "With --drop-others they are left out, and have to be added again by who knows them.",
-  });
-}
-
-function nothingLeft(): OperatingError {
-  return new OperatingError("usage", "no key would be left that opens the repository", {
-    hint: 'Open it with its passphrase; or add a key first ("cairn key add") and open it with that.',
   });
 }

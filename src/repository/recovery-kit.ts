@@ -65,6 +65,14 @@ function decodeKey(text: string, groupsBefore: number): DataKey {
   return dataKeyOf(key);
 }
 
+/** Where a new recovery kit goes. */
+export interface KitKeeper {
+  /** Called before its key comes into use. Throws when the kit cannot be kept: then nothing is changed. */
+  keep(recoveryKit: string): Promise<void>;
+  /** Its key did not come into use. Not called where nobody can say that. */
+  discard(): Promise<void>;
+}
+
 /** What stands in a recovery kit. */
 export interface RecoveryKitFacts {
   readonly repositoryId: Uint8Array;

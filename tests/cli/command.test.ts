@@ -125,7 +125,7 @@ describe("cairn init", () => {
   test("an unencrypted repository refuses a passphrase with exit status 12", async () => {
     const repository = join(folder, "plain");
     const made = await cairn(["init", "--repo", repository, "--no-encryption", "--json"]);
-    expect(JSON.parse(made.output)).toMatchObject({ isEncrypted: false, recoveryKit: null });
+    expect(JSON.parse(made.output)).toMatchObject({ isEncrypted: false, recoveryKitFile: null });
     expect(await cairn(["list", "--repo", repository])).toMatchObject({ status: 0 });
     expect(await cairn(["list", "--repo", repository], { CAIRN_PASSPHRASE: "some passphrase" })).toMatchObject({
       status: 12,

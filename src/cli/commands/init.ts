@@ -15,11 +15,11 @@ import { askNewPassphrase, repositoryOf } from "../repository-access.ts";
 import type { Verb } from "../verb.ts";
 
 /** init's own settings, and where its kit goes; null: to the terminal. */
-export interface InitCommandSettings extends InitSettings {
+export interface InitCommandSettings extends Omit<InitSettings, "kit"> {
   readonly recoveryKitFile: string | null;
 }
 
-/** init's result; the kit itself is left out when it was written to a file. */
+/** init's result, and the file that the kit is in; null: it was shown, or there is none. */
 export interface InitCommandResult extends InitResult {
   readonly recoveryKitFile: string | null;
 }
@@ -93,8 +93,12 @@ function refuseKeysWithoutEncryption(line: CommandLine): void {
   });
 }
 
-async function run(context: OperationContext, settings: InitCommandSettings): Promise<InitCommandResult> {
-  const { recoveryKitFile, ...initSettings } = settings;
+async function run(
+  context: OperationContext,
+  { recoveryKitFile, ...settings }: InitCommandSettings,
+  caller: Caller,
+): Promise<InitCommandResult> {
   const { runInit } = await import("../../operations/init/index.ts");
-  return await keepingKit(recoveryKitFile, async () => await runInit(context, initSettings));
+  const made = await keepingKit(recoveryKitFile, caller, async (kit) => await runInit(context, { ...settings, kit }));
+  return { ...made, recoveryKitFile };
 }

@@ -13,11 +13,11 @@ import { askNewPassphrase, readPassphraseFile, repositoryOf } from "../repositor
 import type { FlagSpec, Verb } from "../verb.ts";
 
 /** key's own settings, and where a new recovery kit goes; null: to the terminal. */
-export interface KeyCommandSettings extends KeySettings {
+export interface KeyCommandSettings extends Omit<KeySettings, "kit"> {
   readonly recoveryKitFile: string | null;
 }
 
-/** key's result; the kit itself is left out when it was written to a file. */
+/** key's result, and the file that the kit is in; null: it was shown, or there is none. */
 export interface KeyCommandResult extends KeyReport {
   readonly recoveryKitFile: string | null;
 }
@@ -70,10 +70,14 @@ export const key: Verb<KeyCommandSettings, KeyCommandResult> = {
     "cairn key rotate --repo /backups --recovery-kit ~/cairn-recovery-kit-2.txt",
   ],
   readSettings,
-  run: async (context, { recoveryKitFile, ...settings }) => {
+  run: async (context, { recoveryKitFile, ...settings }, caller) => {
     const { runKey } = await import("../../operations/key/index.ts");
-    const work = async (): Promise<KeyReport> => await runKey(context, settings);
-    return await keepingKit(recoveryKitFile, work);
+    const report = await keepingKit(
+      recoveryKitFile,
+      caller,
+      async (kit) => await runKey(context, { ...settings, kit }),
+    );
+    return { ...report, recoveryKitFile };
   },
   render: renderKey,
   exitStatus: () => EXIT_DONE,

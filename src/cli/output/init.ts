@@ -2,7 +2,6 @@
 
 import type { InitCommandResult } from "../commands/init.ts";
 import { countOf, fieldLines, joinLines } from "./text.ts";
-import { sanitizeText } from "./sanitize.ts";
 
 const KEEP_IT = [
   "Keep the recovery kit apart from the repository and from this machine: on paper, in a safe, in a password manager.",
@@ -18,7 +17,7 @@ function encryptionText({ hasPassphrase, isEncrypted, recipientCount }: InitComm
   return `AES-256-GCM, opened by ${ways.join(" or ")}`;
 }
 
-/** The new repository; and its recovery kit unless that is in a file. */
+/** The new repository; its recovery kit was shown before, or is in a file. */
 export function renderInit(result: InitCommandResult): string {
   const lines = [
     "Made a repository.",
@@ -37,7 +36,6 @@ export function renderInit(result: InitCommandResult): string {
       "It is not encrypted: who can reach it can read it, and can change it unnoticed; checksums find accidents only.",
     );
   } else {
-    if (result.recoveryKit !== null) lines.push(sanitizeText(result.recoveryKit).trimEnd(), "");
     lines.push(...KEEP_IT);
     if (result.like !== null) lines.push(LIKE_TEXT);
   }

@@ -2,7 +2,7 @@
 
 import type { KeyReport } from "../../operations/key/types.ts";
 import type { KeyCommandResult } from "../commands/key.ts";
-import { sanitizeLine, sanitizeText } from "./sanitize.ts";
+import { sanitizeLine } from "./sanitize.ts";
 import { countOf, formatTime, joinLines, listLines, tableLines } from "./text.ts";
 
 type Slot = KeyReport["slots"][number];
@@ -22,7 +22,6 @@ function outcomeLines(report: KeyCommandResult): string[] {
   const lines = [sentence(report)];
   if (report.action === "rotate") {
     lines.push(KEPT_BEFORE, "");
-    if (report.recoveryKit !== null) lines.push(sanitizeText(report.recoveryKit).trimEnd(), "");
     if (report.recoveryKitFile !== null)
       lines.push(`The new recovery kit is in ${sanitizeLine(report.recoveryKitFile)}.`);
     lines.push(NEW_KIT);

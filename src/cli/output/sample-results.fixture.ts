@@ -25,7 +25,6 @@ export const initResult: InitCommandResult = {
   isEncrypted: true,
   hasPassphrase: true,
   recipientCount: 0,
-  recoveryKit: "CAIRN RECOVERY KIT\n\nRecovery key AAAA\n",
   recoveryKitFile: null,
   like: null,
 };

@@ -15,8 +15,9 @@ export async function runInit(context: OperationContext, settings: InitSettings)
   await using like = settings.like === undefined ? null : await openRepositoryAt(settings.like);
   if (like !== null) refuseOtherEncryption(like, settings);
   const encryption = await encryptionOf(settings);
-  const options = { encryption, memoryFolder: access.memoryFolder ?? null };
-  const { repository: made, recoveryKit } =
+  const { kit } = settings;
+  const options = { encryption, memoryFolder: access.memoryFolder ?? null, ...(kit && { kit }) };
+  const { repository: made } =
     like === null ? await createRepository(storage, options) : await like.createLike(storage, options);
   return {
     repositoryId: made.id,
@@ -24,7 +25,6 @@ export async function runInit(context: OperationContext, settings: InitSettings)
     isEncrypted: made.isEncrypted,
     hasPassphrase: encryption.kind === "passphrase",
     recipientCount: new Set(recipients).size,
-    recoveryKit,
     like: like?.description ?? null,
   };
 }

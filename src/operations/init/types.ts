@@ -1,5 +1,6 @@
 // What init is given and gives.
 
+import type { KitKeeper } from "../../repository/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
 
 export interface InitSettings {
@@ -10,6 +11,8 @@ export interface InitSettings {
   readonly recipients?: readonly string[];
   /** Whose id and keys the new one shall have; left out: new ones. */
   readonly like?: RepositoryAccess | undefined;
+  /** Keeps the recovery kit; left out: nobody does. */
+  readonly kit?: KitKeeper;
 }
 
 export interface InitResult {
@@ -19,8 +22,6 @@ export interface InitResult {
   /** What opens it besides the recovery kit. */
   readonly hasPassphrase: boolean;
   readonly recipientCount: number;
-  /** Text to be printed or kept, never logged; null without encryption. */
-  readonly recoveryKit: string | null;
   /** The repository whose id and keys it has; null: it has new ones. */
   readonly like: string | null;
 }

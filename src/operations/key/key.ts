@@ -5,10 +5,10 @@ import { openOptionsOf, openStorageAt } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import type { KeyReport, KeySettings } from "./types.ts";
 
-type Outcome = Pick<KeyReport, "added" | "removed" | "remaining" | "recoveryKit">;
+type Outcome = Pick<KeyReport, "added" | "removed" | "remaining">;
 type Register = Awaited<ReturnType<typeof openKeyRegister>>;
 
-const NOTHING: Outcome = { added: null, removed: [], remaining: [], recoveryKit: null };
+const NOTHING: Outcome = { added: null, removed: [], remaining: [] };
 
 /** One change of the keys, or none. Throws "usage", "wrong_key", "locked". */
 export async function runKey(context: OperationContext, settings: KeySettings): Promise<KeyReport> {
@@ -17,7 +17,7 @@ export async function runKey(context: OperationContext, settings: KeySettings): 
   await using storage = await openStorageAt(access);
   const keys = await openKeyRegister(storage, openOptionsOf(access));
   context.signal.throwIfAborted();
-  const outcome = await carryOut(context, keys, change);
+  const outcome = await carryOut(context, keys, settings);
   return {
     action: change.action,
     repositoryId: keys.repositoryId,
@@ -27,7 +27,7 @@ export async function runKey(context: OperationContext, settings: KeySettings): 
   };
 }
 
-async function carryOut(context: OperationContext, keys: Register, change: KeySettings["change"]): Promise<Outcome> {
+async function carryOut(context: OperationContext, keys: Register, { change, kit }: KeySettings): Promise<Outcome> {
   if (change.action === "list") return NOTHING;
   if (change.action === "remove") {
     const { remaining, removed } = await keys.remove(change.id);
@@ -35,8 +35,8 @@ async function carryOut(context: OperationContext, keys: Register, change: KeySe
   }
   if (change.action === "rotate") {
     const { dropsOthers } = change;
-    const { dropped, recoveryKit, remaining } = await keys.rotate({ dropsOthers, signal: context.signal });
-    return { ...NOTHING, removed: dropped, remaining, recoveryKit };
+    const { dropped, remaining } = await keys.rotate({ dropsOthers, kit, signal: context.signal });
+    return { ...NOTHING, removed: dropped, remaining };
   }
   const label = change.label === null ? {} : { label: change.label };
   const { recipient } = change;

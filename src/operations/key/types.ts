@@ -1,6 +1,6 @@
 // What key is given and gives.
 
-import type { DataKeyFacts, KeySlotFacts } from "../../repository/index.ts";
+import type { DataKeyFacts, KeySlotFacts, KitKeeper } from "../../repository/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
 
 /** What is to be done with the keys. */
@@ -20,6 +20,8 @@ export type KeyChange =
 export interface KeySettings {
   readonly repository: RepositoryAccess;
   readonly change: KeyChange;
+  /** Keeps the recovery kit of a new data key. */
+  readonly kit: KitKeeper;
 }
 
 export interface KeyReport {
@@ -34,6 +36,4 @@ export interface KeyReport {
   readonly removed: readonly KeySlotFacts[];
   /** Objects that hold the keys as they were, because the storage did not let them go. */
   readonly remaining: readonly { readonly name: string; readonly reason: string }[];
-  /** After a change of the data key: to be shown or kept, never logged. */
-  readonly recoveryKit: string | null;
 }
