@@ -4,7 +4,7 @@
 import { isOperatingError } from "../base/errors.ts";
 import { readListed } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
-import { isId, isPackName, makeId, MARKS_PREFIX } from "./identifiers.ts";
+import { isId, isPackName, makeId, MARKS_PREFIX, timeOfId } from "./identifiers.ts";
 import type { ChunkReference } from "./lists.ts";
 import type { Json } from "./manifest.ts";
 import { MOVES_MAX, readMoved } from "./moved.ts";
@@ -49,6 +49,18 @@ export async function makeMarkId(context: RepositoryContext, restorePointId: str
     if (isId(id) && (newest === null || id > newest)) newest = id;
   }
   return makeId(context.clock.now(), context.random, newest);
+}
+
+/** Kinds of marks that say something good of a restore point. */
+const GOOD_KINDS: ReadonlySet<string> = new Set(["verify", "drill", "drill-partial"]);
+
+/**
+ * True for a mark that says something good of an earlier copy of the restore point, which was expired before this one was
+ * made under the same id; `copiedAt` of its summary's `copiedFrom`, if any. Told by the time in the mark's id, to the second.
+ */
+export function isOfEarlierCopy(kind: string, markId: string, copiedAt: string | null | undefined): boolean {
+  if (copiedAt === null || copiedAt === undefined || !GOOD_KINDS.has(kind)) return false;
+  return timeOfId(markId).getTime() < Math.floor(Date.parse(copiedAt) / 1000) * 1000;
 }
 
 /** Writes the mark of a verify. Damage may be empty in one of damage: nothing of the restore point could be read. */

@@ -1,6 +1,7 @@
 // Writes the lists of a copy: every chunk refers to where it lies in the target, or is opened, checked as a restore
 // checks it, and sealed anew. Segments, large objects and chunks stay in their order.
-// Memory: RELATIONS_AT_ONCE relations, each with what ChunkReader reads ahead and CHUNKS_AT_ONCE chunks with their plaintexts.
+// Memory: RELATIONS_AT_ONCE relations, each with what ChunkReader reads ahead and CHUNKS_AT_ONCE chunks with their plaintexts,
+// and a RecordBatch.
 
 import { freeBuffer } from "../../base/free-buffer.ts";
 import { chunkId } from "../chunk-id.ts";
@@ -14,12 +15,11 @@ import { corrupt } from "../sealing.ts";
 import type { ChunkFinder } from "./chunk-finder.ts";
 import { chunksOf } from "./known-chunks.ts";
 import type { Known, KnownChunks } from "./known-chunks.ts";
+import { RecordBatch } from "./record-batch.ts";
+import type { MissingChunk, PendingRecord } from "./record-batch.ts";
 
 const RELATIONS_AT_ONCE = 3;
 const CHUNKS_AT_ONCE = 4;
-/** Chunks to be sealed anew, or records, that are gathered before they are settled together. */
-const BATCH_CHUNKS_MAX = 256;
-const BATCH_RECORDS_MAX = 1024;
 
 export interface DataCopierParts {
   readonly restorePoint: RestorePoint;
@@ -35,21 +35,6 @@ export interface DataCopierParts {
     readonly rowCount: number;
   }) => void;
   readonly onRelationDone: () => void;
-}
-
-/** A record of a list with what is known of its chunks. */
-interface Pending<T> {
-  readonly record: T;
-  readonly chunks: readonly ChunkReference[];
-  /** For each chunk; null: it has to be sealed anew. */
-  readonly found: (ChunkReference | null)[];
-  readonly known: Known;
-}
-
-interface Missing {
-  readonly chunk: ChunkReference;
-  readonly known: Known;
-  readonly settle: (reference: ChunkReference) => void;
 }
 
 /** See the head of this file. */
@@ -86,7 +71,7 @@ export class DataCopier {
     const name = `${relation.namespace}.${relation.name}`;
     const list = run.openSegmentList();
     const cursor = known.segmentsOf(relation);
-    const batch = new Batch<SegmentRecord>(this, async ({ record, found }) => {
+    const batch = new RecordBatch<SegmentRecord>(this, async ({ record, found }) => {
       await list.add({ ...record, chunks: found as ChunkReference[] });
     });
     try {
@@ -111,13 +96,14 @@ export class DataCopier {
   async #copyLargeObjects(set: LargeObjectSet): Promise<LargeObjectSet> {
     const { known, restorePoint, run, signal } = this.#parts;
     const list = run.openLargeObjectList();
-    const batch = new Batch<LargeObjectRecord>(this, async ({ record, found }) => {
+    const batch = new RecordBatch<LargeObjectRecord>(this, async ({ record, found }) => {
       const chunks = found as ChunkReference[];
       await list.add(record.kind === "shared" ? { ...record, chunk: chunks[0]! } : { ...record, chunks });
     });
     const here = await known.largeObjects();
     for await (const record of restorePoint.largeObjects(set, signal)) {
-      await batch.add(this.#pending(record, chunksOf(record), here));
+      const objectCount = record.kind === "shared" ? record.objects.length : 0;
+      await batch.add({ ...this.#pending(record, chunksOf(record), here), objectCount });
     }
     await batch.flush();
     const finished = await list.finish();
@@ -128,14 +114,14 @@ export class DataCopier {
     return { ...set, ...finished };
   }
 
-  #pending<T>(record: T, chunks: readonly ChunkReference[], known: Known): Pending<T> {
+  #pending<T>(record: T, chunks: readonly ChunkReference[], known: Known): PendingRecord<T> {
     this.#parts.signal?.throwIfAborted();
     const found = chunks.map((chunk) => this.#parts.finder.find(chunk, known));
-    return { record, chunks, found, known };
+    return { record, chunks, found, known, objectCount: 0 };
   }
 
   /** Seals anew what is missing, in its order. */
-  async sealAnew(missing: readonly Missing[]): Promise<void> {
+  async sealAnew(missing: readonly MissingChunk[]): Promise<void> {
     const { restorePoint, signal } = this.#parts;
     let index = 0;
     const chunks = restorePoint.readChunks(
@@ -177,39 +163,6 @@ export class DataCopier {
     this.resealedChunkCount += isNew ? 1 : 0;
     this.resealedBytes += isNew ? stored.lengthBytes : 0;
     return stored;
-  }
-}
-
-/** Gathers records, so that chunks which lie together are fetched together. */
-class Batch<T> {
-  readonly #copier: DataCopier;
-  readonly #onSettled: (pending: Pending<T>) => Promise<void>;
-  #records: Pending<T>[] = [];
-  #missing: Missing[] = [];
-
-  constructor(copier: DataCopier, onSettled: (pending: Pending<T>) => Promise<void>) {
-    this.#copier = copier;
-    this.#onSettled = onSettled;
-  }
-
-  async add(pending: Pending<T>): Promise<void> {
-    const { chunks, found, known } = pending;
-    this.#records.push(pending);
-    for (const [index, chunk] of chunks.entries()) {
-      if (found[index] !== null) continue;
-      this.#missing.push({ chunk, known, settle: (reference) => (found[index] = reference) });
-    }
-    if (this.#missing.length >= BATCH_CHUNKS_MAX || this.#records.length >= BATCH_RECORDS_MAX) await this.flush();
-  }
-
-  async flush(): Promise<void> {
-    const [records, missing] = [this.#records, this.#missing];
-    [this.#records, this.#missing] = [[], []];
-    await this.#copier.sealAnew(missing);
-    for (const pending of records) {
-      await this.#onSettled(pending);
-      this.#copier.countSettled(pending.found);
-    }
   }
 }
 

@@ -119,7 +119,20 @@ export class Listings {
   /** What marks say of restore points; those that have none are not in it. */
   async marks(ids: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, RestorePointMarks>> {
     await this.heads.prepare(ids.length);
-    return await readRestorePointMarks(this.#context, this.heads.cache, ids, signal);
+    let objects: ReadonlyMap<string, ManifestObject> | null = null;
+    const copiedAt = async (id: string): Promise<string | null> => {
+      objects ??= new Map((await this.#listedWith(ids, signal)).map((object) => [object.id, object]));
+      const object = objects.get(id);
+      const options = { onDamage: () => undefined, ...(signal && { signal }) };
+      return (object && (await this.summary(object, options))?.copiedFrom?.at) ?? null;
+    };
+    return await readRestorePointMarks(this.#context, this.heads.cache, { ids, copiedAt }, signal);
+  }
+
+  /** The manifests that were listed last, listed again when these are not all among them. */
+  async #listedWith(ids: readonly string[], signal?: AbortSignal): Promise<readonly ManifestObject[]> {
+    const listed = new Set(this.#listed.map(({ id }) => id));
+    return ids.every((id) => listed.has(id)) ? this.#listed : await this.manifests(signal);
   }
 
   /** What dead runs left behind. */

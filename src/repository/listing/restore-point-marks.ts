@@ -6,7 +6,7 @@ import type { RepositoryContext } from "../context.ts";
 import { readDrillMark } from "../drill-marks.ts";
 import type { DrillOutcome } from "../drill-marks.ts";
 import { isId, MARKS_PREFIX } from "../identifiers.ts";
-import { readVerifyMark } from "../marks.ts";
+import { isOfEarlierCopy, readVerifyMark } from "../marks.ts";
 import { isHoldName } from "../retention/holds.ts";
 import type { StoredObject } from "../../storage/index.ts";
 import type { ListingCache } from "./listing-cache.ts";
@@ -29,9 +29,16 @@ export interface RestorePointMarks {
   readonly isHeld: boolean;
 }
 
+/** Whose marks are wanted. */
+export interface WantedMarks {
+  readonly ids: readonly string[];
+  /** When a restore point was copied here, ISO 8601; null: it was not. Asked for those that have marks. */
+  readonly copiedAt: (id: string) => Promise<string | null>;
+}
+
 interface Found {
-  verify: FoundMark | null;
-  drill: FoundMark | null;
+  /** Of each kind. */
+  readonly newest: Map<string, FoundMark>;
   isHeld: boolean;
 }
 
@@ -41,16 +48,19 @@ interface FoundMark {
   readonly id: string;
 }
 
-/** Of these restore points, those that have any. Throws OperatingError "corrupt" for a mark that cannot be read. */
+/** Of those restore points, those that have any. Throws OperatingError "corrupt" for a mark that cannot be read. */
 export async function readRestorePointMarks(
   context: RepositoryContext,
   cache: ListingCache,
-  restorePointIds: readonly string[],
+  wanted: WantedMarks,
   signal?: AbortSignal,
 ): Promise<ReadonlyMap<string, RestorePointMarks>> {
-  const found = await findMarks(context, restorePointIds, signal);
+  const found = await findMarks(context, wanted.ids, signal);
   const marks = new Map<string, RestorePointMarks>();
-  const reads = mapAhead(found, HEADS_AHEAD, async ([id, { drill, isHeld, verify }]) => {
+  const reads = mapAhead(found, HEADS_AHEAD, async ([id, { isHeld, newest }]) => {
+    const copiedAt = newest.size === 0 ? null : await wanted.copiedAt(id);
+    const counting = [...newest.values()].filter((mark) => !isOfEarlierCopy(mark.kind, mark.id, copiedAt));
+    const [verify, drill] = [last(counting, false), last(counting, true)];
     const verifiedAt = verify && (await timeOf(context, cache, { id, mark: verify, signal }));
     const drilledAt = drill && (await timeOf(context, cache, { id, mark: drill, signal }));
     marks.set(id, {
@@ -75,7 +85,7 @@ async function findMarks(
     for await (const object of context.storage.list(MARKS_PREFIX + prefix, signal)) {
       const [id = "", fileName = ""] = object.name.slice(MARKS_PREFIX.length).split("/");
       if (!wanted.has(id)) continue;
-      const one = found.get(id) ?? { verify: null, drill: null, isHeld: false };
+      const one = found.get(id) ?? { newest: new Map<string, FoundMark>(), isHeld: false };
       found.set(id, one);
       note(one, object, fileName);
     }
@@ -87,8 +97,13 @@ function note(found: Found, object: StoredObject, fileName: string): void {
   if (isHoldName(fileName)) found.isHeld = true;
   const [, kind = "", id = ""] = MARK_PATTERN.exec(fileName) ?? [];
   if (!isId(id)) return;
-  const slot = kind in DRILL_OUTCOMES ? "drill" : "verify";
-  if (found[slot] === null || id > found[slot].id) found[slot] = { object, kind, id };
+  if (id > (found.newest.get(kind)?.id ?? "")) found.newest.set(kind, { object, kind, id });
+}
+
+/** The last mark of drills, or of verifies. */
+function last(marks: readonly FoundMark[], isDrill: boolean): FoundMark | null {
+  const ofKind = marks.filter(({ kind }) => kind in DRILL_OUTCOMES === isDrill);
+  return ofKind.toSorted((one, other) => (one.id < other.id ? -1 : 1)).at(-1) ?? null;
 }
 
 /** Null when the mark is gone by now. */

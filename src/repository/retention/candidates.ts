@@ -9,6 +9,7 @@ import { HEADS_AHEAD } from "../listing/manifest-heads.ts";
 import type { ManifestHeads } from "../listing/manifest-heads.ts";
 import type { ManifestObject } from "../manifest-objects.ts";
 import type { RestorePointSummary } from "../manifest.ts";
+import { isOfEarlierCopy } from "../marks.ts";
 import { isDamage } from "../restore-point.ts";
 import { isHoldName, readHoldReason } from "./holds.ts";
 import type { RetentionCandidate } from "./policy.ts";
@@ -60,7 +61,10 @@ function candidateOf(
 ): ListedCandidate {
   const idTimeMs = timeOfId(object.id).getTime();
   // To the second; of two marks in the same second the worse one counts.
-  const newest = (kind: string): string => (marks?.newest.get(kind) ?? "").slice(0, SECOND_DIGITS);
+  const newest = (kind: string): string => {
+    const id = marks?.newest.get(kind);
+    return id === undefined || isOfEarlierCopy(kind, id, summary?.copiedFrom?.at) ? "" : id.slice(0, SECOND_DIGITS);
+  };
   const [verified, damaged, drillFailed] = [newest("verify"), newest("damage"), newest("drill-failed")];
   const drilled = [newest("drill"), newest("drill-partial")].toSorted().at(-1)!;
   const snapshotTimeMs = Date.parse(summary?.snapshotAt ?? "");
