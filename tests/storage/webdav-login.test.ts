@@ -126,6 +126,8 @@ test("credentials come from the token, else user and password, else .netrc; with
     await using withToken = await openStorage(uriAt(odd.host, place), { environment });
     await withToken.head("a");
     expect(headers).toEqual(["Bearer tok.en"]);
+    const withoutTls = openStorage(uriAt("dav.example", place), { environment });
+    await expect(withoutTls).rejects.toMatchObject({ code: "usage", hint: expect.stringContaining("TLS") as string });
     await using without = await openStorage(uriAt(spoiler.host, place), { environment: { HOME: "/nonexistent" } });
     await expect(without.head("a")).rejects.toMatchObject({
       code: "permission_denied",

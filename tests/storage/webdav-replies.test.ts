@@ -175,6 +175,55 @@ test.each([
   expect(it.delaysMs).toHaveLength(retryCount);
 });
 
+test("a read without a range takes no part of an object for the whole", async () => {
+  await using it = await odd(answering(206, "12345", { "content-range": "bytes 0-4/100", "content-length": "5" }));
+  await expect(it.storage.read("a")).rejects.toMatchObject({
+    code: "storage_failed",
+    message: expect.stringContaining("206") as string,
+  });
+});
+
+test("a body whose end is the connection's is held against the size that the server says", async () => {
+  const head = multistatus([{ href: `${FOLDER}a`, sizeBytes: 10 }]);
+  let body = "12345";
+  await using it = await odd((incoming, answer) => {
+    if (incoming.method === "PROPFIND") return answering(207, head)(incoming, answer);
+    incoming.socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n${body}`);
+    return true;
+  });
+  const broken = { code: "storage_failed", message: expect.stringContaining("broke off") as string };
+  await expect(it.storage.read("a")).rejects.toMatchObject(broken);
+  await expect(it.storage.read("a", { offset: 2, lengthBytes: 6 })).rejects.toMatchObject(broken);
+  expect(it.delaysMs).toHaveLength(4);
+  body = "1234567890";
+  expect(Buffer.from(await it.storage.read("a")).toString()).toBe(body);
+  expect(Buffer.from(await it.storage.read("a", { offset: 2, lengthBytes: 6 })).toString()).toBe("345678");
+});
+
+test("reads one after the other go over one connection", async () => {
+  const ports = new Set<number | undefined>();
+  await using it = await odd((incoming, answer) => {
+    ports.add(incoming.socket.remotePort);
+    const isRange = incoming.headers.range !== undefined;
+    const headers = { "content-length": "5", ...(isRange && { "content-range": "bytes 0-4/100" }) };
+    return answering(isRange ? 206 : 200, "12345", headers)(incoming, answer);
+  });
+  for (let round = 0; round < 3; round += 1) {
+    expect(await it.storage.read("a")).toHaveLength(5);
+    expect(await it.storage.read("a", { offset: 0, lengthBytes: 5 })).toHaveLength(5);
+  }
+  expect(ports.size).toBe(1);
+});
+
+test("a list that names a file twice is refused", async () => {
+  const file = { href: `${FOLDER}a`, sizeBytes: 1 };
+  await using it = await odd(answering(207, multistatus([self, file, { href: `${FOLDER}b`, sizeBytes: 1 }, file])));
+  await expect(namesIn(it.storage)).rejects.toMatchObject({
+    code: "storage_failed",
+    message: expect.stringContaining('"a" twice') as string,
+  });
+});
+
 test("follows a redirect on its own host for what reads, a few times; for all else it says where it leads", async () => {
   await using it = await odd((incoming, answer) => {
     if (incoming.url!.includes("/moved/")) return answering(200, "there")(incoming, answer);

@@ -56,6 +56,11 @@ test("Authorization answers a second refusal only when the nonce was too old", (
   const fresh = challenge("MD5").replace(NONCE, "another");
   expect(authorization.isChallengedBy(fresh, sent)).toBe(false);
   expect(authorization.isChallengedBy(`${fresh}, stale=TRUE`, sent)).toBe(true);
+  const fieldsNow = (): Map<string, string> => fieldsOf(authorization.headerFor("GET", PATH));
+  expect(fieldsNow().get("nc")).toBe("00000001");
+  // Of many requests at once, each is told of the new nonce, and some when others have used it.
+  expect(authorization.isChallengedBy(`${fresh}, stale=TRUE`, sent)).toBe(true);
+  expect(fieldsNow().get("nc")).toBe("00000002");
   const basic = new Authorization(LOGIN, true);
   expect(basic.isChallengedBy('Basic realm="x"', basic.headerFor("GET", PATH))).toBe(false);
 });

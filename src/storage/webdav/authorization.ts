@@ -52,8 +52,10 @@ export class Authorization {
     if (digest !== null) {
       // The same nonce again means that the password is wrong, not that the nonce is too old.
       const isNew = sent === undefined || !sent.includes(`nonce="${escaped(digest.nonce)}"`);
+      // Servers remember the counts of a nonce, and take none of them twice.
+      const isSameNonce = typeof this.#mode === "object" && this.#mode.nonce === digest.nonce;
+      if (!isSameNonce) this.#nonceCount = 0;
       this.#mode = digest;
-      this.#nonceCount = 0;
       return isNew && !(sent?.startsWith("Digest ") === true && !/\bstale\s*=\s*"?true/i.test(header ?? ""));
     }
     if (!/(?:^|,)\s*Basic\b/i.test(header ?? "")) return false;

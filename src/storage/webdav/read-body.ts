@@ -1,6 +1,7 @@
 // Reads the body of an answer to GET into one buffer, exactly the bytes asked for. A server that answers a range with the
 // whole object is read up to the range's end, and no further.
 
+import type { IncomingMessage } from "node:http";
 import { OperatingError } from "../../base/errors.ts";
 import { GIB } from "../../base/units.ts";
 import type { Attempt } from "../retrier.ts";
@@ -10,28 +11,38 @@ import type { Answer } from "./webdav-requests.ts";
 /** Nothing that is read whole or by range is larger. */
 export const READ_BYTES_MAX = 2 * GIB;
 
+/** What is read. */
+export interface Reading {
+  readonly action: string;
+  /** Undefined: the whole object. */
+  readonly range: ByteRange | undefined;
+  /** Asks the server for the object's size; null: it does not say. */
+  readonly sizeBytes: () => Promise<number | null>;
+}
+
 /** The bytes. A body that ends too early is retryable: it broke off. Throws "corrupt" where the object itself is too short. */
-export async function readBody(
-  answer: Answer,
-  action: string,
-  range: ByteRange | undefined,
-  attempt: Attempt,
-): Promise<Uint8Array> {
+export async function readBody(answer: Answer, reading: Reading, attempt: Attempt): Promise<Uint8Array> {
+  const { action, range } = reading;
   try {
     const encoding = answer.message.headers["content-encoding"] ?? "identity";
     if (encoding !== "identity") throw wrongAnswer(action, `the server sends it as ${encoding.slice(0, 20)}`, false);
-    if (range === undefined) return await readWhole(answer, action, attempt);
+    if (range === undefined) return await readWhole(answer, reading, attempt);
     return await readRange(answer, action, range, attempt);
   } finally {
     answer.message.destroy();
   }
 }
 
-async function readWhole({ message }: Answer, action: string, attempt: Attempt): Promise<Uint8Array> {
+async function readWhole(
+  { message, status }: Answer,
+  { action, sizeBytes }: Reading,
+  attempt: Attempt,
+): Promise<Uint8Array> {
+  if (status !== 200) throw wrongAnswer(action, `the server answered with HTTP status ${status}`, false);
   const said = lengthOf(message.headers["content-length"]);
   if (said !== null && said > READ_BYTES_MAX) throw tooLarge(action);
   if (said !== null) {
-    const { bytes, filled } = await fill(message, { skipBytes: 0, lengthBytes: said }, attempt);
+    const { bytes, filled } = await fill(message, { skipBytes: 0, lengthBytes: said, isAll: true }, attempt);
     if (filled < said) throw brokeOff(action, filled, said);
     return bytes;
   }
@@ -43,6 +54,9 @@ async function readWhole({ message }: Answer, action: string, attempt: Attempt):
     if (count > READ_BYTES_MAX) throw tooLarge(action);
     pieces.push(piece);
   }
+  if (isDelimited(message)) return Buffer.concat(pieces);
+  const due = await sizeBytes();
+  if (due !== count) throw brokeOff(action, count, due ?? "unknown");
   return Buffer.concat(pieces);
 }
 
@@ -54,10 +68,11 @@ async function readRange(answer: Answer, action: string, range: ByteRange, attem
   const total = status === 200 ? lengthOf(message.headers["content-length"]) : null;
   if (total !== null && total < end) throw tooShort(action, total, end);
   const skipBytes = status === 200 ? range.offset : 0;
-  const { bytes, filled, passed } = await fill(message, { skipBytes, lengthBytes: range.lengthBytes }, attempt);
+  const isAll = lengthOf(message.headers["content-length"]) === skipBytes + range.lengthBytes;
+  const { bytes, filled, passed } = await fill(message, { skipBytes, lengthBytes: range.lengthBytes, isAll }, attempt);
   if (filled === range.lengthBytes) return bytes;
-  // Without a length, a clean end is the object's.
-  if (status === 200 && total === null) throw tooShort(action, passed, end);
+  // In chunks, a clean end is the object's.
+  if (status === 200 && total === null && isDelimited(message)) throw tooShort(action, passed, end);
   throw brokeOff(action, filled, range.lengthBytes);
 }
 
@@ -68,15 +83,15 @@ interface Filled {
   readonly passed: number;
 }
 
-/** Takes bytes until there are enough. */
+/** Takes bytes until there are enough. `isAll`: no more are due, and the body is read to its end, which keeps the connection. */
 async function fill(
   body: AsyncIterable<unknown>,
-  { lengthBytes, skipBytes }: { skipBytes: number; lengthBytes: number },
+  { isAll, lengthBytes, skipBytes }: { skipBytes: number; lengthBytes: number; isAll: boolean },
   attempt: Attempt,
 ): Promise<Filled> {
   const bytes = Buffer.allocUnsafeSlow(lengthBytes);
   let [filled, passed] = [0, 0];
-  if (lengthBytes === 0) return { bytes, filled, passed };
+  if (lengthBytes === 0 && !isAll) return { bytes, filled, passed };
   for await (const piece of body as AsyncIterable<Uint8Array>) {
     attempt.alive();
     const from = Math.max(0, skipBytes - passed);
@@ -84,7 +99,7 @@ async function fill(
     bytes.set(part, filled);
     filled += part.length;
     passed += piece.length;
-    if (filled === lengthBytes) break;
+    if (filled === lengthBytes && !isAll) break;
   }
   return { bytes, filled, passed };
 }
@@ -100,6 +115,11 @@ function checkRange(header: string | undefined, action: string, range: ByteRange
     throw wrongAnswer(action, "it is another range than was asked for", true);
 }
 
+/** False where the body's end is the connection's: then nothing tells a whole one from one that broke off. */
+function isDelimited({ headers }: IncomingMessage): boolean {
+  return headers["content-length"] !== undefined || /\bchunked\b/i.test(headers["transfer-encoding"] ?? "");
+}
+
 function lengthOf(header: string | undefined): number | null {
   return header !== undefined && /^\d{1,15}$/.test(header) ? Number(header) : null;
 }
@@ -108,7 +128,7 @@ function wrongAnswer(action: string, reason: string, retryable: boolean): Operat
   return new OperatingError("storage_failed", `${action}: ${reason}`, { retryable });
 }
 
-function brokeOff(action: string, filled: number, lengthBytes: number): OperatingError {
+function brokeOff(action: string, filled: number, lengthBytes: number | "unknown"): OperatingError {
   return wrongAnswer(action, `the connection broke off after ${filled} of ${lengthBytes} bytes`, true);
 }
 

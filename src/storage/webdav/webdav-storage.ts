@@ -61,7 +61,9 @@ export class WebdavStorage implements Storage {
     const request = { method: "GET", path: this.#requests.pathOf(name), ...(headers && { headers }) };
     const facts = { action, sizeBytes: range?.lengthBytes ?? READ_BYTES_MAX, signal };
     return await this.#requests.run(facts, async (attempt) => {
-      return await readBody(await this.#requests.send(attempt, action, request), action, range, attempt);
+      const sizeBytes = async (): Promise<number | null> =>
+        (await this.#requests.lookOnce(attempt, request.path, action))?.sizeBytes ?? null;
+      return await readBody(await this.#requests.send(attempt, action, request), { action, range, sizeBytes }, attempt);
     });
   }
 
@@ -146,7 +148,7 @@ export class WebdavStorage implements Storage {
   ): Promise<readonly { readonly name: string; readonly sizeBytes: number | null; readonly version: string | null }[]> {
     const path = this.#requests.pathOf(folder);
     const { entries } = await this.#requests.list(path, `could not list "${folder}"`, signal);
-    return entries
+    const found = entries
       .flatMap((entry) => {
         const { etag, isFolder, sizeBytes } = entry;
         const name = folder + nameInFolder(entry, path);
@@ -157,6 +159,9 @@ export class WebdavStorage implements Storage {
         return canHave ? [{ name: isFolder ? inner : name, sizeBytes, version: etag }] : [];
       })
       .toSorted((one, other) => (one.name < other.name ? -1 : 1));
+    const twice = found.find(({ name }, index) => name === found[index - 1]?.name);
+    if (twice === undefined) return found;
+    throw new OperatingError("storage_failed", `the server lists "${twice.name}" twice`);
   }
 }
 
