@@ -12,7 +12,7 @@ import type { OperationContext, OperationEvent } from "../../src/operations/oper
 import { runStorageTest } from "../../src/operations/storage-test/index.ts";
 import type { StorageTestReport, StorageTestSettings } from "../../src/operations/storage-test/index.ts";
 import { openStorage, refuseUnconditionalStorage } from "../../src/storage/index.ts";
-import type { Storage } from "../../src/storage/index.ts";
+import type { ObjectWriter, Storage } from "../../src/storage/index.ts";
 import { until } from "../faults/support.ts";
 import { collect, namesIn, stream } from "./contract.ts";
 import { openFaultProxy } from "./fault-proxy.ts";
@@ -139,6 +139,48 @@ describe.each(s3Servers())("s3 on $name in doubt", ({ start }) => {
     });
     proxy.plan();
     expect(await namesIn(storage)).toEqual(["large"]);
+  });
+
+  test.each([
+    ["gives up", async (ours: ObjectWriter) => await ours.abort()],
+    ["is done", async (ours: ObjectWriter) => void (await ours.finish())],
+  ])("a writer whose beginning was answered to nobody %s: another one of the same object goes on", async (_, end) => {
+    const bytes = randomBytes(9 * MIB);
+    const begins = (): number => proxy.seen.filter((request) => /^POST .*\?uploads/.test(request)).length;
+    await using theirs = await storage.openWriter("pack", IF_ABSENT);
+    await theirs.write(Uint8Array.from(bytes));
+    await until("theirs has begun", async () => await Promise.resolve(begins() === 1));
+    proxy.plan({ kind: "lose-answer", method: "POST", url: "?uploads" });
+    await using ours = await storage.openWriter("pack", IF_ABSENT);
+    await ours.write(Uint8Array.from(bytes));
+    await until("ours has begun twice", async () => await Promise.resolve(begins() === 2));
+    await end(ours);
+    const failure = await theirs.finish().then(() => null, (error: unknown) => error); // prettier-ignore
+    if (failure !== null) expect(failure).toMatchObject({ code: "repository_exists" });
+    expect(Buffer.compare(await storage.read("pack"), bytes)).toBe(0);
+  });
+
+  test("an upload that is given up before its beginning is answered does not stay", async () => {
+    proxy.plan({ kind: "slow", method: "POST", url: "?uploads", ms: 500 });
+    const writer = await storage.openWriter("large", IF_ABSENT);
+    await writer.write(randomBytes(9 * MIB));
+    await until("it was sent", async () => await Promise.resolve(proxy.unmet() === 0));
+    await writer.abort();
+    expect(proxy.seen.filter((request) => request.startsWith("DELETE"))).toHaveLength(1);
+    expect(await collect(storage.leftovers())).toEqual([]);
+  });
+
+  test("what cannot be confirmed does not stay, but for what replaced another", async () => {
+    const unconfirmed = { kind: "status", status: 503, method: "HEAD", times: 5 } as const;
+    const failed = { code: "storage_failed", retryable: true };
+    proxy.plan(unconfirmed);
+    await expect(storage.put("put", Buffer.from("1"), IF_ABSENT)).rejects.toMatchObject(failed);
+    proxy.plan(unconfirmed);
+    await expect(stream(await storage.openWriter("w", IF_ABSENT), Buffer.from("1"), 1)).rejects.toMatchObject(failed);
+    expect(await namesIn(storage)).toEqual([]);
+    proxy.plan(unconfirmed);
+    await expect(storage.put("put", Buffer.from("1"))).rejects.toMatchObject(failed);
+    expect(await namesIn(storage)).toEqual(["put"]);
   });
 
   test("who may not list uploads is told so; list and check say that they were not looked at", async () => {

@@ -103,7 +103,10 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ checksRights, 
         expect(sha256(await storage.read(name)).equals(sha256(bytes))).toBe(true);
       }
       expect(storage.retryCount).toBeGreaterThanOrEqual(3);
-      expect(await collect(storage.leftovers())).toEqual([]);
+      // An upload whose id was lost stays, empty: it may as well be another writer's.
+      const isIdLost = fault("POST").kind === "lose-answer";
+      const forgotten = { name: expect.stringContaining("upload-0?") as string, sizeBytes: 0, isDead: false };
+      expect(await collect(storage.leftovers())).toEqual(isIdLost ? [forgotten] : []);
     },
   );
 

@@ -144,6 +144,17 @@ export async function confirmObject(
   throw new OperatingError("corrupt", `"${name}" ${problem}`);
 }
 
+/** Puts bytes as one object, and confirms it. What cannot be confirmed does not stay, unless it replaced what was there. */
+export async function putConfirmed(requests: S3Requests, write: ObjectWrite, bytes: Uint8Array): Promise<StoredObject> {
+  const sent = await putObject(requests, write, bytes);
+  try {
+    return await confirmObject(requests, write, sent);
+  } catch (error) {
+    if (write.ifAbsent) await removeIfOurs(requests, write);
+    throw error;
+  }
+}
+
 async function deleteQuietly(requests: S3Requests, name: string): Promise<void> {
   const key = requests.keyOf(name);
   const facts = { action: `could not delete "${name}"`, attemptsMax: TIDYING_ATTEMPTS_MAX };

@@ -14,7 +14,7 @@ import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { GIB, MIB } from "../../base/units.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
-import { confirmObject, newWrite, putObject } from "./put-object.ts";
+import { newWrite, putConfirmed } from "./put-object.ts";
 import { readBody } from "./read-body.ts";
 import type { S3Requests } from "./s3-requests.ts";
 import { S3Writer } from "./s3-writer.ts";
@@ -54,10 +54,7 @@ export class S3Storage implements Storage {
 
   async put(name: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredObject> {
     const write = newWrite(name, options);
-    if (bytes.length <= PUT_BYTES_MAX) {
-      const sent = await putObject(this.#requests, write, bytes);
-      return await confirmObject(this.#requests, write, sent);
-    }
+    if (bytes.length <= PUT_BYTES_MAX) return await putConfirmed(this.#requests, write, bytes);
     const writer = await this.openWriter(name, options);
     try {
       await writer.write(bytes);

@@ -5,7 +5,6 @@
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
   ListPartsCommand,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
@@ -14,7 +13,6 @@ import { freeBuffer } from "../../base/free-buffer.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { digestFields, digestOf, digestOfPart, uploadAlgorithm } from "./checksums.ts";
 import type { Digest } from "./checksums.ts";
-import { abortForgottenUploads } from "./forgotten-uploads.ts";
 import { IN_FLIGHT_BYTES_MAX, partSizeBytes } from "./part-plan.ts";
 import {
   conditionOf,
@@ -29,6 +27,7 @@ import {
 import type { ObjectWrite } from "./put-object.ts";
 import { s3Error } from "./s3-errors.ts";
 import type { S3Requests } from "./s3-requests.ts";
+import { UploadBeginning } from "./upload-beginning.ts";
 
 /** An upload older than LEFTOVER_DEAD_AFTER_MS counts as left over by a dead writer; none of ours lives nearly so long. */
 const UPLOAD_AGE_MS_MAX = 3 * 24 * 3600 * 1000;
@@ -54,6 +53,7 @@ export class S3Writer implements ObjectWriter {
   readonly #digests: Digest[] = [];
   readonly #inFlight = new Set<Promise<void>>();
   readonly #openedAtMs = performance.now();
+  readonly #uploads: UploadBeginning;
   #gathered: Uint8Array[] = [];
   #gatheredBytes = 0;
   #inFlightBytes = 0;
@@ -65,14 +65,14 @@ export class S3Writer implements ObjectWriter {
   #turn: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
   #isOpen = true;
-  /** True where the upload may have been begun twice. */
-  #hasForgotten = false;
   /** True once the last request was sent: the object may be there whatever was answered. */
   #isCompleting = false;
+  #isComplete = false;
 
   constructor(requests: S3Requests, write: ObjectWrite) {
     this.#requests = requests;
     this.#write = write;
+    this.#uploads = new UploadBeginning(requests);
     const ends = write.signal === undefined ? [] : [write.signal];
     this.#signal = AbortSignal.any([...ends, this.#cancel.signal]);
     this.#action = `could not write "${write.name}"`;
@@ -105,7 +105,7 @@ export class S3Writer implements ObjectWriter {
       const sent = { sizeBytes: this.#sizeBytes, digests, isInParts };
       const object = await confirmObject(this.#requests, this.#write, sent);
       this.#isOpen = false;
-      if (this.#hasForgotten) await abortForgottenUploads(this.#requests, this.#write.name);
+      await this.#abortUploads();
       return object;
     } catch (error) {
       await this.abort();
@@ -121,10 +121,8 @@ export class S3Writer implements ObjectWriter {
     await this.#turn;
     await Promise.allSettled(this.#inFlight);
     this.#gathered = [];
-    // An upload that cannot be aborted now is named as a left-over.
-    await this.#abortUpload().catch(() => undefined);
+    await this.#abortUploads();
     if (this.#isCompleting) await removeIfOurs(this.#requests, this.#write);
-    if (this.#hasForgotten) await abortForgottenUploads(this.#requests, this.#write.name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -198,12 +196,7 @@ export class S3Writer implements ObjectWriter {
       ChecksumAlgorithm: uploadAlgorithm(this.#requests.location.checksum),
     };
     const facts = { action: this.#action, signal: this.#signal };
-    const { UploadId } = await this.#requests.run(facts, async (client, attempt) => {
-      this.#hasForgotten = attempt.number > 1 && this.#write.ifAbsent;
-      return await client.send(new CreateMultipartUploadCommand(input), { abortSignal: attempt.signal });
-    });
-    if (UploadId === undefined) throw new OperatingError("storage_failed", `${this.#action}: the upload got no id`);
-    this.#uploadId = UploadId;
+    this.#uploadId = await this.#uploads.begin(facts, input);
   }
 
   async #sendPart(number: number, body: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -234,6 +227,8 @@ export class S3Writer implements ObjectWriter {
       throw new OperatingError("corrupt", `${this.#action}: it got other bytes than were expected`);
     }
     const { digests } = await putObject(this.#requests, write, body);
+    // From here on a failure must not leave it there, as for an upload in parts.
+    this.#isCompleting = this.#write.ifAbsent;
     return [...digests];
   }
 
@@ -268,13 +263,20 @@ export class S3Writer implements ObjectWriter {
         throw failure.code === "not_found" ? uploadVanished(failure, this.#action, true) : failure;
       }
     });
-    this.#uploadId = null;
+    this.#isComplete = true;
+  }
+
+  /** All that were begun, but for the one that is the object. One that cannot be aborted now is named as a left-over. */
+  async #abortUploads(): Promise<void> {
+    for (const UploadId of await this.#uploads.ids()) {
+      if (UploadId === this.#uploadId && this.#isComplete) continue;
+      await this.#abortUpload(UploadId).catch(() => undefined);
+    }
   }
 
   /** Aborts until the storage no longer knows the upload. */
-  async #abortUpload(): Promise<void> {
-    if (this.#uploadId === null) return;
-    const key = this.#uploadKey();
+  async #abortUpload(UploadId: string): Promise<void> {
+    const key = { ...this.#requests.keyOf(this.#write.name), UploadId };
     const action = `could not abort the upload of "${this.#write.name}"`;
     const facts = { action, attemptsMax: TIDYING_ATTEMPTS_MAX };
     for (let attempts = 1; attempts <= ABORTS_MAX; attempts += 1) {
