@@ -105,6 +105,19 @@ test.each([PASSING[0]!, PASSING[1]!, PASSING[3]!])(
   },
 );
 
+test("what cannot be confirmed does not stay, but for what replaced another", async () => {
+  const unconfirmed = { kind: "status", status: 503, method: "HEAD", times: 5 } as const;
+  const failed = { code: "storage_failed", retryable: true };
+  proxy.plan(unconfirmed);
+  await expect(storage.put("put", Buffer.from("1"), IF_ABSENT)).rejects.toMatchObject(failed);
+  proxy.plan(unconfirmed);
+  await expect(stream(await storage.openWriter("w", IF_ABSENT), Buffer.from("1"), 1)).rejects.toMatchObject(failed);
+  expect(await namesIn(storage)).toEqual([]);
+  proxy.plan(unconfirmed);
+  await expect(storage.put("put", Buffer.from("1"))).rejects.toMatchObject(failed);
+  expect(await namesIn(storage)).toEqual(["put"]);
+});
+
 test("bytes that are others when they arrive are refused by the server, and sent again", async () => {
   const bytes = randomBytes(9 * MIB);
   proxy.plan({ kind: "flip", method: "PUT" });
@@ -152,6 +165,8 @@ test.each([
     code: isSilent ? "stalled" : "storage_failed",
     detail: expect.stringContaining("tried 5 times") as string,
   });
+  // No request that is not counted.
+  expect(proxy.seen).toHaveLength(5);
   proxy.plan();
 });
 

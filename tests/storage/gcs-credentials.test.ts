@@ -3,12 +3,16 @@
 
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { MIB } from "../../src/base/units.ts";
 import { openStorage } from "../../src/storage/index.ts";
 import type { Storage } from "../../src/storage/index.ts";
 import { expectedOf, namesIn, sha256 } from "./contract.ts";
+import { openFaultProxy } from "./fault-proxy.ts";
 import { GCS_BUCKET } from "./gcs-server.ts";
 import { gcsSurroundings, gcsUriAt, openGcsBench } from "./gcs-support.ts";
 import type { GcsBench } from "./gcs-support.ts";
@@ -265,4 +269,47 @@ test("a proxy of the environment is used, unless it says not to", async () => {
   const environment = { HTTP_PROXY: endpoint, NO_PROXY: "storage.invalid" };
   await using direct = await openStorage(uri, gcsSurroundings(environment));
   expect(await failureOf(direct)).toMatchObject({ message: expect.stringContaining("cannot be reached") as string });
+});
+
+test("no token goes through a proxy in plain text", async () => {
+  await using spy = await openFaultProxy(bench.server.endpoint);
+  await using storage = await openWith({ ...(await bench.keys("writer")), HTTP_PROXY: spy.endpoint });
+  expect(await storage.head("a")).toBe(null);
+  expect(spy.seen).toEqual([]);
+});
+
+test.each(["HTTPS_PROXY", "HTTP_PROXY"])(
+  "an address of a proxy that is none is refused, and not repeated: %s",
+  async (name) => {
+    for (const address of ["http://user:ya29/x@proxy", "http://user:ya29%zz@proxy"]) {
+      const failure = await openWith({ [name]: address }, { credentials: "none" }).then(
+        () => Promise.reject(new Error("it was opened")),
+        (error: unknown) => error as Error,
+      );
+      expect(failure).toMatchObject({ code: "usage", hint: expect.stringContaining("%XX") as string });
+      expect(inspect(failure, { depth: 5 })).not.toMatch(SECRETS);
+    }
+  },
+);
+
+test.each([
+  ["HTTP/1.1 502 Bad Gateway", 2],
+  ["HTTP/1.1 407 Proxy Authentication Required", 0],
+])("a proxy that opens no way (%s) is told, after %d more tries", async (head, retryCount) => {
+  const proxy = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.once("data", () => socket.end(`${head}\r\n\r\n`));
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const environment = { HTTPS_PROXY: `http://user:ya29@127.0.0.1:${(proxy.address() as AddressInfo).port}` };
+  const uri = `gs://${GCS_BUCKET}/x?endpoint=https://storage.invalid&credentials=none`;
+  await using storage = await openStorage(uri, gcsSurroundings(environment));
+  expect(await failureOf(storage)).toMatchObject({
+    code: "connection_failed",
+    message: 'could not read "a": the proxy opens no way to https://storage.invalid',
+    detail: expect.stringContaining(head.slice(9)) as string,
+    hint: expect.stringContaining("HTTPS_PROXY") as string,
+  });
+  expect(storage.retryCount).toBe(retryCount);
+  await new Promise((resolve) => proxy.close(resolve));
 });

@@ -129,6 +129,27 @@ test("a list whose answer breaks off, or is no JSON, is asked for again", async 
   expect(storage.retryCount).toBe(2);
 });
 
+test("a part is not taken for the whole", async () => {
+  let asked = 0;
+  const server = createServer((_, answer) => {
+    asked += 1;
+    answer.writeHead(206, { "content-range": "bytes 0-0/2", "content-length": "1" }).end("1");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await using partial = await openStorage(`gs://bucket/x?endpoint=http://127.0.0.1:${port}&credentials=none`, {
+    environment: {},
+    retries: { policy: { firstDelayMs: 1, delayMsMax: 5, attemptsMax: 2 } },
+  });
+  await expect(partial.read("a")).rejects.toMatchObject({
+    code: "storage_failed",
+    message: expect.stringContaining("a part of what was asked for") as string,
+  });
+  expect(asked).toBe(2);
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
 test("a storage that asks to be left alone for a while is", async () => {
   for (const [seconds, delayMs] of [
     ["1", 1000],

@@ -9,7 +9,7 @@ import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObje
 import { DISCARDED_MARK, isNoObject } from "./azure-requests.ts";
 import type { AzureRequests } from "./azure-requests.ts";
 import { AzureWriter } from "./azure-writer.ts";
-import { confirmObject, newWrite, putObject } from "./put-object.ts";
+import { newWrite, putConfirmed } from "./put-object.ts";
 import { readBody } from "./read-body.ts";
 import { deleteDiscarded, discardBlocks, stagedBlocks } from "./staged-blocks.ts";
 
@@ -46,10 +46,7 @@ export class AzureStorage implements Storage {
 
   async put(name: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredObject> {
     const write = newWrite(name, options);
-    if (bytes.length <= PUT_BYTES_MAX) {
-      const sent = await putObject(this.#requests, write, bytes);
-      return await confirmObject(this.#requests, write, sent);
-    }
+    if (bytes.length <= PUT_BYTES_MAX) return await putConfirmed(this.#requests, write, bytes);
     const writer = await this.openWriter(name, options);
     try {
       await writer.write(bytes);
@@ -66,7 +63,9 @@ export class AzureStorage implements Storage {
     if (range?.lengthBytes === 0) return await this.#readNothing(name, signal);
     const facts = { action, sizeBytes: range?.lengthBytes ?? READ_BYTES_MAX, signal };
     return await this.#requests.run(facts, async (attempt) => {
-      const output = await blob.download(range?.offset ?? 0, range?.lengthBytes, { abortSignal: attempt.signal });
+      // The client would ask for the rest of a body that broke off by itself, uncounted.
+      const options = { abortSignal: attempt.signal, maxRetryRequests: 0 };
+      const output = await blob.download(range?.offset ?? 0, range?.lengthBytes, options);
       if (output.contentLength === 0 && DISCARDED_MARK in (output.metadata ?? {})) {
         output.readableStreamBody?.resume();
         throw isNotThere(name);

@@ -208,7 +208,10 @@ export class AzureWriter implements ObjectWriter {
     if (expected !== undefined && Buffer.compare(sha256, expected.sha256) !== 0) {
       throw new OperatingError("corrupt", `${this.#action}: it got other bytes than were expected`);
     }
-    return await putObject(this.#requests, write, body, sha256);
+    const sent = await putObject(this.#requests, write, body, sha256);
+    // From here on a failure must not leave it there, as for an upload in blocks.
+    this.#isCompleting = this.#write.ifAbsent;
+    return sent;
   }
 
   async #finishBlocks(expected: WrittenContent | undefined): Promise<SentContent> {

@@ -154,6 +154,21 @@ export async function confirmObject(
   throw new OperatingError("corrupt", `"${name}" ${problem}`);
 }
 
+/** Puts bytes as one object, and confirms it. What cannot be confirmed does not stay, unless it replaced what was there. */
+export async function putConfirmed(
+  requests: AzureRequests,
+  write: ObjectWrite,
+  bytes: Uint8Array,
+): Promise<StoredObject> {
+  const sent = await putObject(requests, write, bytes);
+  try {
+    return await confirmObject(requests, write, sent);
+  } catch (error) {
+    if (write.ifAbsent) await removeIfOurs(requests, write);
+    throw error;
+  }
+}
+
 function problemOf({ contentMd5, sizeBytes }: BlobFacts, sent: SentContent): string | null {
   if (sizeBytes !== sent.sizeBytes) return `has ${sizeBytes} bytes after writing, not ${sent.sizeBytes}`;
   // Azure makes it itself of what comes in one request.

@@ -140,6 +140,7 @@ export function meaningOfSystemError(error: unknown, where: string, hint: string
   if (UNREACHABLE.includes(code)) {
     return { code: "connection_failed", says: `${where} cannot be reached`, retryable: true, hint };
   }
+  if (code === "ERR_PROXY_TUNNEL") return meaningOfTunnel(error as { statusCode?: number }, where);
   // HPE_…: what came is no HTTP.
   if (BROKEN.includes(code) || code.startsWith("HPE_") || /socket hang up|aborted/i.test(messageOf(error))) {
     return { ...busy, says: "the connection broke off" };
@@ -152,6 +153,13 @@ export function meaningOfSystemError(error: unknown, where: string, hint: string
     };
   }
   return null;
+}
+
+/** The proxy on the way opened no tunnel; without a status it gave no answer in time, or none that is HTTP. */
+function meaningOfTunnel({ statusCode = 0 }: { readonly statusCode?: number }, where: string): Meaning {
+  const hint = "Look at the proxy that HTTPS_PROXY names.";
+  const isPassing = !(statusCode >= 300 && statusCode < 500) || statusCode === 408 || statusCode === 429;
+  return { code: "connection_failed", says: `the proxy opens no way to ${where}`, retryable: isPassing, hint };
 }
 
 function meaningOfStatus(failure: AnswerFailure): Meaning {

@@ -16,7 +16,7 @@ const BUCKET = /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/;
 const PREFIX_BYTES_MAX = 500;
 const WORD = /^[A-Za-z0-9_.:/-]{1,256}$/;
 /** In place of a file's name: requests carry no credentials. */
-const NO_CREDENTIALS = "none";
+export const NO_CREDENTIALS = "none";
 
 /** Where a bucket is and how its objects are written. */
 export interface GcsLocation {

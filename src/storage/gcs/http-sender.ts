@@ -4,6 +4,7 @@
 import { Agent as HttpAgent, request as requestHttp } from "node:http";
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
+import { OperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import { MeantFailure } from "./gcs-errors.ts";
 
@@ -34,6 +35,8 @@ export interface HttpAnswer {
 interface SenderSettings {
   /** For HTTPS_PROXY and its like. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** True: the proxy may see what is sent over http:, for which there is no tunnel through it. */
+  readonly isPublic: boolean;
   readonly stallTimeoutMs: number;
 }
 
@@ -43,10 +46,19 @@ export class HttpSender {
   readonly #https: HttpsAgent;
   readonly #stallTimeoutMs: number;
 
-  constructor({ environment, stallTimeoutMs }: SenderSettings) {
-    const options = { keepAlive: true, maxSockets: CONNECTIONS_MAX, proxyEnv: { ...environment } };
-    this.#http = new HttpAgent(options);
-    this.#https = new HttpsAgent(options);
+  /** Throws OperatingError "usage" for a proxy's address that is none. */
+  constructor({ environment, isPublic, stallTimeoutMs }: SenderSettings) {
+    const options = { keepAlive: true, maxSockets: CONNECTIONS_MAX };
+    const proxied = { ...options, proxyEnv: { ...environment } };
+    try {
+      this.#http = new HttpAgent(isPublic ? proxied : options);
+      this.#https = new HttpsAgent(proxied);
+    } catch {
+      // Without the cause: it repeats the address, and with it the password.
+      throw new OperatingError("usage", "the proxy's address in HTTPS_PROXY or HTTP_PROXY cannot be used", {
+        hint: "The form is http://USER:PASSWORD@HOST:PORT; what is neither letter nor digit in USER and PASSWORD must be written as %XX.",
+      });
+    }
     this.#stallTimeoutMs = stallTimeoutMs;
   }
 

@@ -21,7 +21,7 @@ export async function fetchMachineToken(
   const url = `http://${named === "" ? USUAL_HOST : named}${PATH}?scopes=${encodeURIComponent(STORAGE_SCOPE)}`;
   if (!URL.canParse(url)) throw nothingFound();
   // Never through a proxy.
-  const sender = new HttpSender({ environment: {}, stallTimeoutMs: ANSWER_TIMEOUT_MS });
+  const sender = new HttpSender({ environment: {}, isPublic: false, stallTimeoutMs: ANSWER_TIMEOUT_MS });
   try {
     const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
     const headers = { "metadata-flavor": "Google" };

@@ -4,7 +4,7 @@
 import type { StorageSurroundings } from "../drivers.ts";
 import { Retrier } from "../retrier.ts";
 import type { Storage } from "../storage.ts";
-import { parseGcsLocation } from "./gcs-location.ts";
+import { NO_CREDENTIALS, parseGcsLocation } from "./gcs-location.ts";
 import { GcsRequests } from "./gcs-requests.ts";
 import { GcsStorage } from "./gcs-storage.ts";
 import { HttpSender } from "./http-sender.ts";
@@ -15,7 +15,8 @@ export async function openGcsStorage(uri: string, surroundings: StorageSurroundi
   const { environment } = surroundings;
   const location = parseGcsLocation(uri, environment);
   const retrier = new Retrier(surroundings.retries);
-  const sender = new HttpSender({ environment, stallTimeoutMs: retrier.policy.stallTimeoutMs });
+  const { stallTimeoutMs } = retrier.policy;
+  const sender = new HttpSender({ environment, isPublic: location.credentials === NO_CREDENTIALS, stallTimeoutMs });
   const tokens = new TokenSource({ named: location.credentials, environment });
   return await Promise.resolve(new GcsStorage(new GcsRequests({ location, retrier, sender, tokens })));
 }

@@ -67,6 +67,7 @@ async function readBody(answer: HttpAnswer, facts: ReadFacts, attempt: Attempt):
 
 function expectedLength({ headers, status }: HttpAnswer, facts: ReadFacts): number {
   const { action, range } = facts;
+  if (range === undefined && status !== 200) throw wrongAnswer(facts, "it is a part of what was asked for");
   if (range === undefined) return wholeLength(headers["content-length"], action);
   const match = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16}|\*)$/.exec(headers["content-range"] ?? "");
   if (status !== 206 || match === null) {
