@@ -6,8 +6,10 @@ import { OperatingError } from "../base/errors.ts";
 import { newestGeneration } from "./configuration-objects.ts";
 import type { RepositoryContext } from "./context.ts";
 import { KEY_KIND } from "./key-register.ts";
+import type { ManifestObject } from "./manifest-objects.ts";
 import type { RunObserver } from "./run-record.ts";
-import { UnknownDataKeyError } from "./sealing.ts";
+import { isDamage } from "./restore-point.ts";
+import { HEADER_BYTES, ObjectCipher, UnknownDataKeyError } from "./sealing.ts";
 
 /** Throws OperatingError "locked" when the keys were changed since, or are being changed. The run's record is written. */
 export async function refuseChangedKeys(
@@ -24,6 +26,25 @@ export async function refuseChangedKeys(
     hint: "Run it again.",
     retryable: true,
   });
+}
+
+/**
+ * Throws OperatingError "wrong_key" where that manifest is sealed with a key which this repository does not have.
+ * Reads its header alone; what else is wrong with it is not judged.
+ */
+export async function refuseUnknownKeyOf(
+  context: RepositoryContext,
+  { name, sizeBytes }: ManifestObject,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (sizeBytes < HEADER_BYTES) return;
+  try {
+    const header = await context.storage.read(name, { offset: 0, lengthBytes: HEADER_BYTES }, signal);
+    new ObjectCipher(context.keyring, name, header);
+  } catch (error) {
+    refuseUnknownKey(error);
+    if (!isDamage(error)) throw error;
+  }
 }
 
 /** Throws OperatingError "wrong_key" for an object that is sealed with a key which this repository does not have. */

@@ -269,6 +269,10 @@ describe("KeyRegister.rotate()", () => {
     await run.abort();
     await keys.rotate({ dropsOthers: false });
     await expect(repository.startRun({ kind: "backup" })).rejects.toMatchObject({ code: "locked", retryable: true });
+    const options = { graceMs: 0, unusedFractionMax: 0, isDryRun: false, isWaiting: false };
+    await expect(repository.prune(options)).rejects.toMatchObject({ code: "locked", retryable: true });
+    const expiring = repository.expire({ rules: NO_RULES, isDryRun: false });
+    await expect(expiring).rejects.toMatchObject({ code: "locked", retryable: true });
     expect((await repository.runs()).length).toBe(0);
     await backUpAt(TABLES, 10);
   });

@@ -30,7 +30,7 @@ import type { Lineage, PackRecord, RestorePointSummary } from "./manifest.ts";
 import { markWhereAllowed, readDamage, readVerifyMarks } from "./marks.ts";
 import type { DamageRegister, KeptVerifyMark } from "./marks.ts";
 import { prune } from "./prune/prune.ts";
-import type { PruneOptions, PruneResult } from "./prune/types.ts";
+import type { PruneOptions, PrunePlace, PruneResult } from "./prune/types.ts";
 import { needsLineages, resolveReference } from "./references.ts";
 import { isDamage, openManifest, RestorePoint } from "./restore-point.ts";
 import { expire } from "./retention/expire.ts";
@@ -320,8 +320,7 @@ export class Repository implements AsyncDisposable {
 
   /** Removes the manifests that no rule keeps; see planRetention(). Packs stay until they are pruned. */
   async expire(options: ExpireOptions): Promise<readonly ExpireDecision[]> {
-    const place = { context: this.#context, observer: this.#observer, listings: this.#listings };
-    return await expire(place, options);
+    return await expire({ ...this.#place(), listings: this.#listings }, options);
   }
 
   /** Keeps a restore point from being expired. Throws OperatingError "restore_point_not_found", "locked". */
@@ -342,7 +341,7 @@ export class Repository implements AsyncDisposable {
 
   /** Gives the space of what nobody needs back, in two steps; see prune(). Throws OperatingError "locked", "corrupt". */
   async prune(options: PruneOptions): Promise<PruneResult> {
-    return await prune({ context: this.#context, observer: this.#observer, chunks: this.#chunks }, options);
+    return await prune({ ...this.#place(), chunks: this.#chunks }, options);
   }
 
   /** Checks structure, references and sizes of everything, and a part of the data; see check(). Marks what is damaged. */
@@ -353,6 +352,10 @@ export class Repository implements AsyncDisposable {
   /** What dead runs left behind. Changes nothing. */
   async leftovers(signal?: AbortSignal): Promise<Leftovers> {
     return await this.#listings.leftovers(this.#observer, signal);
+  }
+
+  #place(): Pick<PrunePlace, "context" | "observer" | "generation"> {
+    return { context: this.#context, observer: this.#observer, generation: this.#generation };
   }
 
   #copySide(): CopySide {

@@ -1,6 +1,6 @@
 // Copies between repositories that were made alike, and between others.
 
-import { rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openLocalStorage } from "../../storage/index.ts";
@@ -357,6 +357,36 @@ test("Run.commit() of a copy that fails does not withdraw the same restore point
   await expect((await openPlace(to, late)).copyFrom(source, first.id)).rejects.toThrow("the answer was lost");
   expect(await wholeTables(target, first.id)).toEqual(FIRST);
 });
+
+test.each([
+  ["its newest restore point tells", ["first"], ["third"], "second"],
+  ["the parent tells", ["first", "third"], ["second"], "fourth"],
+] as const)(
+  "Repository.copyFrom() refuses a target whose older keys were put back: %s",
+  async (_, before, after, last) => {
+    await using folder = await temporaryFolder();
+    const { from, source, target, to } = await bench(folder.path, "alike");
+    const [first, second] = await twoBackups(source);
+    const third = await backUp(source, { tables: SECOND, facts: { snapshotAt: at(3) } });
+    const old = await readFile(join(to.path, "cairn.json"));
+    const made = { first, second, third };
+    for (const name of before) await target.copyFrom(source, made[name].id);
+    const { openKeyRegister } = await import("../key-register.ts");
+    const options = { passphrase: to.passphrase, scryptCost: CHEAP_SCRYPT };
+    await (await openKeyRegister(openLocalStorage(to.path), options)).rotate({ dropsOthers: false });
+    for (const name of after) await (await openPlace(to)).copyFrom(source, made[name].id);
+    await rm(join(to.path, "keys"), { recursive: true });
+    await writeFile(join(to.path, "cairn.json"), old);
+    const [lineage] = await readdir(join(from.path, "backups"));
+    await rm(join(from.path, "backups", lineage!, third.id));
+    const fourth = await backUp(source, { tables: SECOND, facts: { snapshotAt: at(4) } });
+    expect(fourth.parentId).toBe(second.id);
+    const rolledBack = await openPlace(to);
+    const { id } = { ...made, fourth }[last];
+    await expect(rolledBack.copyFrom(source, id)).rejects.toMatchObject({ code: "wrong_key" });
+    expect(await rolledBack.runs()).toEqual([]);
+  },
+);
 
 test("Repository.copyFrom() into and out of an unencrypted repository seals anew", async () => {
   await using folder = await temporaryFolder();

@@ -3,6 +3,7 @@
 // for its commit. Nothing is written to the source. Source: docs/formats/repository.md §10.
 
 import { isOperatingError } from "../../base/errors.ts";
+import { refuseUnknownKey, refuseUnknownKeyOf } from "../changed-keys.ts";
 import { lineageKeyOf } from "../lineages.ts";
 import { listManifests } from "../manifest-objects.ts";
 import type { Manifest, PackRecord } from "../manifest.ts";
@@ -118,14 +119,20 @@ function copiedFacts({ restorePoint, source, target }: Copying): Required<Pick<C
   return { copied: { id, finishedAt, from: { repositoryId: source.id, restorePointId: id, at } } };
 }
 
-/** What to compare with: the copy of its own parent, else the newest before it, else the next; null when none can be opened. */
+/**
+ * What to compare with: the copy of its own parent, else the newest before it, else the next; null when none can be opened.
+ * Throws OperatingError "wrong_key" where that or the newest shows that the target's keys are not its newest ones.
+ */
 async function findParent(target: CopyTarget, manifest: Manifest, signal?: AbortSignal): Promise<RestorePoint | null> {
   const key = lineageKeyOf(target.context.keyring, manifest.lineage);
   const objects = await listManifests(target.context, signal);
-  const ids = objects.flatMap(({ id, lineageKey }) => (lineageKey === key ? [id] : [])).toSorted();
+  const places = objects.filter(({ lineageKey }) => lineageKey === key).toSorted((one, other) => (one.id < other.id ? -1 : 1)); // prettier-ignore
+  const newest = places.at(-1);
+  if (newest !== undefined) await refuseUnknownKeyOf(target.context, newest, signal);
+  const ids = places.map((place) => place.id);
   const own = ids.find((id) => id === manifest.parentId);
   const id = own ?? ids.findLast((one) => one < manifest.id) ?? ids[0];
-  return id === undefined ? null : await openIfReadable(target, id, signal);
+  return id === undefined ? null : await openIfReadable(target, id, { signal, onDamage: refuseUnknownKey });
 }
 
 /** What the parent is a copy of, when it is of this source and still there. */
@@ -136,14 +143,19 @@ async function findTwin(
 ): Promise<RestorePoint | null> {
   const copiedFrom = parent?.manifest.copiedFrom;
   if (copiedFrom?.repositoryId !== source.id) return null;
-  const twin = await openIfReadable(source, copiedFrom.restorePointId, signal);
+  const twin = await openIfReadable(source, copiedFrom.restorePointId, { signal, onDamage: () => undefined });
   return twin?.forComparison((place) => place) ?? null;
 }
 
-async function openIfReadable(side: CopySide, id: string, signal?: AbortSignal): Promise<RestorePoint | null> {
+async function openIfReadable(
+  side: CopySide,
+  id: string,
+  { onDamage, signal }: { readonly signal: AbortSignal | undefined; readonly onDamage: (error: unknown) => void },
+): Promise<RestorePoint | null> {
   try {
     return await side.openRestorePoint(id, signal);
   } catch (error) {
+    onDamage(error);
     if (isDamage(error) || isOperatingError(error, "restore_point_not_found")) return null;
     throw error;
   }

@@ -5,6 +5,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { OperatingError } from "../../base/errors.ts";
+import { refuseChangedKeys } from "../changed-keys.ts";
 import { makeId, timeOfId } from "../identifiers.ts";
 import { removeDeadLeftovers } from "../leftovers.ts";
 import { EXPIRE_KIND, PRUNE_KIND } from "../retention/kinds.ts";
@@ -23,7 +24,7 @@ import { watchRuns } from "./watch-runs.ts";
 /** A list whose time lies further ahead was not written by a right clock. */
 const CLOCK_AHEAD_MS_MAX = 7 * 86_400_000;
 
-/** One prune. Throws OperatingError "locked" beside another one, "corrupt" while a manifest or list cannot be read. */
+/** One prune. Throws OperatingError "locked" beside another one and after a change of the keys, "corrupt" while a manifest or list cannot be read. */
 export async function prune(place: PrunePlace, options: PruneOptions): Promise<PruneResult> {
   const { context, observer } = place;
   const runId = makeId(context.clock.now(), context.random);
@@ -31,6 +32,7 @@ export async function prune(place: PrunePlace, options: PruneOptions): Promise<P
   const beacon = await RunBeacon.start(context, { runId, kind: PRUNE_KIND, lineageName: null });
   try {
     if (options.isWaiting) await watch(place, options, runId);
+    await refuseChangedKeys(context, observer, place.generation, options.signal);
     await refuseSecondPrune(observer, runId, options.signal);
     await removeDeadLeftovers(context, observer, options.signal);
     return await work(place, options, { beacon, runId });

@@ -10,6 +10,8 @@ export interface PrunePlace {
   readonly context: RepositoryContext;
   readonly observer: RunObserver;
   readonly chunks: ChunkReader;
+  /** Of the configuration that was read. */
+  readonly generation: number;
 }
 
 export interface PruneOptions {

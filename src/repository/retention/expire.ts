@@ -2,6 +2,7 @@
 // removed is reported, and the rest goes on. A hold that comes while it is at work is seen (see hold()).
 
 import { messageOf } from "../../base/errors.ts";
+import { refuseChangedKeys } from "../changed-keys.ts";
 import type { RepositoryContext } from "../context.ts";
 import { makeId } from "../identifiers.ts";
 import type { Listings } from "../listing/listings.ts";
@@ -21,6 +22,8 @@ export interface ExpirePlace {
   readonly context: RepositoryContext;
   readonly observer: RunObserver;
   readonly listings: Listings;
+  /** Of the configuration that was read. */
+  readonly generation: number;
 }
 
 export interface ExpireOptions {
@@ -49,6 +52,7 @@ export async function expire(place: ExpirePlace, options: ExpireOptions): Promis
   const runId = makeId(context.clock.now(), context.random);
   const beacon = await RunBeacon.start(context, { runId, kind: EXPIRE_KIND, lineageName: null });
   try {
+    await refuseChangedKeys(context, place.observer, place.generation, options.signal);
     const decisions = await decide(place, await listings.manifests(options.signal), options);
     const outcomes = new Map<PlannedDecision, ExpireDecision>();
     const keptMembers = new Map<string, string>();
