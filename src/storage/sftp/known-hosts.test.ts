@@ -79,6 +79,14 @@ describe("judgeHostKey()", () => {
     expect([judgeHostKey(known, ed25519), known.hasAuthority]).toEqual(["unknown", true]);
   });
 
+  test.each(["@Revoked", "@REVOKED", "@revoked,", "@revoke", "@cert-authority,", "@", "@revoked @revoked", "@x"])(
+    "a line marked %j is passed over, and makes no key known",
+    (marker) => {
+      const found = findKnownHost([lineOf("host.example", ed25519, `${marker} `)], "host.example", 22);
+      expect(found).toEqual({ keys: [], revoked: [], keysOfUsualPort: [], hasAuthority: false });
+    },
+  );
+
   test.each([
     "# host.example ssh-ed25519 AAAA",
     "host.example",

@@ -6,6 +6,8 @@ import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 
 const PORT_USUAL = 22;
 const LINE_LENGTH_MAX = 64 * 1024;
+/** A line with any other marker says nothing: ssh passes over it too. */
+const MARKERS = ["", "@cert-authority", "@revoked"];
 
 /** What the files say of one host. */
 export interface KnownHost {
@@ -81,6 +83,7 @@ function parseLine(text: string): Line | null {
   if (text.length > LINE_LENGTH_MAX) return null;
   const words = text.trim().split(/[ \t]+/);
   const marker = words[0]?.startsWith("@") === true ? words.shift()! : "";
+  if (!MARKERS.includes(marker)) return null;
   const [names = "", type = "", encoded = ""] = words;
   if (names === "" || names.startsWith("#") || !/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return null;
   const key = Buffer.from(encoded, "base64");

@@ -4,19 +4,17 @@
 
 import { createHash } from "node:crypto";
 import { OperatingError } from "../../base/errors.ts";
-import { isTemporaryName, isWriterDead, temporaryName } from "../local/temporary-names.ts";
+import { isTemporaryName, temporaryName } from "../local/temporary-names.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
 import { parentOf, SftpFolders, walk } from "./folders.ts";
-import { newMark } from "./give-name.ts";
+import type { FoundFile } from "./folders.ts";
+import { isLeftoverDead } from "./left-overs.ts";
 import { checkRange, readFileAt } from "./read-file.ts";
 import type { SftpRequests } from "./sftp-requests.ts";
 import { unlessMissing } from "./sftp-requests.ts";
 import { SftpWriter } from "./sftp-writer.ts";
 import { freeSpaceAt } from "./write-failure.ts";
-
-/** Another host's processes cannot be looked at: whoever wrote nothing for so long, by the server's clock, is gone. */
-const LEFTOVER_DEAD_AFTER_MS = 7 * 24 * 3600 * 1000;
 
 /** See the head of this file. */
 export class SftpStorage implements Storage {
@@ -41,7 +39,7 @@ export class SftpStorage implements Storage {
     const folder = parentOf(path);
     await this.#folders.ensure(folder, signal);
     const temporaryPath = `${folder}/${temporaryName()}`;
-    const write = { name, path, temporaryPath, ifAbsent, needsMark, signal, markSeconds: newMark() };
+    const write = { name, path, temporaryPath, ifAbsent, needsMark, signal };
     try {
       return await SftpWriter.open(this.#requests, write);
     } catch (error) {
@@ -91,10 +89,14 @@ export class SftpStorage implements Storage {
   }
 
   async *leftovers(signal?: AbortSignal): AsyncIterable<Leftover> {
-    for await (const { fileName, modifiedAtMs, name, sizeBytes } of walk(this.#requests, "", "", signal)) {
-      if (!isTemporaryName(fileName)) continue;
-      const idleMs = modifiedAtMs === 0 ? 0 : Date.now() - modifiedAtMs;
-      yield { name, sizeBytes, isDead: isWriterDead(fileName, idleMs) || idleMs >= LEFTOVER_DEAD_AFTER_MS };
+    const found: FoundFile[] = [];
+    let youngestMs = 0;
+    for await (const file of walk(this.#requests, "", "", signal)) {
+      youngestMs = Math.max(youngestMs, file.modifiedAtMs);
+      if (isTemporaryName(file.fileName)) found.push(file);
+    }
+    for (const { fileName, modifiedAtMs, name, sizeBytes } of found) {
+      yield { name, sizeBytes, isDead: isLeftoverDead(fileName, modifiedAtMs, youngestMs) };
     }
   }
 

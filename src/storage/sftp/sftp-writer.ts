@@ -6,7 +6,7 @@ import type { SFTPWrapper, Stats } from "ssh2";
 import { OperatingError } from "../../base/errors.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { parentOf, syncFolder } from "./folders.ts";
-import { giveName, isSameFile, removeMark, vanished } from "./give-name.ts";
+import { isThere, Namer, newMarks, setModified, vanished } from "./give-name.ts";
 import type { Naming } from "./give-name.ts";
 import { hashFile, IN_FLIGHT_BYTES_MAX } from "./read-file.ts";
 import type { SftpConnection } from "./sftp-connection.ts";
@@ -22,7 +22,7 @@ const OPEN = { create: 0x2a, createAgain: 0x0a, again: 0x02 } as const;
 const TIDYING_ATTEMPTS_MAX = 3;
 
 /** A write of one object. */
-export interface SftpWrite extends Naming {
+export interface SftpWrite extends Omit<Naming, "marks"> {
   readonly name: string;
   readonly signal: AbortSignal | undefined;
 }
@@ -52,7 +52,10 @@ export class SftpWriter implements ObjectWriter {
   #turn: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
   #isOpen = true;
-  #isNaming = false;
+  #naming: Naming | null = null;
+  /** Goes on until the request that is on its way is answered, where the writer waits no longer. */
+  #givingName: Promise<unknown> = Promise.resolve();
+  #givingUp: Promise<void> | null = null;
 
   private constructor(requests: SftpRequests, write: SftpWrite) {
     this.#requests = requests;
@@ -97,27 +100,37 @@ export class SftpWriter implements ObjectWriter {
       await Promise.all(this.#inFlight);
       this.#check();
       this.#confirmSize(this.#sizeBytes, expected);
-      await this.#sync(expected);
-      this.#isNaming = true;
-      await this.#run(async (connection, { number }) => {
-        await giveName(this.#requests, connection, this.#write, number === 1);
+      const naming = { ...this.#write, marks: newMarks(await this.#sync(expected)) };
+      this.#naming = naming;
+      const isMarked = await this.#run(async (connection, { number, signal }) => {
+        const giving = new Namer(this.#requests, connection, naming, signal).give(number === 1);
+        this.#givingName = giving;
+        return await giving;
       });
-      const object = await this.#settle(expected);
+      // It stands: whatever the signal says now, it is not taken away again, and its writer is told so.
       this.#isOpen = false;
-      return object;
+      return await this.#settle(naming, isMarked, expected);
     } catch (error) {
-      await this.abort();
+      await this.#giveUp();
       this.#write.signal?.throwIfAborted();
       throw error;
     }
   }
 
   async abort(): Promise<void> {
-    if (!this.#isOpen) return;
+    if (this.#isOpen) await this.#giveUp();
+  }
+
+  async #giveUp(): Promise<void> {
     this.#isOpen = false;
+    this.#givingUp ??= this.#drop();
+    await this.#givingUp;
+  }
+
+  async #drop(): Promise<void> {
     this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
     await this.#turn;
-    await Promise.allSettled(this.#inFlight);
+    await Promise.allSettled([...this.#inFlight, this.#givingName]);
     this.#gathered = [];
     const facts = { action: `could not tidy up after "${this.#write.name}"`, attemptsMax: TIDYING_ATTEMPTS_MAX };
     // What cannot be removed now is named as a left-over.
@@ -205,9 +218,9 @@ export class SftpWriter implements ObjectWriter {
   }
 
   /** Everything on the server's disk and as long as it must be; read back where a connection was lost. */
-  async #sync(expected: WrittenContent | undefined): Promise<void> {
+  async #sync(expected: WrittenContent | undefined): Promise<number | undefined> {
     const { temporaryPath } = this.#write;
-    await this.#run(async (connection) => {
+    const modifiedSeconds = await this.#run(async (connection) => {
       const handle = await this.#handleOn(connection, "again");
       const syncing = connection.request<void>((sftp, done) => sftp.ext_openssh_fsync(handle, done), true);
       const looking = connection.request<Stats>((sftp, done) => sftp.fstat(handle, done));
@@ -220,9 +233,13 @@ export class SftpWriter implements ObjectWriter {
         if (outcome.status === "fulfilled") continue;
         throw await writeFailure(outcome.reason, connection, { action: this.#action, path: temporaryPath });
       }
-      if (looked.status === "fulfilled") this.#confirmSize(looked.value.size, expected);
+      if (looked.status === "rejected") return undefined;
+      this.#confirmSize(looked.value.size, expected);
+      // Servers may leave it out.
+      return (looked.value as Partial<Stats>).mtime;
     });
     if (this.#connectionCount > 1) await this.#readBack(expected);
+    return modifiedSeconds;
   }
 
   async #readBack(expected: WrittenContent | undefined): Promise<void> {
@@ -244,19 +261,24 @@ export class SftpWriter implements ObjectWriter {
   }
 
   /** After the naming: the folder durable, the temporary name gone, the size once more. */
-  async #settle(expected: WrittenContent | undefined): Promise<StoredObject> {
-    const { markSeconds, name, path } = this.#write;
-    const found = await this.#run(async (connection) => {
+  async #settle(naming: Naming, isMarked: boolean, expected?: WrittenContent): Promise<StoredObject> {
+    const { name, path } = this.#write;
+    const { first, none, second } = naming.marks;
+    const found = await this.#requests.run({ action: this.#action }, async (connection) => {
       const [, , stats] = await Promise.all([
         syncFolder(connection, parentOf(path)),
         this.#removeTemporary(connection),
         this.#requests.look(connection, path),
       ]);
-      if (stats?.mtime === markSeconds) await removeMark(connection, path);
       return stats;
     });
     if (found === null) throw new OperatingError("storage_failed", `"${name}" is not there after writing`);
+    if (isMarked && found.mtime !== first) throw isThere();
     this.#confirmSize(found.size, expected);
+    // It may be deleted by then.
+    const unmark = async (connection: SftpConnection): Promise<unknown> =>
+      await unlessMissing(setModified(connection, path, none));
+    if ([first, second].includes(found.mtime)) await this.#requests.run({ action: this.#action }, unmark);
     return { name, sizeBytes: found.size };
   }
 
@@ -273,10 +295,10 @@ export class SftpWriter implements ObjectWriter {
       const closing = open.handle.then((handle) => connection.request<void>((sftp, done) => sftp.close(handle, done)));
       await closing.catch(() => undefined);
     }
-    const { ifAbsent, path } = this.#write;
+    const naming = this.#naming;
     // The name may have been given although the answer was lost: nobody shall meet what was never confirmed.
-    if (this.#isNaming && ifAbsent && (await isSameFile(this.#requests, connection, this.#write))) {
-      await unlessMissing(connection.request<void>((sftp, done) => sftp.unlink(path, done)));
+    if (naming?.ifAbsent === true && (await new Namer(this.#requests, connection, naming).isOurs())) {
+      await unlessMissing(connection.request<void>((sftp, done) => sftp.unlink(naming.path, done)));
     }
     await this.#removeTemporary(connection);
   }
