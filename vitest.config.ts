@@ -14,7 +14,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["src/**/*.test.ts"], testTimeout: minuteMs, hookTimeout: minuteMs },
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts"],
+          testTimeout: minuteMs,
+          hookTimeout: minuteMs,
+          isolate: false, // one worker loads the sources once for all its files: a third less work
+        },
       },
       {
         extends: true,
