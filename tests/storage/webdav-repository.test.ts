@@ -2,8 +2,14 @@
 
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { runCheck } from "../../src/operations/check/index.ts";
+import { runList } from "../../src/operations/list/index.ts";
+import type { OperationContext, RepositoryAccess } from "../../src/operations/operation.ts";
+import { runStorageTest } from "../../src/operations/storage-test/index.ts";
+import type { StorageTestReport } from "../../src/operations/storage-test/index.ts";
 import { openStorage } from "../../src/storage/index.ts";
-import { expectEqual, FaultBench, until } from "../faults/support.ts";
+import type { Storage } from "../../src/storage/index.ts";
+import { expectEqual, FaultBench, PASSPHRASE, until } from "../faults/support.ts";
 import { server } from "../support/servers.ts";
 import type { TestDatabase, TestServer } from "../support/servers.ts";
 import { collect, namesIn } from "./contract.ts";
@@ -21,6 +27,14 @@ INSERT INTO files SELECT n, (SELECT string_agg(encode(sha512((random()::text || 
 FROM generate_series(1, 1000) n;
 `;
 
+const context: OperationContext = {
+  signal: new AbortController().signal,
+  environment: {},
+  homeDirectory: "/nonexistent",
+  userName: "postgres",
+  onEvent: () => undefined,
+};
+
 let apache: WebdavServer;
 let pg: TestServer;
 let database: TestDatabase;
@@ -34,27 +48,63 @@ afterAll(async () => {
   await apache[Symbol.asyncDispose]();
 });
 
-interface Place {
-  readonly bench: FaultBench;
-  readonly environment: Readonly<Record<string, string>>;
-  readonly uri: string;
+/** A repository of all tests; each has its own lineage in it. */
+let bench: FaultBench;
+let uri: string;
+let environment: Readonly<Record<string, string>>;
+beforeAll(async () => {
+  bench = await FaultBench.create({ repository: "none" });
+  uri = uriAt(apache.host, `repositories/${randomBytes(6).toString("hex")}`);
+  environment = { ...environmentOf(USER), CAIRN_REPOSITORY: uri };
+  await bench.succeeds(["init", "--recovery-kit", bench.file("kit")], { environment });
+});
+afterAll(async () => await bench[Symbol.asyncDispose]());
+
+/** Tries a storage in this process: the same as the command, without the time to start it. */
+async function tryStorage(location: string, user: string, isReadOnly = false): Promise<StorageTestReport> {
+  const access = accessTo(location, user);
+  return await runStorageTest(context, { location: access, isReadOnly });
 }
 
-async function newPlace(host = apache.host): Promise<Place> {
-  const bench = await FaultBench.create({ repository: "none" });
-  const uri = uriAt(host, `repositories/${randomBytes(6).toString("hex")}`);
-  return { bench, uri, environment: { ...environmentOf(USER), CAIRN_REPOSITORY: uri } };
+function accessTo(location: string, user: string): RepositoryAccess {
+  const storage = { environment: environmentOf(user), signal: context.signal, onRetry: () => undefined };
+  const askPassphrase = (): Promise<string> => Promise.reject(new Error("nobody is there"));
+  return { location, storage, givenPassphrase: PASSPHRASE, askPassphrase };
 }
 
-test("init, backup, list, restore one table, expire, prune, check, verify; a reader may restore", async () => {
-  const { bench, environment } = await newPlace();
-  await using _ = bench;
+/** True once data is being sent that no server shows yet: a claim alone, of a living writer. */
+async function isUploading(storage: Storage): Promise<boolean> {
+  return (await collect(storage.leftovers())).some(({ isDead, sizeBytes }) => !isDead && sizeBytes === 0);
+}
+
+test("a backup that is killed leaves no restore point; what it left is named, and removed by the next one", async () => {
+  await using storage = await openStorage(uri, surroundingsOf());
+  const before = await namesIn(storage, "backups/");
+  const words = ["backup", database.uri, "--limit-upload", "5M", "--lineage"];
+  const killed = bench.start([...words, "killed"], { environment });
+  await until("an upload is under way", async () => await isUploading(storage));
+  killed.child.kill("SIGKILL");
+  await killed.ended;
+  expect(await namesIn(storage, "backups/")).toEqual(before);
+  const left = await collect(storage.leftovers());
+  expect(left.length).toBeGreaterThan(0);
+  expect(left.filter(({ isDead }) => !isDead)).toEqual([]);
+
+  const stopped = bench.start([...words, "stopped"], { environment });
+  await until("an upload is under way", async () => await isUploading(storage));
+  stopped.child.kill("SIGINT");
+  expect((await stopped.ended).status).toBe(130);
+  expect(await collect(storage.leftovers())).toEqual([]);
+  expect(await namesIn(storage, "backups/")).toEqual(before);
+});
+
+test("backup, list, restore one table, expire, prune, check; a reader may restore", async () => {
   const options = { environment };
-  await bench.succeeds(["init", "--recovery-kit", bench.file("kit")], options);
   const first = (await bench.succeeds(["backup", database.uri, "--json"], options)).json();
   const second = (await bench.succeeds(["backup", database.uri, "--json"], options)).json();
   expect(second.newBytes).toBeLessThan(first.newBytes / 100);
-  expect((await bench.succeeds(["list", "--json"], options)).json().restorePoints).toHaveLength(2);
+  const repository = accessTo(uri, USER);
+  expect((await runList(context, { repository, lineage: null })).restorePoints).toHaveLength(2);
 
   const scratch = `scratch_${randomBytes(4).toString("hex")}`;
   await bench.succeeds(["restore", "latest", "--to", database.uri, "-t", "orders", `--scratch=${scratch}`], options);
@@ -63,63 +113,24 @@ test("init, backup, list, restore one table, expire, prune, check, verify; a rea
 
   await bench.succeeds(["expire", "--keep-last", "1"], options);
   await bench.succeeds(["prune"], options);
-  expect((await bench.succeeds(["list", "--json"], options)).json().restorePoints).toHaveLength(1);
-  await bench.succeeds(["check"], options);
-  expect((await bench.succeeds(["verify", "latest"], options)).output).toContain("is intact");
+  expect((await runList(context, { repository, lineage: null })).restorePoints).toHaveLength(1);
+  expect(await runCheck(context, { repository, readFraction: 1 })).toMatchObject({ isWhole: true, findings: [] });
 
   const asReader = { environment: { ...environment, ...environmentOf(READER) } };
   await using copy = await pg.createDatabase();
-  await bench.succeeds(["show", "latest"], asReader);
   await bench.succeeds(["restore", "latest", "--to", copy.uri, "--jobs", "4"], asReader);
   await expectEqual({ server: pg, name: database.name }, { server: pg, name: copy.name });
-  expect(await bench.run(["backup", database.uri], asReader)).toMatchObject({ status: 1 });
 });
 
-test("the errors that people meet: their exit status, and a cure", async () => {
-  const { bench, environment, uri } = await newPlace();
-  await using _ = bench;
-  const run = async (words: readonly string[], more: Readonly<Record<string, string>> = {}) =>
-    await bench.run(words, { environment: { ...environment, ...more } });
-  expect(await run(["list"])).toMatchObject({
+test("no repository is said as that; storage test tells what a user may do", async () => {
+  const empty = uriAt(apache.host, "repositories/none");
+  expect(await bench.run(["list"], { environment: { ...environment, CAIRN_REPOSITORY: empty } })).toMatchObject({
     status: 10,
     errors: expect.stringContaining("there is no repository in webdav://") as string,
   });
-  expect(await run(["list"], { CAIRN_WEBDAV_PASSWORD: "not-the-one" })).toMatchObject({
-    status: 1,
-    errors: expect.stringMatching(/does not take the user's name and password[^]*HINT/) as string,
-  });
-  const withPassword = uri.replace("webdav://", "webdav://kim:topsecret@");
-  const refused = await run(["list", "--repo", withPassword]);
-  expect(refused).toMatchObject({ status: 2, errors: expect.stringContaining("holds credentials") as string });
-  expect(refused.errors).not.toContain("topsecret");
-  expect(await run(["storage", "test", uri])).toMatchObject({ status: 0 });
-  expect(await run(["storage", "test", uri, "--read-only"], environmentOf(READER))).toMatchObject({ status: 0 });
-  expect(await run(["storage", "test", uri], environmentOf(READER))).toMatchObject({ status: 1 });
-});
-
-test("a backup that is killed leaves no restore point; what it left is named, and removed by the next one", async () => {
-  const { bench, environment, uri } = await newPlace();
-  await using _ = bench;
-  await bench.succeeds(["init", "--recovery-kit", bench.file("kit")], { environment });
-  await using storage = await openStorage(uri, surroundingsOf());
-  const words = ["backup", database.uri, "--limit-upload", "10M"];
-  const killed = bench.start(words, { environment });
-  await until("an upload is under way", async () => (await collect(storage.leftovers())).length > 0);
-  killed.child.kill("SIGKILL");
-  await killed.ended;
-  expect(await namesIn(storage, "backups/")).toEqual([]);
-  expect(await collect(storage.leftovers())).toMatchObject([{ isDead: true }]);
-
-  const stopped = bench.start([...words, "--lineage", "other"], { environment });
-  await until("its left-over is gone, and another upload is under way", async () =>
-    (await collect(storage.leftovers())).some(({ isDead }) => !isDead),
-  );
-  stopped.child.kill("SIGINT");
-  expect((await stopped.ended).status).toBe(130);
-  expect(await collect(storage.leftovers())).toEqual([]);
-
-  await bench.succeeds(["backup", database.uri], { environment });
-  await bench.succeeds(["verify", "latest"], { environment });
+  expect(await tryStorage(empty, USER)).toMatchObject({ isFit: true });
+  expect(await tryStorage(uri, READER, true)).toMatchObject({ isFit: true });
+  expect(await tryStorage(empty, READER)).toMatchObject({ isFit: false });
 });
 
 test("a server that replaces what is there is refused by init", async () => {
@@ -128,12 +139,11 @@ test("a server that replaces what is there is refused by init", async () => {
     forward(apache.host, incoming, answer, { headers: { overwrite: "T" } });
     return true;
   });
-  const { bench, environment, uri } = await newPlace(careless.host);
-  await using _ = bench;
-  const run = await bench.run(["init", "--recovery-kit", bench.file("kit")], { environment });
+  const there = uriAt(careless.host, "repositories/careless");
+  const carelessly = { environment: { ...environment, CAIRN_REPOSITORY: there } };
+  const run = await bench.run(["init", "--recovery-kit", bench.file("no-kit")], carelessly);
   expect(run).toMatchObject({ status: 1, errors: expect.stringContaining("replaces an object") as string });
-  expect(await bench.run(["storage", "test", uri], { environment })).toMatchObject({
-    status: 1,
-    output: expect.stringContaining("the second write won") as string,
-  });
+  const report = await tryStorage(there, USER);
+  expect(report).toMatchObject({ isFit: false });
+  expect(JSON.stringify(report)).toContain("the second write won");
 });
