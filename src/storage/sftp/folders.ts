@@ -162,7 +162,7 @@ function canHold(inner: string, prefix: string): boolean {
   return inner.startsWith(prefix) || prefix.startsWith(inner);
 }
 
-/** The entries of a folder, sorted; none where it is missing. */
+/** The entries of a folder, sorted, each once; none where it is missing. */
 async function listFolder(requests: SftpRequests, folder: string, signal: AbortSignal | undefined): Promise<Entry[]> {
   const path = folder === "" ? requests.location.root : `${requests.location.root}/${folder.slice(0, -1)}`;
   const action = `could not list "${folder}"`;
@@ -175,7 +175,9 @@ async function listFolder(requests: SftpRequests, folder: string, signal: AbortS
     }
   });
   const key = ({ fileName, isFolder }: Entry): string => (isFolder ? `${fileName}/` : fileName);
-  return entries.toSorted((one, other) => (key(one) < key(other) ? -1 : 1));
+  // Some servers name a file twice that changes while they list it.
+  const once = new Map(entries.map((entry) => [key(entry), entry]));
+  return [...once.values()].toSorted((one, other) => (key(one) < key(other) ? -1 : 1));
 }
 
 async function readFolder(requests: SftpRequests, connection: SftpConnection, path: string): Promise<Entry[]> {
