@@ -33,16 +33,16 @@ function serverOf(folders: Readonly<Record<string, readonly (readonly string[])[
   const connection = { request } as unknown as SftpConnection;
   const run = async (_: unknown, work: (at: SftpConnection) => Promise<unknown>): Promise<unknown> =>
     await work(connection);
-  return { location: { root: "/root" }, run } as unknown as SftpRequests;
+  return { location: { root: "/top" }, run } as unknown as SftpRequests;
 }
 
 test("walk() gives each name once, in order, however often and wherever the server says it", async () => {
   const server = serverOf({
-    "/root": [
+    "/top": [
       ["d/", "b", "a"],
       ["a", "d/", "c", "b"],
     ],
-    "/root/d": [["y", "x"], ["x"]],
+    "/top/d": [["y", "x"], ["x"]],
   });
   const names: string[] = [];
   for await (const { name } of walk(server, "", "", undefined)) names.push(name);
