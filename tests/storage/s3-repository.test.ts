@@ -96,7 +96,8 @@ describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start
     await using _ = bench;
     await bench.succeeds(["init", "--recovery-kit", bench.file("kit")], { environment });
     await using storage = await openStorage(uri, surroundingsOf(s3.keys));
-    const words = ["backup", database.uri, "--limit-upload", "10M"];
+    // Slow enough to be killed in the middle, on a busy machine too.
+    const words = ["backup", database.uri, "--limit-upload", "4M"];
     const killed = bench.start(words, { environment });
     await until("a part is under way", async () =>
       (await collect(storage.leftovers())).some(({ sizeBytes }) => sizeBytes > 0),
