@@ -9,16 +9,7 @@ import type { TestDatabase, TestServer } from "../support/servers.ts";
 import { isFull, KEY, KEYS, signatureFor, startAzurite, surroundingsOf, uriAt } from "./azure-servers.ts";
 import type { AzureServer } from "./azure-servers.ts";
 import { collect, namesIn } from "./contract.ts";
-
-// Random text does not compress: the first backup has packs of several blocks.
-const FILL = `
-CREATE TABLE orders (id int PRIMARY KEY, note text);
-INSERT INTO orders SELECT n, md5(n::text) FROM generate_series(1, 20000) n;
-CREATE TABLE files (id int PRIMARY KEY REFERENCES orders, content text);
-ALTER TABLE files ALTER content SET STORAGE EXTERNAL;
-INSERT INTO files SELECT n, (SELECT string_agg(encode(sha512((random()::text || n || m)::bytea), 'base64'), '') FROM generate_series(1, 150) m)
-FROM generate_series(1, 1000) n;
-`;
+import { ORDERS_AND_FILES } from "./orders-and-files.ts";
 
 let azure: AzureServer;
 let pg: TestServer;
@@ -26,7 +17,7 @@ let database: TestDatabase;
 beforeAll(async () => {
   [azure, pg] = await Promise.all([startAzurite(), server(18)]);
   database = await pg.createDatabase();
-  await database.psql(FILL);
+  await database.psql(ORDERS_AND_FILES);
 });
 afterAll(async () => {
   await database[Symbol.asyncDispose]();

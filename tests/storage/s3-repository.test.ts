@@ -9,17 +9,7 @@ import type { TestDatabase, TestServer } from "../support/servers.ts";
 import { collect, namesIn } from "./contract.ts";
 import { s3Servers, surroundingsOf, uriAt } from "./s3-servers.ts";
 import type { S3Server } from "./s3-servers.ts";
-
-// Random text does not compress: the first backup has packs of several parts.
-const FILL = `
-CREATE TABLE orders (id int PRIMARY KEY, note text);
-INSERT INTO orders SELECT n, md5(n::text) FROM generate_series(1, 20000) n;
-CREATE TABLE files (id int PRIMARY KEY REFERENCES orders, content text);
-ALTER TABLE files ALTER content SET STORAGE EXTERNAL;
-INSERT INTO files SELECT n, (SELECT string_agg(encode(sha512((random()::text || n || m)::bytea), 'base64'), '') FROM generate_series(1, 150) m)
-FROM generate_series(1, 1000) n;
-SELECT lo_from_bytea(0, decode(repeat('cafe', 50000), 'hex'));
-`;
+import { ORDERS_AND_FILES } from "./orders-and-files.ts";
 
 describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start }) => {
   let s3: S3Server;
@@ -28,7 +18,7 @@ describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start
   beforeAll(async () => {
     [s3, pg] = await Promise.all([start(), server(18)]);
     database = await pg.createDatabase();
-    await database.psql(FILL);
+    await database.psql(`${ORDERS_AND_FILES} SELECT lo_from_bytea(0, decode(repeat('cafe', 50000), 'hex'))`);
   });
   afterAll(async () => {
     await database[Symbol.asyncDispose]();

@@ -16,16 +16,7 @@ import { collect, namesIn } from "./contract.ts";
 import { environmentOf, READER, startApache, surroundingsOf, uriAt, USER } from "./webdav-servers.ts";
 import type { WebdavServer } from "./webdav-servers.ts";
 import { forward, openSpoiler } from "./webdav-spoiler.ts";
-
-// Random text does not compress: the first backup has packs that are sent while they are made.
-const FILL = `
-CREATE TABLE orders (id int PRIMARY KEY, note text);
-INSERT INTO orders SELECT n, md5(n::text) FROM generate_series(1, 20000) n;
-CREATE TABLE files (id int PRIMARY KEY REFERENCES orders, content text);
-ALTER TABLE files ALTER content SET STORAGE EXTERNAL;
-INSERT INTO files SELECT n, (SELECT string_agg(encode(sha512((random()::text || n || m)::bytea), 'base64'), '') FROM generate_series(1, 150) m)
-FROM generate_series(1, 1000) n;
-`;
+import { ORDERS_AND_FILES } from "./orders-and-files.ts";
 
 const context: OperationContext = {
   signal: new AbortController().signal,
@@ -41,7 +32,7 @@ let database: TestDatabase;
 beforeAll(async () => {
   [apache, pg] = await Promise.all([startApache(), server(18)]);
   database = await pg.createDatabase();
-  await database.psql(FILL);
+  await database.psql(ORDERS_AND_FILES);
 });
 afterAll(async () => {
   await database[Symbol.asyncDispose]();

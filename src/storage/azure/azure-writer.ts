@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { OperatingError } from "../../base/errors.ts";
 import { freeBuffer } from "../../base/free-buffer.ts";
 import { MIB } from "../../base/units.ts";
+import { OngoingWrite } from "../ongoing-write.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { failureName } from "./azure-errors.ts";
 import type { AzureRequests } from "./azure-requests.ts";
@@ -37,10 +38,7 @@ const ANNOUNCEMENT = Buffer.from("+");
 export class AzureWriter implements ObjectWriter {
   readonly #requests: AzureRequests;
   readonly #write: ObjectWrite;
-  readonly #action: string;
-  readonly #cancel = new AbortController();
-  /** Ends what is on its way when the caller's signal says so, or another block has failed. */
-  readonly #signal: AbortSignal;
+  readonly #ongoing: OngoingWrite;
   readonly #upload: Upload;
   readonly #inFlight = new Set<Promise<void>>();
   readonly #openedAtMs = performance.now();
@@ -51,9 +49,6 @@ export class AzureWriter implements ObjectWriter {
   #sizeBytes = 0;
   /** True once blocks were sent. */
   #isStaged = false;
-  #turn: Promise<void> = Promise.resolve();
-  #failure: { readonly error: unknown } | null = null;
-  #isOpen = true;
   /** True once the last request was sent: the object may be there whatever was answered. */
   #isCompleting = false;
 
@@ -61,49 +56,30 @@ export class AzureWriter implements ObjectWriter {
     this.#requests = requests;
     this.#write = write;
     this.#upload = { mark: write.mark, beganAtMs: Date.now() };
-    const ends = write.signal === undefined ? [] : [write.signal];
-    this.#signal = AbortSignal.any([...ends, this.#cancel.signal]);
-    this.#action = `could not write "${write.name}"`;
+    this.#ongoing = new OngoingWrite(write);
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    this.#check();
-    const before = this.#turn;
-    const mine = (async (): Promise<void> => {
-      await before;
-      this.#check();
-      await this.#append(bytes);
-    })();
-    this.#turn = mine.catch((error: unknown) => this.#fail(error));
-    await mine;
+    await this.#ongoing.takeTurn(async () => await this.#append(bytes));
   }
 
   async finish(expected?: WrittenContent): Promise<StoredObject> {
-    try {
-      await this.#turn;
-      this.#check();
+    const last = async (): Promise<StoredObject> => {
       if (expected !== undefined && expected.sizeBytes !== this.#sizeBytes) {
         throw new OperatingError(
           "corrupt",
-          `${this.#action}: it got ${this.#sizeBytes} bytes, not ${expected.sizeBytes}`,
+          `${this.#ongoing.action}: it got ${this.#sizeBytes} bytes, not ${expected.sizeBytes}`,
         );
       }
       const sent = this.#isStaged ? await this.#finishBlocks(expected) : await this.#putWhole(expected);
-      const object = await confirmObject(this.#requests, this.#write, sent);
-      this.#isOpen = false;
-      return object;
-    } catch (error) {
-      await this.abort();
-      this.#write.signal?.throwIfAborted();
-      throw error;
-    }
+      return await confirmObject(this.#requests, this.#write, sent);
+    };
+    return await this.#ongoing.finish(last, async () => await this.abort());
   }
 
   async abort(): Promise<void> {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
-    await this.#turn;
+    if (!this.#ongoing.isOpen) return;
+    await this.#ongoing.cancel();
     await Promise.allSettled(this.#inFlight);
     this.#gathered = [];
     if (this.#isCompleting) await removeIfOurs(this.#requests, this.#write);
@@ -116,17 +92,6 @@ export class AzureWriter implements ObjectWriter {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.abort();
-  }
-
-  #check(): void {
-    this.#write.signal?.throwIfAborted();
-    if (this.#failure !== null) throw this.#failure.error;
-    if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#write.name}" is not being written`);
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#cancel.abort(error);
   }
 
   /** Cuts bytes into blocks; a full one goes on its way when there is room for it. */
@@ -145,18 +110,18 @@ export class AzureWriter implements ObjectWriter {
   async #dispatch(): Promise<void> {
     await this.#begin();
     if (this.#blockCount >= BLOCKS_MAX) {
-      throw new OperatingError("value_too_large", `${this.#action}: it has too many bytes for Azure`);
+      throw new OperatingError("value_too_large", `${this.#ongoing.action}: it has too many bytes for Azure`);
     }
     const sizeBytes = this.#gatheredBytes;
     while (this.#inFlight.size > 0 && this.#inFlightBytes + sizeBytes > IN_FLIGHT_BYTES_MAX) {
       await Promise.race(this.#inFlight);
-      this.#check();
+      this.#ongoing.check();
     }
     const body = this.#takeGathered();
     this.#blockCount += 1;
     this.#inFlightBytes += sizeBytes;
     const sending = this.#sendBlock(this.#blockCount, body)
-      .catch((error: unknown) => this.#fail(error))
+      .catch((error: unknown) => this.#ongoing.fail(error))
       .finally(() => {
         this.#inFlight.delete(sending);
         this.#inFlightBytes -= sizeBytes;
@@ -187,7 +152,7 @@ export class AzureWriter implements ObjectWriter {
   async #sendBlock(number: number, body: Uint8Array): Promise<void> {
     const blob = this.#requests.blobOf(this.#write.name);
     const md5 = md5Of(body);
-    const facts = { action: this.#action, sizeBytes: body.length, signal: this.#signal };
+    const facts = { action: this.#ongoing.action, sizeBytes: body.length, signal: this.#ongoing.signal };
     let attempts = 0;
     await this.#requests.run(facts, async (attempt) => {
       attempts = attempt.number;
@@ -202,11 +167,11 @@ export class AzureWriter implements ObjectWriter {
   }
 
   async #putWhole(expected: WrittenContent | undefined): Promise<SentContent> {
-    const write = { ...this.#write, signal: this.#signal };
+    const write = { ...this.#write, signal: this.#ongoing.signal };
     const body = this.#takeGathered();
     const sha256 = createHash("sha256").update(body).digest();
     if (expected !== undefined && Buffer.compare(sha256, expected.sha256) !== 0) {
-      throw new OperatingError("corrupt", `${this.#action}: it got other bytes than were expected`);
+      throw new OperatingError("corrupt", `${this.#ongoing.action}: it got other bytes than were expected`);
     }
     const sent = await putObject(this.#requests, write, body, sha256);
     // From here on a failure must not leave it there, as for an upload in blocks.
@@ -217,9 +182,9 @@ export class AzureWriter implements ObjectWriter {
   async #finishBlocks(expected: WrittenContent | undefined): Promise<SentContent> {
     if (this.#gatheredBytes > 0) await this.#dispatch();
     await Promise.all(this.#inFlight);
-    this.#check();
+    this.#ongoing.check();
     if (performance.now() - this.#openedAtMs > UPLOAD_AGE_MS_MAX) {
-      throw new OperatingError("stalled", `${this.#action}: the upload took more than three days`);
+      throw new OperatingError("stalled", `${this.#ongoing.action}: the upload took more than three days`);
     }
     await this.#complete(expected);
     return { sizeBytes: this.#sizeBytes, md5: null };
@@ -227,13 +192,13 @@ export class AzureWriter implements ObjectWriter {
 
   async #complete(expected: WrittenContent | undefined): Promise<void> {
     const blob = this.#requests.blobOf(this.#write.name);
-    const write = { ...this.#write, signal: this.#signal };
+    const write = { ...this.#write, signal: this.#ongoing.signal };
     const ids = Array.from({ length: this.#blockCount }, (_, index) => blockId(this.#upload, index + 1));
     const options = objectOptions(this.#requests, write, expected ?? { sizeBytes: this.#sizeBytes });
-    const facts = { action: this.#action, silenceMs: COMPLETION_MS_MAX, signal: this.#signal };
+    const facts = { action: this.#ongoing.action, silenceMs: COMPLETION_MS_MAX, signal: this.#ongoing.signal };
     this.#isCompleting = true;
     await this.#requests.run(facts, async (attempt) => {
-      await writeOnce(this.#requests, write, this.#action, async () => {
+      await writeOnce(this.#requests, write, this.#ongoing.action, async () => {
         try {
           await blob.commitBlockList(ids, { ...options, abortSignal: attempt.signal });
         } catch (error) {

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { OperatingError } from "../../base/errors.ts";
 import { freeBuffer } from "../../base/free-buffer.ts";
 import { MIB } from "../../base/units.ts";
+import { OngoingWrite } from "../ongoing-write.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import type { GcsRequests, SaidObject } from "./gcs-requests.ts";
 import { PIECE_STEP_BYTES, UploadSession } from "./upload-session.ts";
@@ -22,10 +23,7 @@ const OBJECT_BYTES_MAX = 5 * 1024 * 1024 * MIB;
 export class GcsWriter implements ObjectWriter {
   readonly #requests: GcsRequests;
   readonly #write: ObjectWrite;
-  readonly #action: string;
-  readonly #cancel = new AbortController();
-  /** Ends what is on its way when the caller's signal says so. */
-  readonly #signal: AbortSignal;
+  readonly #ongoing: OngoingWrite;
   readonly #md5 = createHash("md5");
   /** The piece being filled: a buffer of its own, so that it can be sent again and its memory freed at once. */
   #piece: Buffer = Buffer.alloc(0);
@@ -33,55 +31,36 @@ export class GcsWriter implements ObjectWriter {
   #sentBytes = 0;
   #session: UploadSession | null = null;
   #onItsWay: Promise<unknown> = Promise.resolve();
-  #turn: Promise<void> = Promise.resolve();
-  #failure: { readonly error: unknown } | null = null;
-  #isOpen = true;
   /** True once the last piece was sent: the object may be there whatever was answered. */
   #isEnding = false;
 
   constructor(requests: GcsRequests, write: ObjectWrite) {
     this.#requests = requests;
-    const ends = write.signal === undefined ? [] : [write.signal];
-    this.#signal = AbortSignal.any([...ends, this.#cancel.signal]);
     this.#write = write;
-    this.#action = `could not write "${write.name}"`;
+    this.#ongoing = new OngoingWrite(write);
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    this.#check();
-    const before = this.#turn;
-    const mine = (async (): Promise<void> => {
-      await before;
-      this.#check();
-      await this.#append(bytes);
-    })();
-    this.#turn = mine.catch((error: unknown) => this.#fail(error));
-    await mine;
+    await this.#ongoing.takeTurn(async () => await this.#append(bytes));
   }
 
   async finish(expected?: WrittenContent): Promise<StoredObject> {
-    try {
-      await this.#turn;
-      this.#check();
+    const last = async (): Promise<StoredObject> => {
       const sizeBytes = this.#sentBytes + this.#gatheredBytes;
       if (expected !== undefined && expected.sizeBytes !== sizeBytes) {
-        throw new OperatingError("corrupt", `${this.#action}: it got ${sizeBytes} bytes, not ${expected.sizeBytes}`);
+        throw new OperatingError(
+          "corrupt",
+          `${this.#ongoing.action}: it got ${sizeBytes} bytes, not ${expected.sizeBytes}`,
+        );
       }
-      const object = this.#session === null ? await this.#putWhole(expected) : await this.#finishUpload(this.#session);
-      this.#isOpen = false;
-      return object;
-    } catch (error) {
-      await this.abort();
-      this.#write.signal?.throwIfAborted();
-      throw error;
-    }
+      return this.#session === null ? await this.#putWhole(expected) : await this.#finishUpload(this.#session);
+    };
+    return await this.#ongoing.finish(last, async () => await this.abort());
   }
 
   async abort(): Promise<void> {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
-    await this.#turn;
+    if (!this.#ongoing.isOpen) return;
+    await this.#ongoing.cancel();
     await this.#onItsWay;
     this.#piece = Buffer.alloc(0);
     await this.#session?.cancel();
@@ -92,21 +71,10 @@ export class GcsWriter implements ObjectWriter {
     await this.abort();
   }
 
-  #check(): void {
-    this.#write.signal?.throwIfAborted();
-    if (this.#failure !== null) throw this.#failure.error;
-    if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#write.name}" is not being written`);
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#cancel.abort(error);
-  }
-
   /** Cuts bytes into pieces. A full one is sent when more bytes come: the last one must not be empty. */
   async #append(bytes: Uint8Array): Promise<void> {
     if (this.#sentBytes + this.#gatheredBytes + bytes.length > OBJECT_BYTES_MAX) {
-      throw new OperatingError("value_too_large", `${this.#action}: it has too many bytes for Cloud Storage`);
+      throw new OperatingError("value_too_large", `${this.#ongoing.action}: it has too many bytes for Cloud Storage`);
     }
     this.#md5.update(bytes);
     let rest = bytes;
@@ -127,21 +95,21 @@ export class GcsWriter implements ObjectWriter {
   /** Sends what was gathered, after what is on its way. */
   async #dispatch(): Promise<void> {
     await this.#onItsWay;
-    this.#check();
+    this.#ongoing.check();
     this.#session ??= await UploadSession.begin(
       this.#requests,
-      { ...this.#write, signal: this.#signal },
+      { ...this.#write, signal: this.#ongoing.signal },
       this.#gatheredBytes,
     );
     const offset = this.#sentBytes;
     const bytes = this.#takeGathered();
     this.#sentBytes += bytes.length;
-    this.#onItsWay = this.#sendPiece(this.#session, bytes, offset).catch((error: unknown) => this.#fail(error));
+    this.#onItsWay = this.#sendPiece(this.#session, bytes, offset).catch((error: unknown) => this.#ongoing.fail(error));
   }
 
   async #sendPiece(session: UploadSession, bytes: Uint8Array, offset: number): Promise<void> {
     let isSentAgain = false;
-    await session.send({ offset, bytes, end: null }, this.#signal, () => (isSentAgain = true));
+    await session.send({ offset, bytes, end: null }, this.#ongoing.signal, () => (isSentAgain = true));
     // An earlier attempt that was given up could still hold it.
     if (!isSentAgain) freeBuffer(bytes);
   }
@@ -157,25 +125,25 @@ export class GcsWriter implements ObjectWriter {
     const bytes = this.#takeGathered();
     const sha256 = createHash("sha256").update(bytes).digest();
     if (expected !== undefined && Buffer.compare(sha256, expected.sha256) !== 0) {
-      throw new OperatingError("corrupt", `${this.#action}: it got other bytes than were expected`);
+      throw new OperatingError("corrupt", `${this.#ongoing.action}: it got other bytes than were expected`);
     }
-    return await putObject(this.#requests, { ...this.#write, signal: this.#signal }, bytes);
+    return await putObject(this.#requests, { ...this.#write, signal: this.#ongoing.signal }, bytes);
   }
 
   async #finishUpload(session: UploadSession): Promise<StoredObject> {
     await this.#onItsWay;
-    this.#check();
+    this.#ongoing.check();
     const offset = this.#sentBytes;
     const bytes = this.#takeGathered();
     const md5 = this.#md5.digest("base64");
     const sizeBytes = offset + bytes.length;
     this.#isEnding = true;
-    const said = await session.send({ offset, bytes, end: { md5 } }, this.#signal, () => undefined);
+    const said = await session.send({ offset, bytes, end: { md5 } }, this.#ongoing.signal, () => undefined);
     return await this.#confirm(said, { sizeBytes, md5 });
   }
 
   async #confirm(said: SaidObject | null, sent: { sizeBytes: number; md5: string }): Promise<StoredObject> {
-    if (said === null) throw new OperatingError("storage_failed", `${this.#action}: the upload did not end`);
-    return await confirmObject(this.#requests, { ...this.#write, signal: this.#signal }, { sent, said });
+    if (said === null) throw new OperatingError("storage_failed", `${this.#ongoing.action}: the upload did not end`);
+    return await confirmObject(this.#requests, { ...this.#write, signal: this.#ongoing.signal }, { sent, said });
   }
 }

@@ -10,6 +10,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { freeBuffer } from "../../base/free-buffer.ts";
+import { OngoingWrite } from "../ongoing-write.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { digestFields, digestOf, digestOfPart, uploadAlgorithm } from "./checksums.ts";
 import type { Digest } from "./checksums.ts";
@@ -45,10 +46,7 @@ interface Part {
 export class S3Writer implements ObjectWriter {
   readonly #requests: S3Requests;
   readonly #write: ObjectWrite;
-  readonly #action: string;
-  readonly #cancel = new AbortController();
-  /** Ends what is on its way when the caller's signal says so, or another part has failed. */
-  readonly #signal: AbortSignal;
+  readonly #ongoing: OngoingWrite;
   readonly #parts: Part[] = [];
   readonly #digests: Digest[] = [];
   readonly #inFlight = new Set<Promise<void>>();
@@ -62,9 +60,6 @@ export class S3Writer implements ObjectWriter {
   #uploadId: string | null = null;
   /** From the first part on; it goes on while further bytes are taken. */
   #beginning: Promise<void> | null = null;
-  #turn: Promise<void> = Promise.resolve();
-  #failure: { readonly error: unknown } | null = null;
-  #isOpen = true;
   /** True once the last request was sent: the object may be there whatever was answered. */
   #isCompleting = false;
   #isComplete = false;
@@ -73,52 +68,35 @@ export class S3Writer implements ObjectWriter {
     this.#requests = requests;
     this.#write = write;
     this.#uploads = new UploadBeginning(requests);
-    const ends = write.signal === undefined ? [] : [write.signal];
-    this.#signal = AbortSignal.any([...ends, this.#cancel.signal]);
-    this.#action = `could not write "${write.name}"`;
+    this.#ongoing = new OngoingWrite(write);
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    this.#check();
-    const before = this.#turn;
-    const mine = (async (): Promise<void> => {
-      await before;
-      this.#check();
-      await this.#append(bytes);
-    })();
-    this.#turn = mine.catch((error: unknown) => this.#fail(error));
-    await mine;
+    await this.#ongoing.takeTurn(async () => await this.#append(bytes));
   }
 
   async finish(expected?: WrittenContent): Promise<StoredObject> {
-    try {
-      await this.#turn;
-      this.#check();
+    const last = async (): Promise<StoredObject> => {
       if (expected !== undefined && expected.sizeBytes !== this.#sizeBytes) {
         throw new OperatingError(
           "corrupt",
-          `${this.#action}: it got ${this.#sizeBytes} bytes, not ${expected.sizeBytes}`,
+          `${this.#ongoing.action}: it got ${this.#sizeBytes} bytes, not ${expected.sizeBytes}`,
         );
       }
       const isInParts = this.#beginning !== null;
       const digests = isInParts ? await this.#finishParts() : await this.#putWhole(expected);
       const sent = { sizeBytes: this.#sizeBytes, digests, isInParts };
       const object = await confirmObject(this.#requests, this.#write, sent);
-      this.#isOpen = false;
+      this.#ongoing.end();
       await this.#abortUploads();
       return object;
-    } catch (error) {
-      await this.abort();
-      this.#write.signal?.throwIfAborted();
-      throw error;
-    }
+    };
+    return await this.#ongoing.finish(last, async () => await this.abort());
   }
 
   async abort(): Promise<void> {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
-    await this.#turn;
+    if (!this.#ongoing.isOpen) return;
+    await this.#ongoing.cancel();
     await Promise.allSettled(this.#inFlight);
     this.#gathered = [];
     await this.#abortUploads();
@@ -129,17 +107,6 @@ export class S3Writer implements ObjectWriter {
     await this.abort();
   }
 
-  #check(): void {
-    this.#write.signal?.throwIfAborted();
-    if (this.#failure !== null) throw this.#failure.error;
-    if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#write.name}" is not being written`);
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#cancel.abort(error);
-  }
-
   /** Cuts bytes into parts; a full one goes on its way when there is room for it. */
   async #append(bytes: Uint8Array): Promise<void> {
     this.#sizeBytes += bytes.length;
@@ -147,7 +114,7 @@ export class S3Writer implements ObjectWriter {
     while (rest.length > 0) {
       const sizeBytes = partSizeBytes(this.#partCount + 1);
       if (sizeBytes === null)
-        throw new OperatingError("value_too_large", `${this.#action}: it has too many bytes for S3`);
+        throw new OperatingError("value_too_large", `${this.#ongoing.action}: it has too many bytes for S3`);
       const piece = rest.subarray(0, sizeBytes - this.#gatheredBytes);
       rest = rest.subarray(piece.length);
       this.#gathered.push(piece);
@@ -161,13 +128,13 @@ export class S3Writer implements ObjectWriter {
     this.#beginning ??= this.#begin(sizeBytes);
     while (this.#inFlight.size > 0 && this.#inFlightBytes + sizeBytes > IN_FLIGHT_BYTES_MAX) {
       await Promise.race(this.#inFlight);
-      this.#check();
+      this.#ongoing.check();
     }
     const body = this.#takeGathered();
     this.#partCount += 1;
     this.#inFlightBytes += sizeBytes;
     const sending = this.#sendPart(this.#partCount, body)
-      .catch((error: unknown) => this.#fail(error))
+      .catch((error: unknown) => this.#ongoing.fail(error))
       .finally(() => {
         this.#inFlight.delete(sending);
         this.#inFlightBytes -= sizeBytes;
@@ -195,7 +162,7 @@ export class S3Writer implements ObjectWriter {
       ...objectFields(this.#requests, this.#write, firstPartBytes),
       ChecksumAlgorithm: uploadAlgorithm(this.#requests.location.checksum),
     };
-    const facts = { action: this.#action, signal: this.#signal };
+    const facts = { action: this.#ongoing.action, signal: this.#ongoing.signal };
     this.#uploadId = await this.#uploads.begin(facts, input);
   }
 
@@ -206,14 +173,19 @@ export class S3Writer implements ObjectWriter {
     const fields = digestFields(checksum, digest);
     const ChecksumAlgorithm = uploadAlgorithm(checksum);
     const input = { ...this.#uploadKey(), PartNumber: number, Body: body, ChecksumAlgorithm, ...fields };
-    const facts = { action: this.#action, sizeBytes: body.length, isUpload: true, signal: this.#signal };
+    const facts = {
+      action: this.#ongoing.action,
+      sizeBytes: body.length,
+      isUpload: true,
+      signal: this.#ongoing.signal,
+    };
     let attempts = 0;
     const sending = this.#requests.run(facts, async (client, attempt) => {
       attempts = attempt.number;
       return await client.send(new UploadPartCommand(input), { abortSignal: attempt.signal });
     });
     const { ETag } = await sending.catch((error: unknown) => {
-      throw isOperatingError(error, "not_found") ? uploadVanished(error, this.#action) : error;
+      throw isOperatingError(error, "not_found") ? uploadVanished(error, this.#ongoing.action) : error;
     });
     this.#parts[number - 1] = { PartNumber: number, ETag, fields: checksum === "md5" ? {} : fields };
     // An earlier attempt that was given up could still hold it.
@@ -221,10 +193,10 @@ export class S3Writer implements ObjectWriter {
   }
 
   async #putWhole(expected: WrittenContent | undefined): Promise<Digest[]> {
-    const write = { ...this.#write, signal: this.#signal };
+    const write = { ...this.#write, signal: this.#ongoing.signal };
     const body = this.#takeGathered();
     if (expected !== undefined && Buffer.compare(digestOf("sha256", body), expected.sha256) !== 0) {
-      throw new OperatingError("corrupt", `${this.#action}: it got other bytes than were expected`);
+      throw new OperatingError("corrupt", `${this.#ongoing.action}: it got other bytes than were expected`);
     }
     const { digests } = await putObject(this.#requests, write, body);
     // From here on a failure must not leave it there, as for an upload in parts.
@@ -235,9 +207,9 @@ export class S3Writer implements ObjectWriter {
   async #finishParts(): Promise<Digest[]> {
     if (this.#gatheredBytes > 0) await this.#dispatch();
     await Promise.all(this.#inFlight);
-    this.#check();
+    this.#ongoing.check();
     if (performance.now() - this.#openedAtMs > UPLOAD_AGE_MS_MAX) {
-      throw new OperatingError("stalled", `${this.#action}: the upload took more than three days`);
+      throw new OperatingError("stalled", `${this.#ongoing.action}: the upload took more than three days`);
     }
     await this.#complete();
     return this.#digests;
@@ -249,18 +221,18 @@ export class S3Writer implements ObjectWriter {
       ...conditionOf(this.#requests, this.#write),
       MultipartUpload: { Parts: this.#parts.map(({ ETag, PartNumber, fields }) => ({ PartNumber, ETag, ...fields })) },
     };
-    const facts = { action: this.#action, silenceMs: COMPLETION_MS_MAX, signal: this.#signal };
+    const facts = { action: this.#ongoing.action, silenceMs: COMPLETION_MS_MAX, signal: this.#ongoing.signal };
     this.#isCompleting = true;
     await this.#requests.run(facts, async (client, attempt) => {
       try {
         await client.send(new CompleteMultipartUploadCommand(input), { abortSignal: attempt.signal });
       } catch (error) {
-        const failure = s3Error(error, { action: this.#action, location: this.#requests.location });
+        const failure = s3Error(error, { action: this.#ongoing.action, location: this.#requests.location });
         const isDoubtful = failure.code === "repository_exists" || failure.code === "not_found";
         // An answer may have been lost, or a proxy sent it twice: then the upload is gone because it is complete.
         if (isDoubtful && (await isOurs(this.#requests, this.#write))) return;
         // The object may show only a while after the upload is gone: the next attempt looks again.
-        throw failure.code === "not_found" ? uploadVanished(failure, this.#action, true) : failure;
+        throw failure.code === "not_found" ? uploadVanished(failure, this.#ongoing.action, true) : failure;
       }
     });
     this.#isComplete = true;

@@ -4,6 +4,7 @@
 
 import type { SFTPWrapper, Stats } from "ssh2";
 import { OperatingError } from "../../base/errors.ts";
+import { OngoingWrite } from "../ongoing-write.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { parentOf, syncFolder } from "./folders.ts";
 import { isThere, Namer, newMarks, setModified, vanished } from "./give-name.ts";
@@ -36,10 +37,7 @@ interface OpenHandle {
 export class SftpWriter implements ObjectWriter {
   readonly #requests: SftpRequests;
   readonly #write: SftpWrite;
-  readonly #action: string;
-  readonly #cancel = new AbortController();
-  /** Ends what is on its way when the caller's signal says so, or another request has failed. */
-  readonly #signal: AbortSignal;
+  readonly #ongoing: OngoingWrite;
   readonly #inFlight = new Set<Promise<void>>();
   #gathered: Uint8Array[] = [];
   #gatheredBytes = 0;
@@ -49,9 +47,6 @@ export class SftpWriter implements ObjectWriter {
   #handle: OpenHandle | null = null;
   /** Connections over which the file was written. */
   #connectionCount = 0;
-  #turn: Promise<void> = Promise.resolve();
-  #failure: { readonly error: unknown } | null = null;
-  #isOpen = true;
   #naming: Naming | null = null;
   /** Goes on until the request that is on its way is answered, where the writer waits no longer. */
   #givingName: Promise<unknown> = Promise.resolve();
@@ -60,9 +55,7 @@ export class SftpWriter implements ObjectWriter {
   private constructor(requests: SftpRequests, write: SftpWrite) {
     this.#requests = requests;
     this.#write = write;
-    const ends = write.signal === undefined ? [] : [write.signal];
-    this.#signal = AbortSignal.any([...ends, this.#cancel.signal]);
-    this.#action = `could not write "${write.name}"`;
+    this.#ongoing = new OngoingWrite(write);
   }
 
   /** Opens a writer; its folder is there already. */
@@ -81,24 +74,14 @@ export class SftpWriter implements ObjectWriter {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    this.#check();
-    const before = this.#turn;
-    const mine = (async (): Promise<void> => {
-      await before;
-      this.#check();
-      await this.#append(bytes);
-    })();
-    this.#turn = mine.catch((error: unknown) => this.#fail(error));
-    await mine;
+    await this.#ongoing.takeTurn(async () => await this.#append(bytes));
   }
 
   async finish(expected?: WrittenContent): Promise<StoredObject> {
-    try {
-      await this.#turn;
-      this.#check();
+    const last = async (): Promise<StoredObject> => {
       if (this.#gatheredBytes > 0) await this.#dispatch();
       await Promise.all(this.#inFlight);
-      this.#check();
+      this.#ongoing.check();
       this.#confirmSize(this.#sizeBytes, expected);
       const naming = { ...this.#write, marks: newMarks(await this.#sync(expected)) };
       this.#naming = naming;
@@ -108,28 +91,24 @@ export class SftpWriter implements ObjectWriter {
         return await giving;
       });
       // It stands: whatever the signal says now, it is not taken away again, and its writer is told so.
-      this.#isOpen = false;
+      this.#ongoing.end();
       return await this.#settle(naming, isMarked, expected);
-    } catch (error) {
-      await this.#giveUp();
-      this.#write.signal?.throwIfAborted();
-      throw error;
-    }
+    };
+    return await this.#ongoing.finish(last, async () => await this.#giveUp());
   }
 
   async abort(): Promise<void> {
-    if (this.#isOpen) await this.#giveUp();
+    if (this.#ongoing.isOpen) await this.#giveUp();
   }
 
   async #giveUp(): Promise<void> {
-    this.#isOpen = false;
+    this.#ongoing.end();
     this.#givingUp ??= this.#drop();
     await this.#givingUp;
   }
 
   async #drop(): Promise<void> {
-    this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
-    await this.#turn;
+    await this.#ongoing.cancel();
     await Promise.allSettled([...this.#inFlight, this.#givingName]);
     this.#gathered = [];
     const facts = { action: `could not tidy up after "${this.#write.name}"`, attemptsMax: TIDYING_ATTEMPTS_MAX };
@@ -141,19 +120,8 @@ export class SftpWriter implements ObjectWriter {
     await this.abort();
   }
 
-  #check(): void {
-    this.#write.signal?.throwIfAborted();
-    if (this.#failure !== null) throw this.#failure.error;
-    if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#write.name}" is not being written`);
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#cancel.abort(error);
-  }
-
   async #run<T>(work: SftpWork<T>, sizeBytes = 0): Promise<T> {
-    return await this.#requests.run({ action: this.#action, sizeBytes, signal: this.#signal }, work);
+    return await this.#requests.run({ action: this.#ongoing.action, sizeBytes, signal: this.#ongoing.signal }, work);
   }
 
   /** Cuts bytes into pieces; a full one goes on its way when there is room for it. */
@@ -172,7 +140,7 @@ export class SftpWriter implements ObjectWriter {
     const sizeBytes = this.#gatheredBytes;
     while (this.#inFlight.size > 0 && this.#inFlightBytes + sizeBytes > IN_FLIGHT_BYTES_MAX) {
       await Promise.race(this.#inFlight);
-      this.#check();
+      this.#ongoing.check();
     }
     const [first] = this.#gathered;
     const body = this.#gathered.length === 1 && first !== undefined ? bufferOf(first) : Buffer.concat(this.#gathered);
@@ -182,7 +150,7 @@ export class SftpWriter implements ObjectWriter {
     this.#sizeBytes += sizeBytes;
     this.#inFlightBytes += sizeBytes;
     const sending = this.#send(body, offset)
-      .catch((error: unknown) => this.#fail(error))
+      .catch((error: unknown) => this.#ongoing.fail(error))
       .finally(() => {
         this.#inFlight.delete(sending);
         this.#inFlightBytes -= sizeBytes;
@@ -196,7 +164,7 @@ export class SftpWriter implements ObjectWriter {
       try {
         await connection.request<void>((sftp, done) => sftp.write(handle, body, 0, body.length, offset, done));
       } catch (error) {
-        throw await writeFailure(error, connection, { action: this.#action, path: this.#write.temporaryPath });
+        throw await writeFailure(error, connection, { action: this.#ongoing.action, path: this.#write.temporaryPath });
       }
     }, body.length);
   }
@@ -231,7 +199,7 @@ export class SftpWriter implements ObjectWriter {
       const isSynced = synced.status === "fulfilled" || statusOf(synced.reason) === STATUS.unsupported;
       for (const outcome of [isSynced ? looked : synced, looked, closed]) {
         if (outcome.status === "fulfilled") continue;
-        throw await writeFailure(outcome.reason, connection, { action: this.#action, path: temporaryPath });
+        throw await writeFailure(outcome.reason, connection, { action: this.#ongoing.action, path: temporaryPath });
       }
       if (looked.status === "rejected") return undefined;
       this.#confirmSize(looked.value.size, expected);
@@ -246,7 +214,7 @@ export class SftpWriter implements ObjectWriter {
     if (expected === undefined) {
       throw new OperatingError(
         "storage_failed",
-        `${this.#action}: the connection broke off, and nothing tells what it must hold`,
+        `${this.#ongoing.action}: the connection broke off, and nothing tells what it must hold`,
       );
     }
     const { sizeBytes } = expected;
@@ -255,16 +223,20 @@ export class SftpWriter implements ObjectWriter {
       sizeBytes,
     );
     if (Buffer.compare(found, expected.sha256) === 0) return;
-    throw new OperatingError("corrupt", `${this.#action}: the server lost a part of it when the connection broke off`, {
-      hint: "The server probably went down. Look at its state, then run the command again.",
-    });
+    throw new OperatingError(
+      "corrupt",
+      `${this.#ongoing.action}: the server lost a part of it when the connection broke off`,
+      {
+        hint: "The server probably went down. Look at its state, then run the command again.",
+      },
+    );
   }
 
   /** After the naming: the folder durable, the temporary name gone, the size once more. */
   async #settle(naming: Naming, isMarked: boolean, expected?: WrittenContent): Promise<StoredObject> {
     const { name, path } = this.#write;
     const { first, none, second } = naming.marks;
-    const found = await this.#requests.run({ action: this.#action }, async (connection) => {
+    const found = await this.#requests.run({ action: this.#ongoing.action }, async (connection) => {
       const [, , stats] = await Promise.all([
         syncFolder(connection, parentOf(path)),
         this.#removeTemporary(connection),
@@ -278,7 +250,7 @@ export class SftpWriter implements ObjectWriter {
     // It may be deleted by then.
     const unmark = async (connection: SftpConnection): Promise<unknown> =>
       await unlessMissing(setModified(connection, path, none));
-    if ([first, second].includes(found.mtime)) await this.#requests.run({ action: this.#action }, unmark);
+    if ([first, second].includes(found.mtime)) await this.#requests.run({ action: this.#ongoing.action }, unmark);
     return { name, sizeBytes: found.size };
   }
 

@@ -4,6 +4,7 @@
 
 import { OperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
+import { OngoingWrite } from "../ongoing-write.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
 import { ContentHashes } from "./object-write.ts";
 import type { ObjectWrite, SentContent } from "./object-write.ts";
@@ -43,61 +44,37 @@ export async function writeWhole(means: WriteMeans, write: ObjectWrite, bytes: U
 export class WebdavWriter implements ObjectWriter {
   readonly #means: WriteMeans;
   readonly #write: ObjectWrite;
-  readonly #action: string;
+  readonly #ongoing: OngoingWrite;
   readonly #hashes: ContentHashes;
-  readonly #cancel = new AbortController();
-  /** Ends what is on its way when the caller's signal says so, or the upload has failed. */
-  readonly #signal: AbortSignal;
   readonly #openedAtMs = performance.now();
   #gathered: Uint8Array[] = [];
   #upload: Upload | null = null;
-  #turn: Promise<void> = Promise.resolve();
-  #failure: { readonly error: unknown } | null = null;
-  #isOpen = true;
   /** What was sent, once the object may be there whatever was answered. */
   #moved: SentContent | null = null;
 
   constructor(means: WriteMeans, write: ObjectWrite) {
     this.#means = means;
     this.#write = write;
-    this.#action = `could not write "${write.name}"`;
+    this.#ongoing = new OngoingWrite(write);
     this.#hashes = new ContentHashes(means.isOwncloud);
-    this.#signal = AbortSignal.any([...(write.signal === undefined ? [] : [write.signal]), this.#cancel.signal]);
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    this.#check();
-    const before = this.#turn;
-    const mine = (async (): Promise<void> => {
-      await before;
-      this.#check();
-      await this.#append(bytes);
-    })();
-    this.#turn = mine.catch((error: unknown) => this.#fail(error));
-    await mine;
+    await this.#ongoing.takeTurn(async () => await this.#append(bytes));
   }
 
   async finish(expected?: WrittenContent): Promise<StoredObject> {
-    try {
-      await this.#turn;
-      this.#check();
+    const last = async (): Promise<StoredObject> => {
       const content = this.#hashes.digest();
       this.#compare(content, expected);
-      const object = await (this.#upload === null ? this.#finishWhole() : this.#finishUpload(this.#upload, content));
-      this.#isOpen = false;
-      return object;
-    } catch (error) {
-      await this.abort();
-      this.#write.signal?.throwIfAborted();
-      throw error;
-    }
+      return await (this.#upload === null ? this.#finishWhole() : this.#finishUpload(this.#upload, content));
+    };
+    return await this.#ongoing.finish(last, async () => await this.abort());
   }
 
   async abort(): Promise<void> {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#cancel.abort(new OperatingError("storage_failed", `${this.#action}: it was given up`));
-    await this.#turn;
+    if (!this.#ongoing.isOpen) return;
+    await this.#ongoing.cancel();
     this.#gathered = [];
     const upload = this.#upload;
     if (upload === null) return;
@@ -115,24 +92,13 @@ export class WebdavWriter implements ObjectWriter {
     await this.abort();
   }
 
-  #check(): void {
-    this.#write.signal?.throwIfAborted();
-    if (this.#failure !== null) throw this.#failure.error;
-    if (!this.#isOpen) throw new OperatingError("storage_failed", `"${this.#write.name}" is not being written`);
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#cancel.abort(error);
-  }
-
   #compare({ sha256, sizeBytes }: SentContent, expected: WrittenContent | undefined): void {
     if (expected === undefined) return;
     const problem =
       sizeBytes !== expected.sizeBytes ? `it got ${sizeBytes} bytes, not ${expected.sizeBytes}`
       : Buffer.compare(sha256, expected.sha256) !== 0 ? "it got other bytes than were expected"
       : null; // prettier-ignore
-    if (problem !== null) throw new OperatingError("corrupt", `${this.#action}: ${problem}`);
+    if (problem !== null) throw new OperatingError("corrupt", `${this.#ongoing.action}: ${problem}`);
   }
 
   async #append(bytes: Uint8Array): Promise<void> {
@@ -144,15 +110,15 @@ export class WebdavWriter implements ObjectWriter {
     } else {
       this.#upload.bytes.push(bytes);
     }
-    await this.#upload.bytes.room(this.#signal);
+    await this.#upload.bytes.room(this.#ongoing.signal);
   }
 
   async #begin(): Promise<Upload> {
     const { uploader } = this.#means;
-    const write = { ...this.#write, signal: this.#signal };
+    const write = { ...this.#write, signal: this.#ongoing.signal };
     await uploader.put(write, claimName(write.writer), new Uint8Array());
-    const upload = uploader.begin(write, neutralName(write.writer), this.#signal);
-    upload.sent.catch((error: unknown) => this.#fail(error));
+    const upload = uploader.begin(write, neutralName(write.writer), this.#ongoing.signal);
+    upload.sent.catch((error: unknown) => this.#ongoing.fail(error));
     for (const bytes of this.#gathered) upload.bytes.push(bytes);
     this.#gathered = [];
     return upload;
@@ -161,7 +127,7 @@ export class WebdavWriter implements ObjectWriter {
   async #finishWhole(): Promise<StoredObject> {
     const bytes = Buffer.concat(this.#gathered);
     this.#gathered = [];
-    return await writeWhole(this.#means, { ...this.#write, signal: this.#signal }, bytes);
+    return await writeWhole(this.#means, { ...this.#write, signal: this.#ongoing.signal }, bytes);
   }
 
   async #finishUpload({ bytes, sent }: Upload, content: SentContent): Promise<StoredObject> {
@@ -169,9 +135,9 @@ export class WebdavWriter implements ObjectWriter {
     await sent;
     bytes.clear();
     if (performance.now() - this.#openedAtMs > UPLOAD_AGE_MS_MAX) {
-      throw new OperatingError("stalled", `${this.#action}: the upload took more than a day`);
+      throw new OperatingError("stalled", `${this.#ongoing.action}: the upload took more than a day`);
     }
-    const write = { ...this.#write, signal: this.#signal };
+    const write = { ...this.#write, signal: this.#ongoing.signal };
     const publication = { content, isAnnounced: false, hasClaim: true, onMove: () => void (this.#moved = content) };
     const object = await this.#means.publisher.publish(write, publication);
     await this.#means.publisher.removeClaim(write);
