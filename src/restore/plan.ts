@@ -27,8 +27,8 @@ import {
 
 /**
  * Rows that one connection loads are frozen: no index build marks their pages again, which would write the table and as
- * much WAL a second time (bench: a quarter less work for the server). Several connections cannot freeze, and pay off
- * only for a table of more than this many even shares.
+ * much WAL a second time (decision 0006). Several connections cannot freeze, and pay off only for a table of more than
+ * this many even shares.
  */
 const DOMINANT_SHARES = 1.5;
 
