@@ -3,9 +3,11 @@
 
 import type { BlobItem, ContainerListBlobFlatSegmentResponse } from "@azure/storage-blob";
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
-import { GIB, MIB } from "../../base/units.ts";
+import { MIB } from "../../base/units.ts";
+import { checkRange, READ_BYTES_MAX } from "../byte-range.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
+import { writeThrough } from "../write-through.ts";
 import { DISCARDED_MARK, isNoObject } from "./azure-requests.ts";
 import type { AzureRequests } from "./azure-requests.ts";
 import { AzureWriter } from "./azure-writer.ts";
@@ -13,7 +15,6 @@ import { newWrite, putConfirmed } from "./put-object.ts";
 import { readBody } from "./read-body.ts";
 import { deleteDiscarded, discardBlocks, stagedBlocks } from "./staged-blocks.ts";
 
-const READ_BYTES_MAX = 2 * GIB;
 /** What put() sends in one request; larger ones go in blocks. */
 const PUT_BYTES_MAX = 64 * MIB;
 /** Azure lists 5,000 at a time; smaller pages come sooner, and take together as long. */
@@ -47,13 +48,7 @@ export class AzureStorage implements Storage {
   async put(name: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredObject> {
     const write = newWrite(name, options);
     if (bytes.length <= PUT_BYTES_MAX) return await putConfirmed(this.#requests, write, bytes);
-    const writer = await this.openWriter(name, options);
-    try {
-      await writer.write(bytes);
-      return await writer.finish();
-    } finally {
-      await writer.abort();
-    }
+    return await writeThrough(await this.openWriter(name, options), bytes);
   }
 
   async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
@@ -185,12 +180,6 @@ function itemOf(name: string, { metadata, properties }: BlobItem): Item {
     throw new OperatingError("storage_failed", `the storage does not say the size of "${name}"`);
   }
   return { name, sizeBytes, isDiscarded: metadata !== undefined && DISCARDED_MARK in metadata };
-}
-
-function checkRange(action: string, { lengthBytes, offset }: ByteRange): void {
-  const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
-  if (isRange && lengthBytes <= READ_BYTES_MAX) return;
-  throw new OperatingError("corrupt", `${action}: ${lengthBytes} bytes at ${offset} is no range to read`);
 }
 
 function isNotThere(name: string): OperatingError {

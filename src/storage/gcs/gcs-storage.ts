@@ -4,11 +4,13 @@
 import { OperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
+import { checkRange } from "../byte-range.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
+import { writeThrough } from "../write-through.ts";
 import { readJson, sizeOf, storageFailed } from "./gcs-requests.ts";
 import type { GcsRequests } from "./gcs-requests.ts";
 import { GcsWriter } from "./gcs-writer.ts";
-import { checkRange, readMedia } from "./read-media.ts";
+import { readMedia } from "./read-media.ts";
 import { deleteObject, newWrite, putObject } from "./write-object.ts";
 
 /** What put() sends in one request; larger ones go in pieces. */
@@ -40,13 +42,7 @@ export class GcsStorage implements Storage {
 
   async put(name: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredObject> {
     if (bytes.length <= PUT_BYTES_MAX) return await putObject(this.#requests, newWrite(name, options), bytes);
-    const writer = await this.openWriter(name, options);
-    try {
-      await writer.write(bytes);
-      return await writer.finish();
-    } finally {
-      await writer.abort();
-    }
+    return await writeThrough(await this.openWriter(name, options), bytes);
   }
 
   async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {

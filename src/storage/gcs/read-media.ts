@@ -1,14 +1,12 @@
 // Reads the bytes of an object, or a range of them, into one buffer of the length that it must have, and no byte more.
 
 import { OperatingError } from "../../base/errors.ts";
-import { GIB } from "../../base/units.ts";
+import { READ_BYTES_MAX } from "../byte-range.ts";
 import type { Attempt } from "../retrier.ts";
 import type { ByteRange } from "../storage.ts";
 import { isMissingBucket, statusOf } from "./gcs-errors.ts";
 import type { GcsRequests } from "./gcs-requests.ts";
 import type { HttpAnswer } from "./http-sender.ts";
-
-const READ_BYTES_MAX = 2 * GIB;
 
 /** What is read. */
 interface ReadFacts {
@@ -39,12 +37,6 @@ export async function readMedia(
 }
 
 /** Throws "corrupt" for what is no range, or one that is too long to be read at once. */
-export function checkRange(action: string, { lengthBytes, offset }: ByteRange): void {
-  const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
-  if (isRange && lengthBytes <= READ_BYTES_MAX) return;
-  throw new OperatingError("corrupt", `${action}: ${lengthBytes} bytes at ${offset} is no range to read`);
-}
-
 /** A body that ends too early is retryable: it broke off. */
 async function readBody(answer: HttpAnswer, facts: ReadFacts, attempt: Attempt): Promise<Uint8Array> {
   const { body } = answer;

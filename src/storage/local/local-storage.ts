@@ -6,17 +6,15 @@ import { open, readdir, stat, statfs, unlink, type FileHandle } from "node:fs/pr
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, OperatingError } from "../../base/errors.ts";
-import { GIB } from "../../base/units.ts";
+import { checkRange } from "../byte-range.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
+import { writeThrough } from "../write-through.ts";
 import { DurableFolders } from "./durable-folders.ts";
 import { fileError, systemCode, writeError } from "./errors.ts";
 import { openLocalWriter } from "./local-writer.ts";
 import { ReadHandles } from "./read-handles.ts";
 import { isTemporaryName, isWriterDead } from "./temporary-names.ts";
-
-/** Nothing that is read whole or by range is larger. */
-const READ_BYTES_MAX = 2 * GIB;
 
 /** Storage in a folder, given as a path or a `file:` URI. Nothing is made before the first write. */
 export function openLocalStorage(directory: string): Storage {
@@ -61,13 +59,7 @@ class LocalStorage implements Storage {
   }
 
   async put(name: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredObject> {
-    const writer = await this.openWriter(name, options);
-    try {
-      await writer.write(bytes);
-      return await writer.finish();
-    } finally {
-      await writer.abort();
-    }
+    return await writeThrough(await this.openWriter(name, options), bytes);
   }
 
   async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
@@ -75,12 +67,12 @@ class LocalStorage implements Storage {
     signal?.throwIfAborted();
     try {
       if (range !== undefined) {
-        checkRange(name, range.offset, range.lengthBytes);
+        checkRange(`could not read "${name}"`, range);
         return await this.#handles.use(path, async (handle) => await readRange(handle, name, range));
       }
       await using handle = await open(path, "r");
       const { size: lengthBytes } = await handle.stat();
-      checkRange(name, 0, lengthBytes);
+      checkRange(`could not read "${name}"`, { offset: 0, lengthBytes });
       return await readRange(handle, name, { offset: 0, lengthBytes });
     } catch (error) {
       throw fileError(error, `could not read "${name}"`);
@@ -205,15 +197,6 @@ async function readRange(handle: FileHandle, name: string, { offset, lengthBytes
     filled += bytesRead;
   }
   return bytes;
-}
-
-function checkRange(name: string, offset: number, lengthBytes: number): void {
-  const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
-  if (isRange && lengthBytes <= READ_BYTES_MAX) return;
-  throw new OperatingError(
-    "corrupt",
-    `could not read "${name}": ${lengthBytes} bytes at ${offset} is no range to read`,
-  );
 }
 
 function tooShort(name: string, sizeBytes: number, wantedBytes: number): OperatingError {

@@ -11,15 +11,16 @@ import {
 } from "@aws-sdk/client-s3";
 import type { ListObjectsV2CommandOutput, MultipartUpload } from "@aws-sdk/client-s3";
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
-import { GIB, MIB } from "../../base/units.ts";
+import { MIB } from "../../base/units.ts";
+import { checkRange, READ_BYTES_MAX } from "../byte-range.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
+import { writeThrough } from "../write-through.ts";
 import { newWrite, putConfirmed } from "./put-object.ts";
 import { readBody } from "./read-body.ts";
 import type { S3Requests } from "./s3-requests.ts";
 import { S3Writer } from "./s3-writer.ts";
 
-const READ_BYTES_MAX = 2 * GIB;
 /** What put() sends in one request; larger ones go in parts. */
 const PUT_BYTES_MAX = 64 * MIB;
 /** S3 lists no more at a time; some servers list fewer. */
@@ -55,13 +56,7 @@ export class S3Storage implements Storage {
   async put(name: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredObject> {
     const write = newWrite(name, options);
     if (bytes.length <= PUT_BYTES_MAX) return await putConfirmed(this.#requests, write, bytes);
-    const writer = await this.openWriter(name, options);
-    try {
-      await writer.write(bytes);
-      return await writer.finish();
-    } finally {
-      await writer.abort();
-    }
+    return await writeThrough(await this.openWriter(name, options), bytes);
   }
 
   async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
@@ -223,12 +218,6 @@ function nextToken(
   if (isTruncated !== true) return undefined;
   if (next !== undefined && next !== before) return next;
   throw new OperatingError("storage_failed", "the storage says that a list goes on, but not where");
-}
-
-function checkRange(action: string, { lengthBytes, offset }: ByteRange): void {
-  const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
-  if (isRange && lengthBytes <= READ_BYTES_MAX) return;
-  throw new OperatingError("corrupt", `${action}: ${lengthBytes} bytes at ${offset} is no range to read`);
 }
 
 async function absentIsFine(request: Promise<void>): Promise<void> {

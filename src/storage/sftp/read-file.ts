@@ -4,25 +4,18 @@
 import { createHash } from "node:crypto";
 import type { Stats } from "ssh2";
 import { OperatingError } from "../../base/errors.ts";
-import { GIB, MIB } from "../../base/units.ts";
+import { MIB } from "../../base/units.ts";
+import { checkRange } from "../byte-range.ts";
 import type { ByteRange } from "../storage.ts";
 import type { SftpConnection } from "./sftp-connection.ts";
 import { STATUS, statusOf } from "./sftp-errors.ts";
 import { withHandle } from "./sftp-requests.ts";
 
-/** Nothing that is read whole or by range is larger. */
-export const READ_BYTES_MAX = 2 * GIB;
 /** What is on its way of one file: more than SSH lets on its way of all (2 MiB, OpenSSH). */
 export const IN_FLIGHT_BYTES_MAX = 4 * MIB;
 const OPEN_READ = "r";
 
 /** Throws OperatingError "corrupt" for what cannot be read in one piece. */
-export function checkRange(action: string, { lengthBytes, offset }: ByteRange): void {
-  const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
-  if (isRange && lengthBytes <= READ_BYTES_MAX) return;
-  throw new OperatingError("corrupt", `${action}: ${lengthBytes} bytes at ${offset} is no range to read`);
-}
-
 /** Reads a file's range, without one all of it. `action`: "could not read …", for messages. */
 export async function readFileAt(
   connection: SftpConnection,

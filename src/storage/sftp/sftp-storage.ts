@@ -6,11 +6,13 @@ import { createHash } from "node:crypto";
 import { OperatingError } from "../../base/errors.ts";
 import { isTemporaryName, temporaryName } from "../local/temporary-names.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
+import { checkRange } from "../byte-range.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
+import { writeThrough } from "../write-through.ts";
 import { parentOf, SftpFolders, walk } from "./folders.ts";
 import type { FoundFile } from "./folders.ts";
 import { isLeftoverDead } from "./left-overs.ts";
-import { checkRange, readFileAt } from "./read-file.ts";
+import { readFileAt } from "./read-file.ts";
 import type { SftpRequests } from "./sftp-requests.ts";
 import { unlessMissing } from "./sftp-requests.ts";
 import { SftpWriter } from "./sftp-writer.ts";
@@ -49,14 +51,8 @@ export class SftpStorage implements Storage {
   }
 
   async put(name: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredObject> {
-    const writer = await this.openWriter(name, options);
-    try {
-      await writer.write(bytes);
-      const sha256 = createHash("sha256").update(bytes).digest();
-      return await writer.finish({ sizeBytes: bytes.length, sha256 });
-    } finally {
-      await writer.abort();
-    }
+    const sha256 = createHash("sha256").update(bytes).digest();
+    return await writeThrough(await this.openWriter(name, options), bytes, { sizeBytes: bytes.length, sha256 });
   }
 
   async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {

@@ -3,13 +3,10 @@
 
 import type { IncomingMessage } from "node:http";
 import { OperatingError } from "../../base/errors.ts";
-import { GIB } from "../../base/units.ts";
+import { READ_BYTES_MAX } from "../byte-range.ts";
 import type { Attempt } from "../retrier.ts";
 import type { ByteRange } from "../storage.ts";
 import type { Answer } from "./webdav-requests.ts";
-
-/** Nothing that is read whole or by range is larger. */
-export const READ_BYTES_MAX = 2 * GIB;
 
 /** What is read. */
 export interface Reading {

@@ -4,10 +4,11 @@
 
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
+import { checkRange, READ_BYTES_MAX } from "../byte-range.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
 import { nameInFolder } from "./multistatus.ts";
 import { ContentHashes, newWrite } from "./object-write.ts";
-import { READ_BYTES_MAX, readBody } from "./read-body.ts";
+import { readBody } from "./read-body.ts";
 import { temporaryFiles } from "./temporary-files.ts";
 import { isWriter, isWriterDead, TEMPORARY_FOLDER } from "./temporary-names.ts";
 import type { WebdavRequests } from "./webdav-requests.ts";
@@ -163,10 +164,4 @@ export class WebdavStorage implements Storage {
     if (twice === undefined) return found;
     throw new OperatingError("storage_failed", `the server lists "${twice.name}" twice`);
   }
-}
-
-function checkRange(action: string, { lengthBytes, offset }: ByteRange): void {
-  const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(lengthBytes) && offset >= 0 && lengthBytes >= 0;
-  if (isRange && lengthBytes <= READ_BYTES_MAX && Number.isSafeInteger(offset + lengthBytes)) return;
-  throw new OperatingError("corrupt", `${action}: ${lengthBytes} bytes at ${offset} is no range to read`);
 }
