@@ -16,10 +16,8 @@ import { openFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy, PlannedFault } from "./fault-proxy.ts";
 import { gcsUriAt, openGcsBench, PASS, saying } from "./gcs-support.ts";
 import type { GcsBench } from "./gcs-support.ts";
+import { meetingOnce, notedRetries, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
 
-/** For tests of silence; the others wait longer, so that a busy machine is not taken for a silent server. */
-const SHORT_STALL_MS = 400;
-const STALL_MS = 20_000;
 const IF_ABSENT = { ifAbsent: true } as const;
 
 let bench: GcsBench;
@@ -49,10 +47,7 @@ beforeEach(async () => {
 async function openAt(endpoint = proxy.endpoint, stallTimeoutMs = STALL_MS): Promise<Storage> {
   return await openStorage(gcsUriAt(endpoint, place), {
     environment: keys,
-    retries: {
-      policy: { firstDelayMs: 1, delayMsMax: 5, stallTimeoutMs, attemptsMax: 5 },
-      onRetry: (retry) => retries.push(retry),
-    },
+    retries: notedRetries(retries, stallTimeoutMs),
   });
 }
 
@@ -71,14 +66,8 @@ const PASSING: readonly (readonly [string, (method: string) => PlannedFault])[] 
 test.each(PASSING)("every call survives %s, sent again and counted", async (_, fault) => {
   const isSilent = fault("GET").kind === "deaf";
   if (isSilent) storage = await openAt(proxy.endpoint, SHORT_STALL_MS);
-  const once = async (method: string, work: () => Promise<unknown>): Promise<void> => {
-    const before = storage.retryCount ?? 0;
-    proxy.plan(fault(method));
-    await work();
-    expect(proxy.unmet(), method).toBe(0);
-    const count = (storage.retryCount ?? 0) - before;
-    expect(isSilent ? Math.min(count, 1) : count, method).toBe(1);
-  };
+  const once = async (method: string, work: () => Promise<unknown>): Promise<void> =>
+    await meetingOnce({ storage, proxy, fault }, method, work);
   const bytes = randomBytes(1000);
   await once("POST", async () => await storage.put("a", bytes, IF_ABSENT));
   await once("GET", async () => expect(await storage.head("a")).toEqual({ name: "a", sizeBytes: 1000 }));

@@ -16,10 +16,8 @@ import { openFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy, PlannedFault } from "./fault-proxy.ts";
 import { s3Servers, surroundingsOf, uriAt } from "./s3-servers.ts";
 import type { S3Server } from "./s3-servers.ts";
+import { meetingOnce, notedRetries, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
 
-/** For tests of silence; the others wait longer, so that a busy machine is not taken for a silent server. */
-const SHORT_STALL_MS = 400;
-const STALL_MS = 20_000;
 /** A part on its way, the parts waiting behind it, one being filled, and what the sockets hold. */
 const UNSENT_BYTES_MAX = 48 * MIB;
 
@@ -47,10 +45,7 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ checksRights, 
   async function openAt(uri: string, stallTimeoutMs = STALL_MS): Promise<Storage> {
     return await openStorage(uri, {
       environment: server.keys,
-      retries: {
-        policy: { firstDelayMs: 1, delayMsMax: 5, stallTimeoutMs, attemptsMax: 5 },
-        onRetry: (retry) => retries.push(retry),
-      },
+      retries: notedRetries(retries, stallTimeoutMs),
     });
   }
 
@@ -67,14 +62,8 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ checksRights, 
   test.each(PASSING)("every call survives %s, sent again and counted", async (_, fault) => {
     const isSilent = fault("GET").kind === "deaf";
     if (isSilent) storage = await openAt(uriAt(proxy.endpoint, place), SHORT_STALL_MS);
-    const once = async (method: string, work: () => Promise<unknown>): Promise<void> => {
-      const before = storage.retryCount ?? 0;
-      proxy.plan(fault(method));
-      await work();
-      expect(proxy.unmet(), method).toBe(0);
-      const count = (storage.retryCount ?? 0) - before;
-      expect(isSilent ? Math.min(count, 1) : count, method).toBe(1);
-    };
+    const once = async (method: string, work: () => Promise<unknown>): Promise<void> =>
+      await meetingOnce({ storage, proxy, fault }, method, work);
     const bytes = randomBytes(1000);
     await once("PUT", async () => await storage.put("a", bytes, { ifAbsent: true }));
     await once("HEAD", async () => expect(await storage.head("a")).toEqual({ name: "a", sizeBytes: 1000 }));

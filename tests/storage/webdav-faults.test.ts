@@ -14,10 +14,8 @@ import { environmentOf, startApache, uriAt, USER } from "./webdav-servers.ts";
 import type { WebdavServer } from "./webdav-servers.ts";
 import { forward, openSpoiler } from "./webdav-spoiler.ts";
 import type { Spoil } from "./webdav-spoiler.ts";
+import { meetingOnce, notedRetries, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
 
-/** For tests of silence; the others wait longer, so that a busy machine is not taken for a silent server. */
-const SHORT_STALL_MS = 400;
-const STALL_MS = 20_000;
 /** What waits to be sent, one piece, and what the sockets hold. */
 const UNSENT_BYTES_MAX = 32 * MIB;
 /** Where data goes while it is written, and where it is announced. */
@@ -46,10 +44,7 @@ beforeEach(async () => {
 async function openAt(address: string, stallTimeoutMs = STALL_MS): Promise<Storage> {
   return await openStorage(uriAt(address.replace("http://", ""), place), {
     environment: environmentOf(USER),
-    retries: {
-      policy: { firstDelayMs: 1, delayMsMax: 5, stallTimeoutMs, attemptsMax: 5 },
-      onRetry: (retry) => retries.push(retry),
-    },
+    retries: notedRetries(retries, stallTimeoutMs),
   });
 }
 
@@ -75,14 +70,8 @@ test.each(PASSING)("every call survives %s, sent again and counted", async (_, f
   if (isSilent) storage = await openAt(proxy.endpoint, SHORT_STALL_MS);
   // Learns what the server asks for.
   expect(await storage.head("a")).toBe(null);
-  const once = async (method: string, work: () => Promise<unknown>): Promise<void> => {
-    const before = storage.retryCount ?? 0;
-    proxy.plan(fault(method));
-    await work();
-    expect(proxy.unmet(), method).toBe(0);
-    const count = (storage.retryCount ?? 0) - before;
-    expect(isSilent ? Math.min(count, 1) : count, method).toBe(1);
-  };
+  const once = async (method: string, work: () => Promise<unknown>): Promise<void> =>
+    await meetingOnce({ storage, proxy, fault }, method, work);
   const bytes = randomBytes(1000);
   await once("MKCOL", async () => await storage.put("first/a", bytes, { ifAbsent: true }));
   await once("PUT", async () => await storage.put("a", bytes, { ifAbsent: true }));
