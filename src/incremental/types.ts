@@ -35,7 +35,7 @@ export interface ServerPosition {
 
 /** What shapes the text that COPY gives for the same blocks, beside the relation itself. */
 export interface TextShape {
-  /** Settings of the reading sessions by name, e.g. `TimeZone`. */
+  /** Settings of the reading sessions by name, e.g. `TimeZone`; at least all of TEXT_SETTINGS (rules/text-shape.ts), as SHOW gives them. */
   readonly settings: Readonly<Record<string, string>>;
   /** pg_dump's selection flags. */
   readonly selection: readonly string[];
