@@ -1,0 +1,113 @@
+// Relations as they are stored and as COPY prints them now, outside of the backup's snapshot: COPY itself prints an enum's
+// label or a composite's attributes of now. No table is locked: one whose ALTER waits for the backup would otherwise be
+// waited for by it. Block counts come from the backup's plan for the same reason.
+
+import { isOperatingError } from "../../base/errors.ts";
+import type { Session } from "../../postgres/index.ts";
+import type { RelationShape } from "../types.ts";
+import type { Answer, Rows } from "./ask.ts";
+import { answerOf, ask, oidArray, textOf } from "./ask.ts";
+import { ReachableTypes } from "./reachable-types.ts";
+
+/** Relations asked for at once. */
+const BATCH_RELATION_COUNT = 5_000;
+
+/** A relation whose rows are read. */
+export interface RelationToShape {
+  readonly oid: number;
+  /** Of the backup's plan. */
+  readonly blockCount: number;
+}
+
+// The columns that COPY lists: neither dropped nor generated. A missing value is what rows older than the column show; of
+// types of the user's it is not printed (a table's row type would lock that table), the row version stands for it.
+const COLUMNS = `
+  SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.atttypid, a.atttypmod,
+           CASE WHEN NOT a.atthasmissing THEN ''
+                WHEN a.atttypid < 16384 THEN pg_catalog.quote_literal(a.attmissingval::pg_catalog.text)
+                ELSE 'xmin ' || a.xmin END), ',' ORDER BY a.attnum) AS text,
+         pg_catalog.string_agg(DISTINCT a.atttypid::pg_catalog.text, ',') AS types
+    FROM pg_catalog.pg_attribute AS a
+   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''`;
+
+function shapesQuery(oids: readonly number[]): string {
+  return `
+SELECT c.oid, CASE c.reltablespace WHEN 0 THEN d.dattablespace ELSE c.reltablespace END, pg_catalog.pg_relation_filenode(c.oid),
+       c.relpersistence, c.relkind, m.oid = 2, pg_catalog.quote_ident(m.amname), c.oid = ANY (conditional.oids),
+       pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(columns.text, ''), pg_catalog.getdatabaseencoding())), 'hex'),
+       columns.types
+  FROM pg_catalog.unnest(${oidArray(oids)}) AS wanted (oid)
+  JOIN pg_catalog.pg_class AS c ON c.oid = wanted.oid
+  JOIN pg_catalog.pg_database AS d ON d.datname = pg_catalog.current_database()
+  LEFT JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+ CROSS JOIN (SELECT coalesce(pg_catalog.array_agg(marked.oid), '{}') AS oids
+               FROM pg_catalog.pg_extension AS e,
+                    LATERAL ROWS FROM (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) AS marked (oid, condition)
+              WHERE marked.condition <> '') AS conditional
+ CROSS JOIN LATERAL (${COLUMNS}) AS columns`;
+}
+
+/**
+ * Shapes by OID; a relation that is not there any more is missing. The session is an ordinary one of the same database, in
+ * no transaction.
+ */
+export async function readRelationShapes(
+  session: Session,
+  relations: readonly RelationToShape[],
+  signal: AbortSignal,
+): Promise<Answer<Map<number, RelationShape>>> {
+  try {
+    return await answerOf("the catalog", signal, async () => {
+      const rows = await readRows(session, relations, signal);
+      const types = await ReachableTypes.read(session, [...new Set(rows.flatMap(typesOf))], signal);
+      const blockCounts = new Map(relations.map(({ oid, blockCount }) => [oid, blockCount]));
+      const shapes = rows.map((row) => toShape(row, types, blockCounts));
+      return new Map(shapes.map((shape) => [shape.oid, shape]));
+    });
+  } catch (error) {
+    if (isOperatingError(error, "value_too_large")) return { kind: "unknown", reason: error.message };
+    throw error;
+  }
+}
+
+async function readRows(session: Session, relations: readonly RelationToShape[], signal: AbortSignal): Promise<Rows> {
+  const oids = [...new Set(relations.map(({ oid }) => oid))];
+  const rows: (readonly (string | null)[])[] = [];
+  for (let start = 0; start < oids.length; start += BATCH_RELATION_COUNT) {
+    for (const row of await ask(session, shapesQuery(oids.slice(start, start + BATCH_RELATION_COUNT)), signal)) {
+      rows.push(row);
+    }
+  }
+  return rows;
+}
+
+function typesOf(row: Rows[number]): number[] {
+  const list = row[9];
+  return list === null || list === undefined ? [] : list.split(",").map(Number);
+}
+
+function toShape(row: Rows[number], types: ReachableTypes, blockCounts: ReadonlyMap<number, number>): RelationShape {
+  const oid = Number(textOf(row, 0));
+  const typeSet = types.summaryOf(typesOf(row));
+  return {
+    oid,
+    tablespaceOid: Number(textOf(row, 1)),
+    filenode: Number(row[2] ?? 0), // null: it has no file
+    persistence: textOf(row, 3),
+    accessMethod: row[5] === "t" ? "heap" : (row[6] ?? null),
+    blockCount: blockCounts.get(oid) ?? 0,
+    columnFingerprint: textOf(row, 8),
+    typeFingerprint: typeSet.fingerprint,
+    alwaysReadBecause: objectionToRelation(row) ?? typeSet.objection,
+    isStable: true,
+  };
+}
+
+function objectionToRelation(row: Rows[number]): string | null {
+  if (row[4] === "f") return "it is a foreign table";
+  if (row[4] !== "r") return "it is not a table";
+  if (row[3] !== "p") return "it is not written to the WAL (unlogged or temporary)";
+  if (row[5] !== "t") return `its access method is ${row[6] ?? "unknown"}, not heap`;
+  if (row[7] === "t") return "its extension has only some of its rows dumped";
+  return null;
+}
