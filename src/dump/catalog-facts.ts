@@ -17,7 +17,7 @@ const FACTS_QUERY = `
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, coalesce(a.amname, ''), c.reltablespace, c.relfilenode,
        SIZE / pg_catalog.current_setting('block_size')::bigint,
        (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.attnum, t.attname, t.atttypid, t.atttypmod,
-                 t.attisdropped), ',' ORDER BY t.attnum))
+                 t.attisdropped, t.attgenerated), ',' ORDER BY t.attnum))
           FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0)
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
