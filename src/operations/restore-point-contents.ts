@@ -100,8 +100,8 @@ export class RestorePointContents implements ArchiveContents {
       continues: chunk.continues,
       load: (signal) => this.restorePoint.loadChunk(chunk, signal),
       loadFrame: async (signal): Promise<StoredFrame> => {
-        const { bytes } = await this.restorePoint.readChunk(chunk, signal);
-        return { encoding: chunk.encoding, bytes };
+        const { bytes, encoding } = await this.restorePoint.readChunk(chunk, signal);
+        return { encoding, bytes };
       },
     };
   }

@@ -1,14 +1,19 @@
 // Reads chunks out of packs: by range, authenticated, decoded within their raw length; verify has their ids checked too.
-// Neighbours in a pack are fetched together. Memory: GROUPS_AHEAD groups of at most GROUP_BYTES_MAX (or one larger chunk).
+// Neighbours in a pack are fetched together. A delta is decoded with its base, which is fetched by its own reference.
+// Memory: GROUPS_AHEAD groups of at most GROUP_BYTES_MAX (or one larger chunk); for deltas DELTA_BYTES_AT_ONCE or one pair of
+// chunks that is larger, and what BaseChunks keeps.
 
 import { timingSafeEqual } from "node:crypto";
 import { isOperatingError, OperatingError } from "../base/errors.ts";
 import { freeBuffer } from "../base/free-buffer.ts";
 import { KIB, MIB } from "../base/units.ts";
 import { chunkId } from "./chunk-id.ts";
+import { BaseChunks } from "./base-chunks.ts";
 import { mapAhead, RecentResults } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { packObjectName } from "./identifiers.ts";
+import { isDeltaOf } from "./list-codec.ts";
+import { ByteBudget } from "./listing/byte-budget.ts";
 import type { ChunkReference } from "./lists.ts";
 import { MovedPacks } from "./moved.ts";
 import type { PackItemPlace } from "./moved.ts";
@@ -20,11 +25,20 @@ const GROUP_BYTES_MAX = 4 * MIB;
 const GROUP_GAP_BYTES_MAX = 4 * KIB;
 const GROUPS_AHEAD = 3;
 const PACK_CIPHERS_MAX = 1024;
+const DELTAS_AHEAD = 4;
+/** Plaintexts of deltas that are being decoded, and of their bases. */
+const DELTA_BYTES_AT_ONCE = 64 * MIB;
 
-/** A chunk as it was stored, authentic: one zstd frame or plain bytes. */
+/** A chunk as it was stored, authentic: one zstd frame or plain bytes. A delta comes as the plain bytes that it stands for. */
 export interface UnsealedChunk {
   readonly reference: ChunkReference;
-  readonly encoding: Encoding;
+  readonly encoding: Exclude<Encoding, "zstd-delta">;
+  readonly bytes: Uint8Array;
+}
+
+/** A chunk as it lies in its pack, authentic. */
+interface StoredChunk {
+  readonly reference: ChunkReference;
   readonly bytes: Uint8Array;
 }
 
@@ -33,6 +47,8 @@ export class ChunkReader {
   readonly #context: RepositoryContext;
   readonly #ciphers = new RecentResults<string, ObjectCipher>(PACK_CIPHERS_MAX);
   readonly #moved: MovedPacks;
+  readonly #bases = new BaseChunks(async (base) => await this.load(base));
+  readonly #deltaBudget = new ByteBudget(DELTA_BYTES_AT_ONCE);
 
   constructor(context: RepositoryContext) {
     this.#context = context;
@@ -50,8 +66,12 @@ export class ChunkReader {
     });
   }
 
-  /** The stored form of a chunk, authentic. Throws OperatingError "corrupt" or "not_found". */
+  /** A chunk, authentic. Throws OperatingError "corrupt" or "not_found". */
   async read(reference: ChunkReference, signal?: AbortSignal): Promise<UnsealedChunk> {
+    return await this.#withoutBase(await this.#readStored(reference, signal));
+  }
+
+  async #readStored(reference: ChunkReference, signal: AbortSignal | undefined): Promise<StoredChunk> {
     return await namingChunk(reference, async () => {
       const { cipher, place, sealed } = await this.#readSealed(reference, reference.lengthBytes, signal);
       const chunk = unseal(cipher, reference, { sealed, itemNumber: place.itemNumber });
@@ -76,9 +96,9 @@ export class ChunkReader {
 
   /** The plaintext of a chunk that was read: decoded within its raw length, its id checked. */
   async decode(chunk: UnsealedChunk): Promise<Uint8Array> {
-    const { bytes, reference } = chunk;
+    const { bytes, encoding, reference } = chunk;
     return await namingChunk(reference, async () => {
-      const raw = await decode(packObjectName(reference.pack), reference, bytes);
+      const raw = await decode(packObjectName(reference.pack), { ...reference, encoding }, bytes);
       const id = chunkId(this.#context.keyring.chunkIdSecret, reference.kind, raw);
       if (timingSafeEqual(id, reference.id)) return raw;
       throw new OperatingError("corrupt", "its contents do not match its id");
@@ -90,10 +110,28 @@ export class ChunkReader {
    * again: that would be a second proof of the same bytes at a third of a restore's own work; verify does it.
    */
   async load(reference: ChunkReference, signal?: AbortSignal): Promise<Uint8Array> {
-    const { bytes } = await this.read(reference, signal);
-    const raw = await namingChunk(reference, () => decode(packObjectName(reference.pack), reference, bytes));
+    const { bytes, encoding } = await this.read(reference, signal);
+    const name = packObjectName(reference.pack);
+    const raw = await namingChunk(reference, () => decode(name, { ...reference, encoding }, bytes));
     if (raw.buffer !== bytes.buffer) freeBuffer(bytes);
     return raw;
+  }
+
+  /** A delta decoded, any other chunk as it is. */
+  async #withoutBase({ bytes, reference }: StoredChunk): Promise<UnsealedChunk> {
+    const { base, encoding, pack, rawLengthBytes } = reference;
+    if (encoding !== "zstd-delta") return { reference, encoding, bytes };
+    return await namingChunk(reference, async () => {
+      if (base === null || !isDeltaOf(reference, base))
+        throw new OperatingError("corrupt", "its base is no full chunk");
+      return await this.#deltaBudget.use(rawLengthBytes + base.rawLengthBytes, async () => {
+        const raw = await this.#bases.use(base, async (plaintext) => {
+          return await decode(packObjectName(pack), reference, bytes, plaintext);
+        });
+        freeBuffer(bytes);
+        return { reference, encoding: "none", bytes: raw };
+      });
+    });
   }
 
   /** The sealed bytes of an item, from where it lies now. */
@@ -116,20 +154,23 @@ export class ChunkReader {
     const groups = mapAhead(groupNeighbours(references), GROUPS_AHEAD, async (group) => {
       return await this.#readGroup(group, signal);
     });
-    for await (const chunks of groups) yield* chunks;
+    yield* mapAhead(inTurn(groups), DELTAS_AHEAD, async (chunk) => {
+      signal?.throwIfAborted();
+      return await this.#withoutBase(chunk);
+    });
   }
 
-  async #readGroup(group: readonly ChunkReference[], signal: AbortSignal | undefined): Promise<UnsealedChunk[]> {
+  async #readGroup(group: readonly ChunkReference[], signal: AbortSignal | undefined): Promise<StoredChunk[]> {
     try {
       return await this.#readNeighbours(group, signal);
     } catch (error) {
       // The pack was repacked, perhaps: one by one, each from where it went.
       if (!isOperatingError(error, "not_found")) throw error;
-      return await Promise.all(group.map(async (reference) => await this.read(reference, signal)));
+      return await Promise.all(group.map(async (reference) => await this.#readStored(reference, signal)));
     }
   }
 
-  async #readNeighbours(group: readonly ChunkReference[], signal: AbortSignal | undefined): Promise<UnsealedChunk[]> {
+  async #readNeighbours(group: readonly ChunkReference[], signal: AbortSignal | undefined): Promise<StoredChunk[]> {
     const first = group[0]!;
     const last = group.at(-1)!;
     const range = { offset: first.offset, lengthBytes: last.offset + last.lengthBytes - first.offset };
@@ -156,8 +197,14 @@ function unseal(
   cipher: ObjectCipher,
   reference: ChunkReference,
   item: { readonly sealed: Uint8Array; readonly itemNumber: number },
-): UnsealedChunk {
-  return { reference, encoding: reference.encoding, bytes: cipher.unseal(item.itemNumber, reference, item.sealed) };
+): StoredChunk {
+  const { base, encoding, id, kind, rawLengthBytes } = reference;
+  const facts = { kind, encoding, id, rawLengthBytes, baseId: base?.id ?? null };
+  return { reference, bytes: cipher.unseal(item.itemNumber, facts, item.sealed) };
+}
+
+async function* inTurn<T>(groups: AsyncIterable<readonly T[]>): AsyncGenerator<T> {
+  for await (const group of groups) yield* group;
 }
 
 /** Says in the error which chunk it was. */

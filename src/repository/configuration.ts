@@ -21,8 +21,10 @@ export const DATA_KEY_COUNT_MAX = 64;
 /** Of a slot's label, in UTF-16 units. */
 export const LABEL_LENGTH_MAX = 100;
 export const GENERATION_MAX = 99_999_999;
-/** Features that this version knows. */
-const KNOWN_FEATURES: ReadonlySet<string> = new Set();
+/** What a reader has to know of a repository that may hold delta chunks. */
+export const DELTA_FEATURE = "delta";
+/** Features that this version knows. New repositories require all of them. */
+export const KNOWN_FEATURES: readonly string[] = [DELTA_FEATURE];
 const ENDING_PATTERN = /^,\n {2}"authentication": "([0-9a-f]{64})"\n\}\n$/;
 const ENDING_BYTES = ',\n  "authentication": ""\n}\n'.length + 64;
 
@@ -50,6 +52,8 @@ export interface Configuration {
   readonly dataKeys: readonly DataKeyEntry[];
   readonly keySlots: readonly KeySlot[];
   readonly packSizeBytes: number;
+  /** Features that its readers have to know; left out: none. */
+  readonly features?: readonly string[];
   /** How often the keys were changed; left out: never. */
   readonly generation?: number;
   /** Slots of kinds that this version does not know, as they stand in the file. */
@@ -68,7 +72,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 /** The bytes of cairn.json, authenticated under the current data key. */
 export function encodeConfiguration(configuration: Configuration, dataKey: DataKey | null): Uint8Array {
   const { repositoryId, createdAt, encryption, dataKeys, keySlots, packSizeBytes } = configuration;
-  const { generation = 0, otherSlots = [] } = configuration;
+  const { features = [], generation = 0, otherSlots = [] } = configuration;
   const text = JSON.stringify(
     {
       format: FORMAT,
@@ -77,7 +81,7 @@ export function encodeConfiguration(configuration: Configuration, dataKey: DataK
       createdAt,
       ...(generation === 0 ? {} : { generation }),
       encryption,
-      requiredFeatures: [],
+      requiredFeatures: features,
       dataKeys: dataKeys.map(({ id, isCurrent, secret, wrapped }) => {
         return { id: hex(id), isCurrent, secret: hex(secret), ...(wrapped && { wrapped: hex(wrapped) }) };
       }),
@@ -124,13 +128,17 @@ function decode(bytes: Uint8Array): ConfigurationFile {
   if (fields.text("format") !== FORMAT) throw invalid("it is no repository of ours");
   const version = fields.integer("formatVersion");
   if (version !== FORMAT_VERSION) throw tooNew(`format version ${version}`);
-  const unknown = fields.list("requiredFeatures").find((feature) => !KNOWN_FEATURES.has(String(feature)));
+  const unknown = fields.list("requiredFeatures").find((feature) => !isKnownFeature(feature));
   if (unknown !== undefined) throw tooNew(`the feature ${JSON.stringify(unknown)}`);
   return {
     configuration: readConfiguration(fields),
     authenticated: bytes.subarray(0, bytes.length - ENDING_BYTES),
     authentication: Buffer.from(ending[1]!, "hex"),
   };
+}
+
+function isKnownFeature(feature: unknown): feature is string {
+  return typeof feature === "string" && KNOWN_FEATURES.includes(feature);
 }
 
 /** Throws OperatingError "corrupt" unless cairn.json is authentic under that data key (null: the checksum is right). */
@@ -163,7 +171,13 @@ function readConfiguration(fields: Fields): Configuration {
   const generation = fields.value("generation") === null ? 0 : fields.integer("generation");
   if (generation < 0 || generation > GENERATION_MAX) throw invalid("its generation is no number of changes");
   const common = { repositoryId, createdAt, encryption, dataKeys, keySlots, packSizeBytes } as const;
-  return { ...common, ...(generation > 0 && { generation }), ...(otherSlots.length > 0 && { otherSlots }) };
+  const features = fields.list("requiredFeatures").filter(isKnownFeature);
+  return {
+    ...common,
+    ...(features.length > 0 && { features }),
+    ...(generation > 0 && { generation }),
+    ...(otherSlots.length > 0 && { otherSlots }),
+  };
 }
 
 function readDataKey(fields: Fields): DataKeyEntry {

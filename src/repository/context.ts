@@ -11,6 +11,8 @@ export interface RepositoryContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly packSizeBytes: number;
+  /** The repository requires of its readers that they know delta chunks. */
+  readonly takesDeltas: boolean;
 }
 
 /** The bytes of an object that was listed; null when it was removed meanwhile. */

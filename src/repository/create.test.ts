@@ -63,7 +63,7 @@ test("openRepository() refuses a newer format, an unknown feature, and a cost th
   const text = await readFile(path, "utf8");
   const changes = [
     ['"formatVersion": 1', '"formatVersion": 2', "format version 2"],
-    ['"requiredFeatures": []', '"requiredFeatures": ["delta"]', "delta"],
+    ['"delta"', '"delta",\n    "sparse"', "sparse"],
     ['"n": 16', '"n": 1073741824', "out of bounds"],
     ['"n": 16', '"n": 15', "out of bounds"],
     ['"r": 1,', '"r": 1000000,', "out of bounds"],

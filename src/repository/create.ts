@@ -9,6 +9,7 @@ import type { Storage } from "../storage/index.ts";
 import { makeAgeSlot } from "./age-slots.ts";
 import {
   encodeConfiguration,
+  KNOWN_FEATURES,
   PACK_SIZE_BYTES_DEFAULT,
   PACK_SIZE_BYTES_MAX,
   PACK_SIZE_BYTES_MIN,
@@ -125,7 +126,7 @@ async function makeConfiguration(options: CreateOptions, createdAt: string): Pro
   }
   if (like !== undefined) refuseOtherEncryption(like, options);
   const repositoryId = like?.keyring.repositoryId ?? random(16);
-  const common = { repositoryId, createdAt, packSizeBytes };
+  const common = { repositoryId, createdAt, packSizeBytes, features: KNOWN_FEATURES };
   if (options.encryption.kind === "none") {
     const keyring = { repositoryId, current: null, dataKeys: new Map(), chunkIdSecret: null, lineageSecret: null };
     return { keyring, configuration: { ...common, encryption: "none", dataKeys: [], keySlots: [] } };

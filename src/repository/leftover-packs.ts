@@ -9,6 +9,7 @@ import { messageOf } from "../base/errors.ts";
 import { MIB } from "../base/units.ts";
 import { chunkId } from "./chunk-id.ts";
 import type { ChunkKind } from "./chunk-id.ts";
+import type { ChunkReader } from "./chunk-reader.ts";
 import { mapAhead, RecentResults } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
 import { packObjectName, packOfObject, PACKS_PREFIX, runOfPack } from "./identifiers.ts";
@@ -64,12 +65,16 @@ export interface TakenOver {
 }
 
 /** Where a chunk was found. */
-type FoundChunk = Pick<ChunkReference, "pack" | "itemNumber" | "offset" | "lengthBytes" | "encoding">;
+type FoundChunk = Pick<ChunkReference, "pack" | "itemNumber" | "offset" | "lengthBytes" | "encoding" | "base">;
 
 interface Place {
   readonly context: RepositoryContext;
   readonly observer: RunObserver;
+  readonly chunks: ChunkReader;
 }
+
+/** A chunk that a run would store; of a delta, the base that it may refer to. */
+type WantedChunk = Pick<ChunkReference, "kind" | "id" | "rawLengthBytes" | "base">;
 
 /** See the head of this file. */
 export class LeftoverPacks {
@@ -110,11 +115,11 @@ export class LeftoverPacks {
     return { runIds: this.#claims, chunkCount: this.#chunkCount, bytes: this.#bytes, refused: this.#refused };
   }
 
-  /** Where that chunk lies in a pack that was read back whole; null: store it. */
-  async take(
-    chunk: { readonly kind: ChunkKind; readonly id: Uint8Array; readonly rawLengthBytes: number },
-    signal?: AbortSignal,
-  ): Promise<FoundChunk | null> {
+  /**
+   * Where that chunk lies in a pack that was read back whole; null: store it. A delta is taken over only by who brings
+   * its base, with which it is decoded now: nothing says where the base lay that the dead run had.
+   */
+  async take(chunk: WantedChunk, signal?: AbortSignal): Promise<FoundChunk | null> {
     const at = this.#index.get(indexKey(chunk.id));
     if (at === undefined) return null;
     const pack = this.#packs[Math.floor(at / ITEMS_PER_PACK_MAX)]!;
@@ -127,9 +132,26 @@ export class LeftoverPacks {
       timingSafeEqual(item.id, chunk.id);
     if (!isIt) return null;
     const { encoding, itemNumber, lengthBytes, offset } = item;
+    const base = encoding === "zstd-delta" ? chunk.base : null;
+    const found = { pack, itemNumber, offset, lengthBytes, encoding, base };
+    if (encoding === "zstd-delta" && !(await this.#isRightDelta({ ...chunk, ...found }, item, signal))) return null;
     this.#chunkCount += 1;
     this.#bytes += lengthBytes;
-    return { pack, itemNumber, offset, lengthBytes, encoding };
+    return found;
+  }
+
+  async #isRightDelta(
+    delta: WantedChunk & FoundChunk,
+    { baseId }: ItemEntry,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const { chunks } = this.#place;
+    if (delta.base === null || Buffer.compare(baseId!, delta.base.id) !== 0) return false;
+    const reference = { ...delta, rowCount: 0, continues: false };
+    const decoded = await this.#refusing(delta.pack, signal, async () => {
+      return await chunks.decode(await chunks.read(reference, signal));
+    });
+    return decoded !== null;
   }
 
   /** Removes the records of the runs that were taken over: what is left of theirs is for prune. */
@@ -230,7 +252,7 @@ async function packsOf(
   return packs;
 }
 
-/** Reads a whole pack: every item authentic, every chunk decoded and its id made again. Throws OperatingError "corrupt". */
+/** Reads a whole pack: every item authentic, every full chunk decoded and its id made again. Throws OperatingError "corrupt". */
 async function readBack(
   context: RepositoryContext,
   pack: string,
@@ -261,7 +283,7 @@ async function readBack(
 }
 
 async function checkChunk(context: RepositoryContext, name: string, item: ItemEntry, bytes: Uint8Array): Promise<void> {
-  if (item.id === null) return;
+  if (item.id === null || item.encoding === "zstd-delta") return;
   const raw = await decode(name, item, bytes);
   const kind: ChunkKind = item.kind === "large-objects" ? "large-objects" : "table";
   if (timingSafeEqual(chunkId(context.keyring.chunkIdSecret, kind, raw), item.id)) return;

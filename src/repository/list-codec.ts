@@ -6,14 +6,15 @@ import { KIB } from "../base/units.ts";
 import type { ChunkKind } from "./chunk-id.ts";
 import { isPackName } from "./identifiers.ts";
 import type { ChunkReference, LargeObjectRecord, SegmentRecord } from "./lists.ts";
+import { DELTA_BYTES_MAX } from "./sealed-object.ts";
 import { corrupt, encodingNumber, encodingOf, ITEM_BYTES_MAX } from "./sealing.ts";
 
 /** Longer segments and objects come in several records. */
 export const RECORD_CHUNKS_MAX = 1024;
 export const RECORD_OBJECTS_MAX = 16 * 1024;
 const PACK_NAME_BYTES_MAX = 64;
-/** More than a chunk, a large object and a record's head can need: an id, a pack's name, a few varints. */
-const CHUNK_BYTES_MAX = 192;
+/** More than a chunk with its base, a large object and a record's head can need: an id, a pack's name, a few varints. */
+const CHUNK_BYTES_MAX = 2 * 192;
 const OBJECT_BYTES_MAX = 16;
 const HEAD_BYTES_MAX = 64;
 const VARINT_BYTES_MAX = 8;
@@ -24,6 +25,18 @@ const SHARED_OBJECTS = 2;
 const OWN_OBJECT = 3;
 const CONTINUES_PREVIOUS = 1;
 const OID_MAX = 2 ** 32 - 1;
+
+/** True when the one may lean on the other: depth is one, and both are short enough. */
+export function isDeltaOf(chunk: ChunkReference, base: ChunkReference): boolean {
+  const isRight = chunk.encoding === "zstd-delta" && base.encoding !== "zstd-delta" && base.base === null;
+  const isOther = chunk.pack !== base.pack || chunk.itemNumber !== base.itemNumber;
+  return (
+    isRight &&
+    isOther &&
+    chunk.kind === base.kind &&
+    Math.max(chunk.rawLengthBytes, base.rawLengthBytes) <= DELTA_BYTES_MAX
+  );
+}
 
 /** Collects records into the bytes of one span. */
 export class SpanEncoder {
@@ -91,6 +104,9 @@ export class SpanEncoder {
     this.#number(chunk.rawLengthBytes);
     this.#number(chunk.rowCount);
     this.#number((chunk.continues ? 1 : 0) | (encodingNumber(chunk.encoding) << 1));
+    if (chunk.base === null) return assert(chunk.encoding !== "zstd-delta", "a delta has a base");
+    assert(isDeltaOf(chunk, chunk.base), "a base is a full chunk, and what leans on it a delta");
+    this.#chunk(chunk.base, kind);
   }
 
   #pack(name: string): void {
@@ -179,6 +195,15 @@ export class SpanDecoder {
   }
 
   #chunk(kind: ChunkKind): ChunkReference {
+    const chunk = this.#fullOrDelta(kind);
+    if (chunk.encoding !== "zstd-delta") return chunk;
+    const base = this.#fullOrDelta(kind);
+    if (!isDeltaOf(chunk, base)) throw corrupt(this.#name, "a delta has a base that is no full chunk");
+    return { ...chunk, base };
+  }
+
+  /** A chunk without the base that may follow. */
+  #fullOrDelta(kind: ChunkKind): ChunkReference {
     const id = this.#take(ID_BYTES);
     const pack = this.#pack();
     const itemNumber = this.#number();
@@ -190,7 +215,8 @@ export class SpanDecoder {
     const encoding = encodingOf(flags >> 1);
     if (encoding === null) throw corrupt(this.#name, "a chunk has an encoding that this version does not know");
     const continues = (flags & 1) !== 0;
-    return { kind, id, pack, itemNumber, offset, lengthBytes, rawLengthBytes, rowCount, continues, encoding };
+    const base = null;
+    return { kind, id, pack, itemNumber, offset, lengthBytes, rawLengthBytes, rowCount, continues, encoding, base };
   }
 
   #pack(): string {

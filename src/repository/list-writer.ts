@@ -118,6 +118,8 @@ class ListWriter {
     for (const chunk of chunks) {
       const { packIndex, isReused } = this.#sink.referTo(chunk);
       this.#packs.add(packIndex);
+      // What a delta leans on is needed as the delta is; sums count chunks alone, so that none counts twice.
+      if (chunk.base !== null) this.#packs.add(this.#sink.referTo(chunk.base).packIndex);
       sums.chunkCount += 1;
       sums.rawBytes += chunk.rawLengthBytes;
       sums.sealedBytes += chunk.lengthBytes;

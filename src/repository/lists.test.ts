@@ -18,6 +18,7 @@ const reference = (index: number, more: Partial<ChunkReference> = {}): ChunkRefe
   rawLengthBytes: 2_000_000 + index,
   rowCount: 9000,
   continues: index % 3 === 0,
+  base: null,
   encoding: index % 2 === 0 ? "zstd" : "none",
   ...more,
 });

@@ -22,6 +22,8 @@ export interface ChunkReference {
   /** True when its last row goes on in the next chunk. */
   readonly continues: boolean;
   readonly encoding: Encoding;
+  /** The chunk whose plaintext is a delta's dictionary, always a full one; null: this one is full. */
+  readonly base: ChunkReference | null;
 }
 
 /** A block range of a relation and its chunks in order. A long one comes in several records. */

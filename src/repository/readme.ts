@@ -18,7 +18,7 @@ Change nothing in it by hand. To read it with Cairn (npm package pgcairn):
   cairn list --repo THIS_FOLDER
   cairn restore RESTORE_POINT --repo THIS_FOLDER --to postgresql://…
 
-To read it without Cairn, with nothing but Node.js 24 or newer, in a copy of this folder:
+To read it without Cairn, with nothing but Node.js 24.6 or newer, in a copy of this folder:
 
   node cairn-rescue.mjs list
   node cairn-rescue.mjs globals RESTORE_POINT > roles.sql

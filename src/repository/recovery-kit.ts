@@ -102,7 +102,7 @@ export function recoveryKitText(facts: RecoveryKitFacts): string {
     `SHA-256 of cairn-rescue.mjs`,
     `             ${facts.rescueSha256}`,
     "",
-    "To read the backups with nothing but Node.js 24 or newer, in a copy of the repository's folder:",
+    "To read the backups with nothing but Node.js 24.6 or newer, in a copy of the repository's folder:",
     "  sha256sum cairn-rescue.mjs                 compare with the line above before running it",
     "  node cairn-rescue.mjs list                 asks for the passphrase or this recovery key",
     "  node cairn-rescue.mjs export ID FILE       writes an archive for pg_restore",

@@ -9,6 +9,7 @@ import { ChunkReader } from "./chunk-reader.ts";
 import { copyRestorePoint } from "./copy/copy.ts";
 import { areAlike } from "./copy/shared-keys.ts";
 import type { CopyOptions, CopyOutcome, CopySide } from "./copy/types.ts";
+import { DELTA_FEATURE } from "./configuration.ts";
 import type { RepositoryContext } from "./context.ts";
 import { unlockRepository, writeRepository } from "./create.ts";
 import type { CreateOptions, OpenOptions, Unlocked } from "./create.ts";
@@ -124,6 +125,7 @@ export class Repository implements AsyncDisposable {
       clock: environment.clock ?? systemClock,
       random: environment.random ?? systemRandom,
       packSizeBytes: configuration.packSizeBytes,
+      takesDeltas: configuration.features?.includes(DELTA_FEATURE) === true,
     };
     this.#observer = new RunObserver(this.#context);
     this.#chunks = new ChunkReader(this.#context);
@@ -162,7 +164,7 @@ export class Repository implements AsyncDisposable {
       const packs = new Map([...(parent?.manifest.packs ?? []), ...morePacks].map((pack) => [pack[0], pack]));
       const reusable = await ReusablePacks.find(this.#context, [...packs.values()], signal);
       const place = { context: this.#context, observer: this.#observer };
-      const leftovers = await LeftoverPacks.find(place, { claims, reusable }, signal);
+      const leftovers = await LeftoverPacks.find({ ...place, chunks: this.#chunks }, { claims, reusable }, signal);
       const keptBytesMin = options.keptBytesMin ?? KEPT_BYTES_MIN;
       return new Run(this.#context, { id: runId, beacon, parent, reusable, leftovers, keptBytesMin, signal });
     } catch (error) {

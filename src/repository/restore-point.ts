@@ -88,7 +88,7 @@ export class RestorePoint {
     return this.#records(set.list, (decoder) => this.#placedObjects(decoder.nextLargeObjects()), signal);
   }
 
-  /** The stored form of a chunk, authentic: one zstd frame or plain bytes. */
+  /** A chunk, authentic: one zstd frame or plain bytes, of a delta always these. */
   async readChunk(reference: ChunkReference, signal?: AbortSignal): Promise<UnsealedChunk> {
     return await this.chunks.read(reference, signal);
   }
@@ -114,11 +114,7 @@ export class RestorePoint {
   #placed<T extends { readonly chunks: readonly ChunkReference[] }>(record: T | null): T | null {
     const currentPlace = this.#currentPlace;
     if (record === null || currentPlace === null) return record;
-    const chunks = record.chunks.map((chunk) => {
-      const place = currentPlace(chunk);
-      return place === chunk ? chunk : { ...chunk, ...place };
-    });
-    return { ...record, chunks };
+    return { ...record, chunks: record.chunks.map((chunk) => placed(chunk, currentPlace)) };
   }
 
   #placedObjects(record: LargeObjectRecord | null): LargeObjectRecord | null {
@@ -160,6 +156,16 @@ export class RestorePoint {
     const [pack] = this.manifest.packs[packIndex]!;
     return await this.chunks.readPage({ pack, itemNumber, offset }, rawLengthBytes);
   }
+}
+
+function placed(chunk: ChunkReference, currentPlace: CurrentPlace): ChunkReference {
+  const place = currentPlace(chunk);
+  const base = chunk.base === null ? null : placed(chunk.base, currentPlace);
+  return place === chunk && base === chunk.base ? chunk : { ...chunk, ...placeOf(place), base };
+}
+
+function placeOf({ itemNumber, offset, pack }: PackItemPlace): PackItemPlace {
+  return { pack, itemNumber, offset };
 }
 
 interface RelationIndex {

@@ -67,9 +67,10 @@ export class ReusablePacks {
     return now === null || now.isDamaged ? place : now.place;
   }
 
-  /** True when a new restore point may refer to that chunk, given as currentPlace() has it. */
-  canReuse({ itemNumber, pack }: Pick<ChunkReference, "pack" | "itemNumber">): boolean {
+  /** True when a new restore point may refer to that chunk and to what it leans on, both given as currentPlace() has it. */
+  canReuse({ base, itemNumber, pack }: Pick<ChunkReference, "pack" | "itemNumber" | "base">): boolean {
     const { damage, listed } = this.#facts;
+    if (base !== null && !this.canReuse(base)) return false;
     return this.#packs.has(pack) && !damage.hasChunk({ pack, itemNumber }) && !listed.hasItem(pack, itemNumber);
   }
 

@@ -10,6 +10,7 @@ import type { RepositoryContext } from "./context.ts";
 import { BACKUPS_PREFIX, isId, makeId, manifestObjectName, packObjectName } from "./identifiers.ts";
 import { lineageKeyOf } from "./lineages.ts";
 import type { LeftoverPacks, TakenOver } from "./leftover-packs.ts";
+import { isDeltaOf } from "./list-codec.ts";
 import { LargeObjectListWriter, PageWriter, SegmentListWriter } from "./list-writer.ts";
 import type { ChunkReference } from "./lists.ts";
 import { encodeBody, encodeSummary } from "./manifest.ts";
@@ -38,7 +39,7 @@ import { sealObject } from "./sealed-object.ts";
 /** For deleting the packs of a run that is given up; what is left then is for prune. */
 const DELETING_MS_MAX = 5 * 60_000;
 
-/** A chunk to be stored: one zstd frame with checksum, or plain bytes. */
+/** A chunk to be stored: one zstd frame with checksum, made with its base as dictionary if it is a delta; or plain bytes. */
 export interface NewChunk {
   readonly kind: ChunkKind;
   readonly id: Uint8Array;
@@ -46,6 +47,8 @@ export interface NewChunk {
   readonly rowCount: number;
   readonly continues: boolean;
   readonly encoding: Encoding;
+  /** Of a delta: the full chunk that it leans on, which the run may refer to as canReuse() says. */
+  readonly base?: ChunkReference | null;
   /** The run may keep the buffer until storeChunk() resolves. */
   readonly bytes: Uint8Array;
 }
@@ -113,9 +116,14 @@ export class Run implements AsyncDisposable {
     this.#pages = new PageWriter(this.#pageSink());
   }
 
-  /** True when a list of this run may refer to that chunk of the parent instead of storing it anew. */
-  canReuse(reference: Pick<ChunkReference, "pack" | "itemNumber">): boolean {
+  /** True when a list of this run may refer to that chunk of the parent, and to its base, instead of storing it anew. */
+  canReuse(reference: Pick<ChunkReference, "pack" | "itemNumber" | "base">): boolean {
     return this.#parts.reusable.canReuse(reference);
+  }
+
+  /** False where readers may not know deltas, so that every chunk has to be a full one. */
+  get takesDeltas(): boolean {
+    return this.#context.takesDeltas;
   }
 
   /** What the run knows of packs that it did not write itself. */
@@ -131,13 +139,16 @@ export class Run implements AsyncDisposable {
 
   /** Seals and stores a chunk. May be called concurrently; resolves when the storage wants more. */
   async storeChunk(chunk: NewChunk): Promise<ChunkReference> {
-    const { bytes, continues, encoding, id, kind, rawLengthBytes, rowCount } = chunk;
+    const { base = null, bytes, continues, encoding, id, kind, rawLengthBytes, rowCount } = chunk;
     assert(this.#state === "open", "a run that takes chunks is open");
     assert(id.length === CHUNK_ID_BYTES, "a chunk id has 32 bytes");
-    const found = await this.#parts.leftovers?.take({ kind, id, rawLengthBytes }, this.#parts.signal);
-    if (found) return { kind, id, ...found, rawLengthBytes, rowCount, continues };
-    const place = await this.#packs.append({ kind, encoding, rawLengthBytes, id }, bytes);
-    return { kind, id, ...place, rawLengthBytes, rowCount, continues, encoding };
+    const facts = { kind, id, rawLengthBytes };
+    const found = await this.#parts.leftovers?.take({ ...facts, base }, this.#parts.signal);
+    if (found) return { ...facts, ...found, rowCount, continues };
+    const place = await this.#packs.append({ ...facts, encoding, baseId: base?.id ?? null }, bytes);
+    const reference = { ...facts, ...place, rowCount, continues, encoding, base };
+    assert(base === null || (this.takesDeltas && isDeltaOf(reference, base)), "a delta leans on a full chunk");
+    return reference;
   }
 
   /** A list for the segments of one relation. Several may be open; its own calls must not overlap. */

@@ -1,11 +1,12 @@
 // Builds and opens whole sealed objects: header, items, contents, trailer. Source: docs/formats/repository.md §4.
 //
-//   contents, per item: kind 1 | encoding 1 | 0 2 | sealed length 4 | raw length 4 | chunk id 32
+//   contents, per item: kind 1 | encoding 1 | 0 2 | sealed length 4 | raw length 4 | chunk id 32 | base id 32, of a delta
 //   trailer:            contents' sealed length 4 | contents' number 4 | "CAIRNEND"
 
 import { promisify } from "node:util";
 import { constants, zstdCompress, zstdDecompress } from "node:zlib";
 import { assert } from "../base/assert.ts";
+import { MIB } from "../base/units.ts";
 import type { Storage, StoredObject } from "../storage/index.ts";
 import type { Random } from "./environment.ts";
 import type { Keyring } from "./keys.ts";
@@ -25,9 +26,14 @@ import type { Encoding, ItemFacts, ItemKind } from "./sealing.ts";
 
 export const TRAILER_BYTES = 16;
 const ENTRY_BYTES = 44;
+const BASE_ID_BYTES = 32;
 const TRAILER_MAGIC = Buffer.from("CAIRNEND", "latin1");
 const NO_ID = new Uint8Array(32);
 const METADATA_LEVEL = 6;
+/** Raw length of a delta and of its base. */
+export const DELTA_BYTES_MAX = 64 * MIB;
+/** Of a delta's frame: 64 MiB. */
+const DELTA_WINDOW_LOG_MAX = 26;
 
 const compressAsync = promisify(zstdCompress);
 const decompressAsync = promisify(zstdDecompress);
@@ -44,13 +50,14 @@ export class SealedObjectBuilder {
   readonly #cipher: ObjectCipher;
   readonly #entries: Buffer[] = [];
   #sizeBytes = HEADER_BYTES;
+  #baseCount = 0;
 
   constructor(keyring: Keyring, name: string, header: Uint8Array) {
     this.#cipher = new ObjectCipher(keyring, name, header);
   }
 
   get itemCount(): number {
-    return this.#entries.length;
+    return this.#entries.length - this.#baseCount;
   }
 
   /** Bytes of header and items so far. */
@@ -60,7 +67,7 @@ export class SealedObjectBuilder {
 
   /** Seals the next item. */
   add(facts: ItemFacts, bytes: Uint8Array): { place: ItemPlace; parts: readonly Uint8Array[] } {
-    const itemNumber = this.#entries.length;
+    const itemNumber = this.itemCount;
     const parts = this.#cipher.seal(itemNumber, facts, bytes);
     const lengthBytes = bytes.length + TAG_BYTES;
     const entry = Buffer.alloc(ENTRY_BYTES);
@@ -70,6 +77,10 @@ export class SealedObjectBuilder {
     entry.writeUInt32BE(facts.rawLengthBytes, 8);
     entry.set(facts.id ?? NO_ID, 12);
     this.#entries.push(entry);
+    if (facts.encoding === "zstd-delta") {
+      this.#entries.push(Buffer.from(facts.baseId!));
+      this.#baseCount += 1;
+    }
     const place = { itemNumber, offset: this.#sizeBytes, lengthBytes };
     this.#sizeBytes += lengthBytes;
     return { place, parts };
@@ -78,16 +89,16 @@ export class SealedObjectBuilder {
   /** The sealed contents and the trailer. */
   finish(): readonly Uint8Array[] {
     const contents = Buffer.concat(this.#entries);
-    const itemNumber = this.#entries.length;
+    const { itemCount: itemNumber } = this;
     const trailer = Buffer.alloc(TRAILER_BYTES);
-    trailer.writeUInt32BE(contentsBytes(itemNumber), 0);
+    trailer.writeUInt32BE(contents.length + TAG_BYTES, 0);
     trailer.writeUInt32BE(itemNumber, 4);
     TRAILER_MAGIC.copy(trailer, 8);
     return [...this.#cipher.seal(itemNumber, contentsFacts(contents.length), contents), trailer];
   }
 }
 
-/** Sealed length of the contents of so many items. */
+/** Sealed length of the contents of so many items, none of them a delta. */
 export function contentsBytes(itemCount: number): number {
   return itemCount * ENTRY_BYTES + TAG_BYTES;
 }
@@ -157,7 +168,8 @@ export function readTrailer(name: string, bytes: Uint8Array): { lengthBytes: num
   if (!TRAILER_MAGIC.equals(trailer.subarray(8))) throw corrupt(name, "its end is missing");
   const lengthBytes = trailer.readUInt32BE(0);
   const itemNumber = trailer.readUInt32BE(4);
-  if (itemNumber > ITEM_COUNT_MAX || lengthBytes !== contentsBytes(itemNumber)) {
+  const baseCount = (lengthBytes - contentsBytes(itemNumber)) / BASE_ID_BYTES;
+  if (itemNumber > ITEM_COUNT_MAX || !Number.isInteger(baseCount) || baseCount < 0 || baseCount > itemNumber) {
     throw corrupt(name, "its trailer is no trailer");
   }
   return { lengthBytes, itemNumber };
@@ -174,12 +186,14 @@ export function openContents(
   const plain = cipher.unseal(itemNumber, contentsFacts(sealed.length - TAG_BYTES), sealed);
   const contents = Buffer.from(plain.buffer, plain.byteOffset, plain.length);
   const items: ItemEntry[] = [];
-  let offset = HEADER_BYTES;
+  let [offset, position] = [HEADER_BYTES, 0];
   for (let index = 0; index < itemNumber; index += 1) {
-    const item = readEntry(name, contents.subarray(index * ENTRY_BYTES, (index + 1) * ENTRY_BYTES), index, offset);
+    const item = readEntry(name, contents.subarray(position), index, offset);
     items.push(item);
     offset += item.lengthBytes;
+    position += item.encoding === "zstd-delta" ? ENTRY_BYTES + BASE_ID_BYTES : ENTRY_BYTES;
   }
+  if (position !== contents.length) throw corrupt(name, "its contents are not those of its items");
   if (offset + object.tail.length !== object.sizeBytes) throw corrupt(name, "its items do not add up to its size");
   return items;
 }
@@ -203,39 +217,52 @@ export async function readContents(
   return { cipher, items: openContents(cipher, name, { tail, sizeBytes }) };
 }
 
+/** `entry`: bytes that begin with it. */
 function readEntry(name: string, entry: Buffer, itemNumber: number, offset: number): ItemEntry {
+  if (entry.length < ENTRY_BYTES) throw corrupt(name, "its contents end too early");
   const kind = (Object.keys(ITEM_KINDS) as ItemKind[]).find((key) => ITEM_KINDS[key] === entry[0]);
   const encoding = encodingOf(entry[1]!);
   if (kind === undefined || encoding === null) {
     throw corrupt(name, `item ${itemNumber} is of a kind that this version does not know`);
   }
+  const isDelta = encoding === "zstd-delta";
   const id = kind === "table" || kind === "large-objects" ? entry.subarray(12, 44) : null;
   const [lengthBytes, rawLengthBytes] = [entry.readUInt32BE(4), entry.readUInt32BE(8)];
-  return { kind, encoding, id, itemNumber, offset, lengthBytes, rawLengthBytes };
+  const item = { kind, encoding, id, itemNumber, offset, lengthBytes, rawLengthBytes };
+  if (!isDelta) return item;
+  const baseId = entry.subarray(ENTRY_BYTES, ENTRY_BYTES + BASE_ID_BYTES);
+  if (id === null || baseId.length < BASE_ID_BYTES) throw corrupt(name, `item ${itemNumber} is no delta of a chunk`);
+  return { ...item, baseId };
 }
 
 /** One zstd frame with a checksum. */
-export async function compress(bytes: Uint8Array): Promise<Uint8Array> {
+export async function compress(bytes: Uint8Array, level = METADATA_LEVEL): Promise<Uint8Array> {
   return await compressAsync(bytes, {
-    params: { [constants.ZSTD_c_compressionLevel]: METADATA_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 },
+    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
     chunkSize: Math.max(64, bytes.length),
     pledgedSrcSize: bytes.length,
   });
 }
 
-/** Decodes an item's bytes with its raw length as the bound. Throws OperatingError "corrupt". */
+/** Decodes an item's bytes with its raw length as the bound; a delta with its base's plaintext. Throws OperatingError "corrupt". */
 export async function decode(
   name: string,
   item: { readonly encoding: Encoding; readonly rawLengthBytes: number; readonly itemNumber: number },
   bytes: Uint8Array,
+  base: Uint8Array | null = null,
 ): Promise<Uint8Array> {
   const { encoding, itemNumber, rawLengthBytes } = item;
   if (encoding === "none") return bytes;
-  if (rawLengthBytes > ITEM_BYTES_MAX) throw corrupt(name, `item ${itemNumber} is too long`);
+  const isDelta = encoding === "zstd-delta";
+  const lengthMax = isDelta ? DELTA_BYTES_MAX : ITEM_BYTES_MAX;
+  if (rawLengthBytes > lengthMax) throw corrupt(name, `item ${itemNumber} is too long`);
+  if (isDelta !== (base !== null)) throw corrupt(name, `item ${itemNumber} is a delta, and here is no base`);
   let raw: Uint8Array;
   try {
     const bound = Math.max(64, rawLengthBytes);
-    raw = await decompressAsync(bytes, { chunkSize: bound, maxOutputLength: bound });
+    const options = { chunkSize: bound, maxOutputLength: bound };
+    const params = { [constants.ZSTD_d_windowLogMax]: DELTA_WINDOW_LOG_MAX };
+    raw = await decompressAsync(bytes, base === null ? options : { ...options, params, dictionary: base });
   } catch (error) {
     throw corrupt(
       name,

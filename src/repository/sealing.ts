@@ -20,6 +20,7 @@ const MAGIC = Buffer.from("CAIRNOBJ", "latin1");
 const ITEM_LABEL = Buffer.from("cairn item v1\0\0\0", "latin1");
 const VERSION = 1;
 const NAME_OFFSET = 176;
+const ID_BYTES = 32;
 
 /** Kinds of items and their numbers in the format. */
 export const ITEM_KINDS = {
@@ -38,10 +39,11 @@ export const ITEM_KINDS = {
 
 export type ItemKind = keyof typeof ITEM_KINDS;
 
-/** How an item's plaintext is encoded. */
-export type Encoding = "none" | "zstd";
+/** How an item's plaintext is encoded; "zstd-delta": with the plaintext of another chunk, its base, as dictionary. */
+export type Encoding = "none" | "zstd" | "zstd-delta";
 
-const ENCODINGS: Readonly<Record<Encoding, number>> = { none: 0, zstd: 1 };
+const ENCODINGS: Readonly<Record<Encoding, number>> = { none: 0, zstd: 1, "zstd-delta": 2 };
+const ENCODINGS_BY_NUMBER = Object.keys(ENCODINGS) as readonly Encoding[];
 
 /** The number of an encoding in the format. */
 export function encodingNumber(encoding: Encoding): number {
@@ -50,7 +52,7 @@ export function encodingNumber(encoding: Encoding): number {
 
 /** The encoding of a number, or null for one that this version does not know. */
 export function encodingOf(number: number): Encoding | null {
-  return number === 0 ? "none" : number === 1 ? "zstd" : null;
+  return ENCODINGS_BY_NUMBER[number] ?? null;
 }
 
 /** What is authenticated with an item besides its place. */
@@ -60,6 +62,8 @@ export interface ItemFacts {
   readonly rawLengthBytes: number;
   /** 32 bytes for chunks, null for other kinds. */
   readonly id: Uint8Array | null;
+  /** The base chunk's id, 32 bytes; only of a delta. */
+  readonly baseId?: Uint8Array | null;
 }
 
 /** A header for a new object, with a new salt. */
@@ -137,6 +141,7 @@ export class ObjectCipher {
     const lengthMax = Math.max(bytes.length + TAG_BYTES, facts.rawLengthBytes);
     assert(lengthMax <= ITEM_BYTES_MAX && itemNumber <= ITEM_COUNT_MAX, "an item is within its limits");
     assert(facts.encoding !== "none" || facts.rawLengthBytes === bytes.length, "plain bytes have their raw length");
+    assert((facts.encoding === "zstd-delta") === isId(facts.baseId), "a delta, and nothing else, has a base");
     const associated = this.#associate(itemNumber, facts);
     if (this.#key === null) return [bytes, checksum(associated, bytes)];
     const cipher = createCipheriv("aes-256-gcm", this.#key, nonceOf(itemNumber));
@@ -180,8 +185,14 @@ export class ObjectCipher {
     associated.writeBigUInt64BE(BigInt(facts.rawLengthBytes), 104);
     if (facts.id === null) associated.fill(0, 112, 144);
     else associated.set(facts.id, 112);
+    if (isId(facts.baseId)) associated.set(facts.baseId, 144);
+    else associated.fill(0, 144, NAME_OFFSET);
     return associated;
   }
+}
+
+function isId(id: Uint8Array | null | undefined): id is Uint8Array {
+  return id?.length === ID_BYTES;
 }
 
 function objectKey(keyring: Keyring, name: string, header: Uint8Array): Uint8Array | null {

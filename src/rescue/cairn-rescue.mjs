@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Reads a Cairn repository without Cairn: lists its restore points and writes one out as an archive for pg_restore.
-// One file, Node.js 24 or newer, nothing else. Run it in (a copy of) the repository's folder; it changes nothing there.
+// One file, Node.js 24.6 or newer, nothing else. Run it in (a copy of) the repository's folder; it changes nothing there.
 //
 //   node cairn-rescue.mjs list
 //   node cairn-rescue.mjs globals ID > roles.sql
@@ -226,7 +226,8 @@ async function unlock() {
     return { repositoryId: Buffer.from(id, "hex"), keys: new Map(keys.map((key) => [dataKeyId(key), key])) };
   }
   const { dataKeys, encryption, format, formatVersion, keySlots, ...rest } = JSON.parse(bytes.toString("utf8"));
-  const isKnown = format === "cairn-repository" && formatVersion === 1 && rest.requiredFeatures.length === 0;
+  const isKnown =
+    format === "cairn-repository" && formatVersion === 1 && rest.requiredFeatures.every((one) => one === "delta");
   if (!isKnown) fail("cairn.json: this program does not know its format or one of its features");
   const repositoryId = Buffer.from(rest.repositoryId, "hex");
   if (encryption === "none") {
@@ -293,6 +294,7 @@ function objectCipher(repository, name, header) {
     associated[101] = item.encoding;
     associated.writeBigUInt64BE(BigInt(item.rawLength), 104);
     item.id?.copy(associated, 112);
+    item.base?.id.copy(associated, 144);
     associated.write(name, 176, "latin1");
     if (key === undefined) {
       const bytes = sealed.subarray(0, sealed.length - TAG_BYTES);
@@ -305,11 +307,11 @@ function objectCipher(repository, name, header) {
   };
 }
 
-/** The plaintext of an item, decoded within its raw length. */
-function decode(name, item, bytes) {
+/** The plaintext of an item, decoded within its raw length; of a delta with the plaintext of its base as dictionary. */
+function decode(name, item, bytes, dictionary) {
   if (item.encoding === 0) return bytes;
-  if (item.encoding !== 1 || item.rawLength > GIB) fail(`${name}: item ${item.number} cannot be decoded`);
-  const raw = zstdDecompressSync(bytes, { maxOutputLength: Math.max(64, item.rawLength) });
+  if (item.encoding !== (dictionary ? 2 : 1) || item.rawLength > GIB) fail(`${name}: bad item ${item.number}`);
+  const raw = zstdDecompressSync(bytes, { maxOutputLength: Math.max(64, item.rawLength), dictionary });
   return raw.length === item.rawLength ? raw : fail(`${name}: item ${item.number} has the wrong length`);
 }
 
@@ -396,7 +398,8 @@ function readItem(repository, oldPack, oldItem) {
   const unseal = packCiphers.get(pack) ?? objectCipher(repository, path, readRange(path, 0, HEADER_BYTES));
   packCiphers.set(pack, unseal);
   const stored = unseal(item, readRange(path, item.offset, item.length));
-  return { stored, raw: decode(path, item, stored) };
+  const dictionary = item.base && readItem(repository, item.base.pack, item.base).raw;
+  return { stored, raw: decode(path, item, stored, dictionary) };
 }
 
 /** Reads the records of one span of a list. */
@@ -419,12 +422,15 @@ function* readRecords(bytes) {
     position += count;
     return bytes.subarray(position - count, position);
   };
-  const chunk = (kind) => {
+  const chunk = (kind, isBase = false) => {
     const id = take(32);
     const index = number();
     if (index === packs.length) packs.push(take(number()).toString("latin1"));
     const [item, offset, length, rawLength, rowCount, flags] = Array.from({ length: 6 }, number);
-    return { kind, id, pack: packs[index], number: item, offset, length, rawLength, rowCount, encoding: flags >> 1 };
+    const encoding = flags >> 1;
+    if (encoding === 2 && isBase) fail("a delta leans on a delta");
+    const base = encoding === 2 ? chunk(kind, true) : undefined;
+    return { kind, id, pack: packs[index], number: item, offset, length, rawLength, rowCount, encoding, base };
   };
   const chunks = (kind) => Array.from({ length: number() }, () => chunk(kind));
   while (position < bytes.length) {

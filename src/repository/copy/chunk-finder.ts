@@ -21,9 +21,7 @@ export class ChunkFinder {
 
   /** What the target's list may say for a chunk of the source; null: it is not there. */
   find(chunk: ChunkReference, known: Known): ChunkReference | null {
-    const place = this.#placeInTarget(chunk);
-    if (place !== null) return { ...chunk, pack: place.pack, itemNumber: place.itemNumber, offset: place.offset };
-    return this.#taken(chunk, known.bySourceId.get(chunkKey(chunk.id)));
+    return this.#inTarget(chunk) ?? this.#taken(chunk, known.bySourceId.get(chunkKey(chunk.id)));
   }
 
   /** The same by the id that it has in the target, for who has opened it. */
@@ -39,11 +37,20 @@ export class ChunkFinder {
     return isRight ? { ...found, rowCount, continues } : null;
   }
 
+  /** A delta is there when its base is there too. */
+  #inTarget(chunk: ChunkReference): ChunkReference | null {
+    const place = this.#placeInTarget(chunk);
+    if (place === null) return null;
+    const base = chunk.base === null ? null : this.#inTarget(chunk.base);
+    if (chunk.base !== null && base === null) return null;
+    return { ...chunk, pack: place.pack, itemNumber: place.itemNumber, offset: place.offset, base };
+  }
+
   #placeInTarget(chunk: ChunkReference): PackItemPlace | null {
     if (this.#sourcePacks === null) return null;
     for (const place of [chunk, this.#sourcePacks.currentPlace(chunk)]) {
       const there = this.#run.reusable.currentPlace(place);
-      if (this.#run.canReuse(there)) return there;
+      if (this.#run.canReuse({ ...there, base: null })) return there;
     }
     return null;
   }

@@ -1,5 +1,5 @@
 // Writes the lists of a copy: every chunk refers to where it lies in the target, or is opened, checked as a restore
-// checks it, and sealed anew. Segments, large objects and chunks stay in their order.
+// checks it, and sealed anew; a delta becomes a full chunk then. Segments, large objects and chunks stay in their order.
 // Memory: RELATIONS_AT_ONCE relations, each with what ChunkReader reads ahead and CHUNKS_AT_ONCE chunks with their plaintexts,
 // and a RecordBatch.
 
@@ -11,6 +11,7 @@ import type { LargeObjectSet, RelationRecord } from "../manifest.ts";
 import type { UnsealedChunk } from "../chunk-reader.ts";
 import type { RestorePoint } from "../restore-point.ts";
 import type { Run } from "../run.ts";
+import { compress } from "../sealed-object.ts";
 import { corrupt } from "../sealing.ts";
 import type { ChunkFinder } from "./chunk-finder.ts";
 import { chunksOf } from "./known-chunks.ts";
@@ -20,6 +21,8 @@ import type { MissingChunk, PendingRecord } from "./record-batch.ts";
 
 const RELATIONS_AT_ONCE = 3;
 const CHUNKS_AT_ONCE = 4;
+/** As in a backup, for deltas that become full chunks. */
+const DELTA_LEVEL = 3;
 
 export interface DataCopierParts {
   readonly restorePoint: RestorePoint;
@@ -149,7 +152,7 @@ export class DataCopier {
 
   async #sealOne(chunk: UnsealedChunk, known: Known): Promise<ChunkReference> {
     const { finder, restorePoint, run, secret } = this.#parts;
-    const { bytes, encoding, reference } = chunk;
+    const { bytes, reference } = chunk;
     const { continues, kind, rawLengthBytes, rowCount } = reference;
     // Decoded, and its id made again: what is wrong in the source must not get a new seal.
     const raw = await restorePoint.decodeChunk(chunk);
@@ -157,7 +160,11 @@ export class DataCopier {
     if (raw.buffer !== bytes.buffer) freeBuffer(raw);
     const there = finder.findOpened(reference, id, known);
     if (there !== null) return there;
-    const stored = await run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, encoding, bytes });
+    const isDelta = reference.base !== null;
+    const encoding = isDelta ? "zstd" : chunk.encoding;
+    const full = isDelta ? await compress(bytes, DELTA_LEVEL) : bytes;
+    const stored = await run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, encoding, bytes: full });
+    if (isDelta) freeBuffer(bytes);
     // Else it was found among what a copy that broke off has left.
     const isNew = stored.pack.startsWith(`${run.id}-`);
     this.resealedChunkCount += isNew ? 1 : 0;

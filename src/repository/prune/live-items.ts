@@ -5,6 +5,7 @@ import type { ChunkReader } from "../chunk-reader.ts";
 import type { RepositoryContext } from "../context.ts";
 import { packObjectName } from "../identifiers.ts";
 import { ItemSet } from "../item-set.ts";
+import type { ChunkReference } from "../lists.ts";
 import type { LargeObjectSet, Manifest, RelationRecord } from "../manifest.ts";
 import type { PackItemPlace } from "../moved.ts";
 import { isDamage, readManifest, RestorePoint } from "../restore-point.ts";
@@ -87,14 +88,14 @@ async function markManifest(
     if (!relation.packs.some((index) => leads[index])) continue;
     await markList(marker, manifest, relation, async () => {
       for await (const { chunks } of restorePoint.segments(relation, signal))
-        for (const one of chunks) mark(marker, one);
+        for (const one of chunks) markChunk(marker, one);
     });
   }
   for (const set of manifest.largeObjects) {
     if (!set.packs.some((index) => leads[index])) continue;
     await markList(marker, manifest, set, async () => {
       for await (const record of restorePoint.largeObjects(set, signal)) {
-        for (const one of record.kind === "own" ? record.chunks : [record.chunk]) mark(marker, one);
+        for (const one of record.kind === "own" ? record.chunks : [record.chunk]) markChunk(marker, one);
       }
     });
   }
@@ -114,6 +115,12 @@ async function markList(
       for (const pack of marker.ways.get(manifest.packs[index]![0]) ?? []) marker.unknown.add(pack);
     }
   }
+}
+
+/** A chunk, and what it leans on. */
+function markChunk(marker: Marker, chunk: ChunkReference): void {
+  mark(marker, chunk);
+  if (chunk.base !== null) mark(marker, chunk.base);
 }
 
 function mark({ items, survey }: Marker, place: PackItemPlace): void {

@@ -92,8 +92,8 @@ async function copyItems(
       return { item, bytes: cipher.unseal(item.itemNumber, item, sealed.subarray(start, start + item.lengthBytes)) };
     });
     for (const { bytes, item } of plain) {
-      const { encoding, id, kind, rawLengthBytes } = item;
-      const place = await stream.append({ kind, encoding, id, rawLengthBytes }, bytes);
+      const { baseId = null, encoding, id, kind, rawLengthBytes } = item;
+      const place = await stream.append({ kind, encoding, id, rawLengthBytes, baseId }, bytes);
       moved.push({ oldNumber: item.itemNumber, pack: place.pack, itemNumber: place.itemNumber, offset: place.offset });
     }
   }
