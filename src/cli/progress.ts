@@ -111,6 +111,8 @@ function progressParts(state: ProgressState, nowMs: number): string[] {
   parts.push(formatSize(Math.max(progress.rawBytes, progress.storedBytes)));
   if (timeLeftMs !== null) parts.push(`${formatDuration(timeLeftMs)} left`);
   if (rateBytes !== null) parts.push(`${formatSize(rateBytes)}/s`);
+  const takenOverBytes = progress.takenOverBytes ?? 0;
+  if (takenOverBytes > 0) parts.push(`${formatSize(takenOverBytes)} taken over`);
   if (progress.rowCount > 0) parts.push(`${formatCount(progress.rowCount)} rows`);
   if (progress.tablesTotal > 0) parts.push(`${progress.tablesDone} of ${progress.tablesTotal} tables`);
   return parts;

@@ -37,6 +37,11 @@ export interface LargeObjectChunk {
  * A call's promise is the back-pressure: while it is open, the reader sends little more.
  */
 export interface DataSink {
+  /**
+   * True when the sink has taken the whole segment over, so that nobody reads it; asked in plan order, before anything
+   * else of the segment. May wait for segments before it; the signal ends that.
+   */
+  takesOver(table: TablePlan, segmentIndex: number, signal: AbortSignal): Promise<boolean>;
   /** Ids (32 bytes each, one after another) of the chunks it has for this segment; asked once, in plan order. */
   knownTableChunks(table: TablePlan, segmentIndex: number): Promise<Uint8Array | null>;
   tableChunk(table: TablePlan, segmentIndex: number, chunk: ReadChunk): Promise<void>;

@@ -25,6 +25,10 @@ export interface ReadDumpOptions {
   readonly signal: AbortSignal;
   /** The order of reading; the dump's own order when left out. */
   readonly tables?: readonly TablePlan[];
+  /** False: large objects are left alone. */
+  readonly readsLargeObjects?: boolean;
+  /** A segment was taken over by the sink. */
+  onTakenOver?(table: TablePlan): void;
   onTaskStarted?(task: PlannedTask, readerIndex: number): void;
   onTaskDone?(task: PlannedTask, readerIndex: number): void;
 }
@@ -37,7 +41,8 @@ export function defaultJobs(): number {
 /** Reads everything; settles when all of it is with the sink. The loss of the holder ends it at once. */
 export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<void> {
   const tables = options.tables ?? dump.tables;
-  const taskCount = tables.reduce((sum, table) => sum + table.segments.length, dump.largeObjectBuckets.length);
+  const buckets = options.readsLargeObjects === false ? [] : dump.largeObjectBuckets;
+  const taskCount = tables.reduce((sum, table) => sum + table.segments.length, buckets.length);
   if (taskCount === 0) return;
   const signal = AbortSignal.any([options.signal, dump.holderLost]);
   const running = runReaders({
@@ -50,7 +55,7 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
     jobs: Math.max(1, Math.min(options.jobs, JOBS_MAX, taskCount)),
     sink: options.sink,
     signal,
-    tasks: listTasks(tables, dump.largeObjectBuckets, options.sink),
+    tasks: (ended) => listTasks({ ...options, tables, buckets }, ended),
     readOnHolder: (task) => readOnHolder(dump, task, options),
     ...(options.onTaskStarted === undefined ? {} : { onTaskStarted: options.onTaskStarted.bind(options) }),
     ...(options.onTaskDone === undefined ? {} : { onTaskDone: options.onTaskDone.bind(options) }),

@@ -25,8 +25,8 @@ export interface ReaderPoolOptions {
   readonly jobs: number;
   readonly sink: DataSink;
   readonly signal: AbortSignal;
-  /** In plan order. */
-  readonly tasks: AsyncIterable<PlannedTask>;
+  /** In plan order. The signal aborts when the readers end, done or failed. */
+  tasks(ended: AbortSignal): AsyncIterable<PlannedTask>;
   /** Reads one task on the holder; called one at a time. */
   readOnHolder(task: PlannedTask): Promise<void>;
   onTaskStarted?(task: PlannedTask, readerIndex: number): void;
@@ -56,7 +56,12 @@ class ReaderPool {
   readonly #options: ReaderPoolOptions;
   readonly #readers: Reader[] = [];
   readonly #tasks: AsyncIterator<PlannedTask>;
-  #source: Promise<unknown> = Promise.resolve();
+  readonly #ended = new AbortController();
+  /** Taken from the list, and not given to a reader yet: one for each reader that is being started. */
+  readonly #ready: PlannedTask[] = [];
+  /** Readers that want a task, once for each. */
+  readonly #wanting: Reader[] = [];
+  #isTaking = false;
   /** Tasks that wait until they are the oldest one under way. */
   readonly #waitingForTurn: (() => void)[] = [];
   #exhausted = false;
@@ -65,7 +70,7 @@ class ReaderPool {
 
   constructor(options: ReaderPoolOptions) {
     this.#options = options;
-    this.#tasks = options.tasks[Symbol.asyncIterator]();
+    this.#tasks = options.tasks(this.#ended.signal)[Symbol.asyncIterator]();
   }
 
   async run(): Promise<void> {
@@ -74,7 +79,7 @@ class ReaderPool {
     try {
       await new Promise<void>((resolve, reject) => {
         this.#finish = { resolve, reject };
-        for (let index = 0; index < this.#options.jobs; index += 1) this.#start(index);
+        this.#pump();
       });
     } finally {
       this.#options.signal.removeEventListener("abort", onAbort);
@@ -86,7 +91,8 @@ class ReaderPool {
     await this.#tasks.return?.();
   }
 
-  #start(index: number): void {
+  #start(): void {
+    const index = this.#readers.length;
     const worker = new Worker(siblingModuleUrl(import.meta.url, "reader-thread"), {
       workerData: this.#options.threads,
       name: `reader ${index}`,
@@ -103,7 +109,8 @@ class ReaderPool {
   #onMessage(reader: Reader, message: FromReader): void {
     if (this.#settled) return;
     if (message.type === "ready") {
-      for (let count = 0; count < TASKS_AHEAD_COUNT; count += 1) this.#assign(reader);
+      for (let count = 0; count < TASKS_AHEAD_COUNT; count += 1) this.#wanting.push(reader);
+      this.#pump();
     } else if (message.type === "failed") {
       const task = message.taskId === null ? null : (reader.assigned.get(message.taskId) ?? null);
       this.#settle(new ReadFailure(message.error, task));
@@ -160,35 +167,50 @@ class ReaderPool {
     reader.assigned.delete(taskId);
     for (const wakeUp of this.#waitingForTurn.splice(0)) wakeUp();
     this.#options.onTaskDone?.(task, reader.index);
-    if (this.#exhausted) this.#finishWhenIdle();
-    else this.#assign(reader);
+    this.#wanting.push(reader);
+    this.#pump();
   }
 
-  /** Takes the next task from the list, one request at a time, and gives it to the reader. */
-  #assign(reader: Reader): void {
-    this.#source = this.#source
-      .then(async () => {
-        if (this.#exhausted || this.#settled) return;
-        const next = await this.#tasks.next();
-        if (next.done === true) {
-          this.#exhausted = true;
-          this.#finishWhenIdle();
-          return;
-        }
-        reader.assigned.set(next.value.taskId, next.value);
-        this.#options.onTaskStarted?.(next.value, reader.index);
-        this.#send(reader, { type: "task", task: toReaderTask(next.value) });
-      })
-      .catch((error: unknown) => this.#settle(error));
+  /** Gives out what is ready, and takes more from the list while somebody could use it. */
+  #pump(): void {
+    while (!this.#settled && this.#ready.length > 0 && this.#wanting.length > 0) {
+      this.#give(this.#wanting.shift()!, this.#ready.shift()!);
+    }
+    const isWanted = this.#wanting.length > 0 || this.#readers.length < this.#options.jobs;
+    if (this.#exhausted) this.#finishWhenIdle();
+    else if (isWanted && !this.#isTaking && !this.#settled) void this.#take();
+  }
+
+  /** Takes one task, and starts a reader as long as there are fewer than there may be: without a task, no thread. */
+  async #take(): Promise<void> {
+    this.#isTaking = true;
+    try {
+      const next = await this.#tasks.next();
+      if (next.done === true) this.#exhausted = true;
+      else this.#ready.push(next.value);
+      if (next.done !== true && !this.#settled && this.#readers.length < this.#options.jobs) this.#start();
+    } catch (error) {
+      this.#settle(error);
+    }
+    this.#isTaking = false;
+    this.#pump();
+  }
+
+  #give(reader: Reader, task: PlannedTask): void {
+    reader.assigned.set(task.taskId, task);
+    this.#options.onTaskStarted?.(task, reader.index);
+    this.#send(reader, { type: "task", task: toReaderTask(task) });
   }
 
   #finishWhenIdle(): void {
-    if (this.#readers.every((reader) => reader.assigned.size === 0)) this.#settle(null);
+    const isIdle = this.#ready.length === 0 && this.#readers.every(({ assigned }) => assigned.size === 0);
+    if (isIdle) this.#settle(null);
   }
 
   #settle(error: unknown): void {
     if (this.#settled) return;
     this.#settled = true;
+    this.#ended.abort();
     if (error === null) this.#finish?.resolve();
     else this.#finish?.reject(error);
   }

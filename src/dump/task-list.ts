@@ -1,5 +1,5 @@
-// The work of the readers in order: segments of the tables, then buckets of large objects, each with the ids of the
-// chunks that the sink has for it.
+// The work of the readers in order: segments of the tables that the sink does not take over, then buckets of large
+// objects, each with the ids of the chunks that the sink has for it.
 
 import type { DataSink, LargeObjectBucket } from "./data-sink.ts";
 import type { TablePlan } from "./segment-plan.ts";
@@ -41,15 +41,24 @@ export function planLargeObjects(oidsByDumpId: ReadonlyMap<number, readonly numb
   return buckets;
 }
 
-/** All tasks; the sink is asked for what it has as each is taken. */
-export async function* listTasks(
-  tables: readonly TablePlan[],
-  buckets: readonly LargeObjectBucket[],
-  sink: DataSink,
-): AsyncGenerator<PlannedTask> {
+/** What is to be read, and by whom it is taken. */
+export interface TaskSource {
+  readonly tables: readonly TablePlan[];
+  readonly buckets: readonly LargeObjectBucket[];
+  readonly sink: DataSink;
+  onTakenOver?(table: TablePlan): void;
+}
+
+/** All tasks but the segments that the sink takes over; it is asked for what it has as each is taken. */
+export async function* listTasks(source: TaskSource, signal: AbortSignal): AsyncGenerator<PlannedTask> {
+  const { tables, buckets, sink } = source;
   let taskId = 0;
   for (const table of tables) {
     for (let segmentIndex = 0; segmentIndex < table.segments.length; segmentIndex += 1) {
+      if (await sink.takesOver(table, segmentIndex, signal)) {
+        source.onTakenOver?.(table);
+        continue;
+      }
       const knownIds = await sink.knownTableChunks(table, segmentIndex);
       yield { kind: "table", taskId: taskId++, table, segmentIndex, knownIds };
     }

@@ -26,6 +26,8 @@ export interface Progress {
   readonly rawBytes: number;
   /** Bytes written to or read from the storage so far. */
   readonly storedBytes: number;
+  /** Bytes of plain text that were taken over without being read; left out: none. */
+  readonly takenOverBytes?: number;
   readonly rowCount: number;
   /** 0 to 1, by blocks or bytes whichever is known; null when nothing is known. */
   readonly fractionDone: number | null;

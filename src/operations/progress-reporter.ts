@@ -1,7 +1,7 @@
 // Turns what readers and sinks count into progress events, at most a few a second. The fraction done is by heap blocks,
 // the only total that is known before the reading.
 
-import type { Dump, PlannedTask } from "../dump/index.ts";
+import type { Dump, PlannedTask, TablePlan } from "../dump/index.ts";
 import type { OperationContext } from "./operation.ts";
 
 const INTERVAL_MS = 200;
@@ -10,6 +10,7 @@ const INTERVAL_MS = 200;
 export interface SinkCounts {
   readonly rawBytes: number;
   readonly storedBytes: number;
+  readonly takenOverBytes?: number;
   readonly rowCount: number;
 }
 
@@ -40,23 +41,32 @@ export class ProgressReporter {
 
   taskDone(task: PlannedTask, readerIndex: number): void {
     this.#tasksDone += 1;
-    if (task.kind === "table") {
-      const left = this.#segmentsLeft.get(task.table.dumpId)! - 1;
-      this.#segmentsLeft.set(task.table.dumpId, left);
-      if (left === 0) this.#tablesDone += 1;
-    }
+    if (task.kind === "table") this.#countSegment(task.table);
     const segmentIndex = task.kind === "table" ? task.segmentIndex : task.bucket.bucketIndex;
     this.#context.onEvent({ type: "segment-done", readerIndex, table: tableOf(task), segmentIndex });
     this.#report();
+  }
+
+  /** A segment of the table was taken over without being read. */
+  segmentTakenOver(table: TablePlan): void {
+    this.#tasksDone += 1;
+    this.#countSegment(table);
+    this.#report();
+  }
+
+  #countSegment({ dumpId }: TablePlan): void {
+    const left = this.#segmentsLeft.get(dumpId)! - 1;
+    this.#segmentsLeft.set(dumpId, left);
+    if (left === 0) this.#tablesDone += 1;
   }
 
   #report(): void {
     const nowMs = performance.now();
     if (nowMs - this.#reportedAtMs < INTERVAL_MS && this.#tasksDone < this.#taskTotal) return;
     this.#reportedAtMs = nowMs;
-    const { rawBytes, storedBytes, rowCount } = this.#counts();
+    const { rawBytes, storedBytes, takenOverBytes = 0, rowCount } = this.#counts();
     const fractionDone = this.#taskTotal === 0 ? 1 : this.#tasksDone / this.#taskTotal;
-    const progress = { rawBytes, storedBytes, rowCount, fractionDone };
+    const progress = { rawBytes, storedBytes, takenOverBytes, rowCount, fractionDone };
     this.#context.onEvent({
       type: "progress",
       progress: { ...progress, tablesDone: this.#tablesDone, tablesTotal: this.#tablesTotal },

@@ -128,6 +128,7 @@ async function store(context: OperationContext, storing: Storing): Promise<Repos
       compression,
       sharesLargeObjectChunks: true,
     },
+    onTakenOver: (table) => progress.segmentTakenOver(table),
     onTaskStarted: (task, reader) => progress.taskStarted(task, reader),
     onTaskDone: (task, reader) => progress.taskDone(task, reader),
   });

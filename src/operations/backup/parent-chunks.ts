@@ -1,4 +1,4 @@
-// What the parent restore point has of the same segment, so that unchanged chunks are taken over instead of stored.
+// What the parent restore point has of the same segment: chunks that need not be stored, segments that need not be read.
 // The parent's lists are read alongside the plan, in bounded memory; nothing but the same segment is searched.
 
 import type { LargeObjectBucket, TablePlan } from "../../dump/index.ts";
@@ -23,13 +23,35 @@ export function idsOf(chunks: KnownChunks): Uint8Array | null {
   return Buffer.concat([...chunks.values()].map(({ id }) => id));
 }
 
+/** What the parent has of one segment. */
+export interface ParentSegment {
+  /** In their order, those too that cannot be reused. */
+  readonly chunks: readonly ChunkReference[];
+  readonly rowCount: number;
+  /** Null: to the end of the table as it was. */
+  readonly blockCount: number | null;
+  /** False: the parent's list may have had more of it, but is damaged. */
+  readonly isWhole: boolean;
+}
+
+/** The list of one of the parent's relations, as far as it was read. */
+interface OpenList {
+  readonly dumpId: number;
+  readonly relation: RelationRecord | null;
+  readonly records: AsyncGenerator<SegmentRecord>;
+  /** Read from the list, and not yet used. */
+  pending: SegmentRecord | null;
+  seenChunkCount: number;
+  /** The segment that was asked for last. */
+  last: { readonly segmentIndex: number; readonly segment: ParentSegment | null } | null;
+}
+
 export class ParentChunks {
   readonly #run: Run;
   readonly #parent: RestorePoint | null;
   readonly #relationsByOid: ReadonlyMap<number, RelationRecord>;
   readonly #relationsByName: ReadonlyMap<string, RelationRecord>;
-  #reading: { readonly dumpId: number; readonly segments: AsyncGenerator<SegmentRecord> } | null = null;
-  #pending: SegmentRecord | null = null;
+  #open: OpenList | null = null;
   #largeObjects: Promise<ReadonlyMap<number, ChunkReference[]>> | null = null;
 
   constructor(run: Run) {
@@ -40,22 +62,21 @@ export class ParentChunks {
     this.#relationsByName = new Map(relations.map((relation) => [nameKey(relation), relation]));
   }
 
-  /** Chunks of the parent's segment that begins at the same block; asked in plan order. */
+  /** The parent's segment that begins at the same block, null when it has none; asked in plan order, twice if need be. */
+  async segment(table: TablePlan, segmentIndex: number): Promise<ParentSegment | null> {
+    if (this.#parent === null) return null;
+    const open = await this.#listOf(table);
+    if (open.last?.segmentIndex === segmentIndex) return open.last.segment;
+    const segment = await readSegment(open, table.segments[segmentIndex]!.firstBlock);
+    open.last = { segmentIndex, segment };
+    return segment;
+  }
+
+  /** Chunks of that segment that a new restore point may refer to. */
   async ofSegment(table: TablePlan, segmentIndex: number): Promise<KnownChunks> {
-    if (this.#parent === null) return new Map();
-    if (this.#reading?.dumpId !== table.dumpId) await this.#open(table);
-    const { firstBlock } = table.segments[segmentIndex]!;
-    const chunks = new Map<string, ChunkReference>();
-    for (
-      let record = await this.#peek();
-      record !== null && record.firstBlock <= firstBlock;
-      record = await this.#peek()
-    ) {
-      this.#pending = null;
-      if (record.firstBlock < firstBlock) continue;
-      for (const chunk of record.chunks) if (this.#run.canReuse(chunk)) chunks.set(chunkKey(chunk.id), chunk);
-    }
-    return chunks;
+    const segment = await this.segment(table, segmentIndex);
+    const reusable = (segment?.chunks ?? []).filter((chunk) => this.#run.canReuse(chunk));
+    return new Map(reusable.map((chunk) => [chunkKey(chunk.id), chunk]));
   }
 
   /** Chunks of the parent that hold objects of this bucket. */
@@ -67,25 +88,20 @@ export class ParentChunks {
   }
 
   async close(): Promise<void> {
-    await this.#reading?.segments.return(undefined);
+    await this.#open?.records.return(undefined);
+    this.#open = null;
   }
 
-  async #open(table: TablePlan): Promise<void> {
+  async #listOf(table: TablePlan): Promise<OpenList> {
+    if (this.#open?.dumpId === table.dumpId) return this.#open;
     await this.close();
-    this.#pending = null;
     const { relation } = table;
     const record = this.#relationsByOid.get(relation.oid) ?? this.#relationsByName.get(nameKey(relation)) ?? null;
     const isComparable = record !== null && record.segmentBlocks === table.segmentBlockCount;
-    const segments = isComparable ? this.#parent!.segments(record) : noSegments();
-    this.#reading = { dumpId: table.dumpId, segments };
-  }
-
-  async #peek(): Promise<SegmentRecord | null> {
-    if (this.#pending === null) {
-      const next = await this.#reading!.segments.next();
-      this.#pending = next.done === true ? null : next.value;
-    }
-    return this.#pending;
+    const records = isComparable ? this.#parent!.segments(record) : noSegments();
+    const { dumpId } = table;
+    this.#open = { dumpId, relation: record, records, pending: null, seenChunkCount: 0, last: null };
+    return this.#open;
   }
 
   async #readLargeObjects(parent: RestorePoint): Promise<ReadonlyMap<number, ChunkReference[]>> {
@@ -105,6 +121,35 @@ export class ParentChunks {
     }
     return chunks;
   }
+}
+
+/** Passes over what lies before that block. */
+async function readSegment(open: OpenList, firstBlock: number): Promise<ParentSegment | null> {
+  let head: SegmentRecord | null = null;
+  const chunks: ChunkReference[] = [];
+  let rowCount = 0;
+  let record = await peek(open);
+  for (; record !== null && record.firstBlock <= firstBlock; record = await peek(open)) {
+    open.pending = null;
+    if (record.firstBlock < firstBlock) continue;
+    head ??= record;
+    rowCount += record.rowCount;
+    for (const chunk of record.chunks) chunks.push(chunk);
+  }
+  if (head === null) return null;
+  // A list that is damaged ends early: its end is the true one when all of its chunks have come.
+  const isWhole = record !== null || open.seenChunkCount === open.relation?.chunkCount;
+  return { chunks, rowCount, blockCount: head.blockCount, isWhole };
+}
+
+/** The next record, which stays where it is. */
+async function peek(open: OpenList): Promise<SegmentRecord | null> {
+  if (open.pending !== null) return open.pending;
+  const next = await open.records.next();
+  if (next.done === true) return null;
+  open.seenChunkCount += next.value.chunks.length;
+  open.pending = next.value;
+  return next.value;
 }
 
 function nameKey(relation: { readonly namespace: string; readonly name: string }): string {

@@ -48,3 +48,44 @@ test("a table whose last segments end at nearly the same time has one record", a
   expect(finishedCount()).toBe(1);
   expect(sink.relations.length).toBe(1);
 });
+
+/** A parent whose list has a segment of one chunk for each block. */
+function parentOf(segmentCount: number, options: { readonly listEndsAt?: number; readonly lost?: number } = {}): Run {
+  const { listEndsAt = segmentCount, lost = -1 } = options;
+  const chunkOf = (block: number): object => ({ id: Buffer.alloc(32, block), rawLengthBytes: 10, rowCount: 1, block });
+  const relation = { oid: 1, namespace: "public", name: "t", segmentBlocks: 1, chunkCount: segmentCount };
+  async function* segments(): AsyncGenerator<object> {
+    for (let block = 0; block < listEndsAt; block += 1) {
+      const blockCount = block === segmentCount - 1 ? null : 1;
+      yield { firstBlock: block, blockCount, rowCount: 1, chunks: [chunkOf(block)] };
+    }
+  }
+  const { run } = slowRun() as unknown as { run: object };
+  const parent = { manifest: { relations: [relation] }, segments };
+  return { ...run, parent, canReuse: (chunk: { block: number }) => chunk.block !== lost } as unknown as Run;
+}
+
+async function takenOver(run: Run, segmentCount: number): Promise<boolean[]> {
+  const sink = new RepositorySink(run, "zstd", () => "take over");
+  const plan = planOfSegments(segmentCount);
+  const taken: boolean[] = [];
+  for (const index of plan.segments.keys()) taken.push(await sink.takesOver(plan, index, new AbortController().signal));
+  expect(sink.segments.takenOverCount).toBe(taken.filter(Boolean).length);
+  return taken;
+}
+
+test("takesOver() takes the parent's segments over", async () => {
+  expect(await takenOver(parentOf(3), 3)).toEqual([true, true, true]);
+});
+
+test("takesOver() leaves a segment to be read of which a chunk cannot be reused", async () => {
+  expect(await takenOver(parentOf(3, { lost: 1 }), 3)).toEqual([true, false, true]);
+});
+
+test("takesOver() leaves the segment before a damage of the list to be read: more of it may be lost", async () => {
+  expect(await takenOver(parentOf(3, { listEndsAt: 2 }), 3)).toEqual([true, false, false]);
+});
+
+test("takesOver() leaves a segment of another block range to be read", async () => {
+  expect(await takenOver(parentOf(3), 4)).toEqual([true, true, false, false]);
+});

@@ -1,15 +1,23 @@
 // Takes chunks from the readers into a run of the repository: stores what is new, refers to what the parent has, and
-// writes each relation's list. Segments end in any order; their records are added in the order of the heap.
+// writes each relation's list. Segments end in any order; their records are added in the order of the heap. Whole
+// segments of the parent are taken over where the plan says so. Memory: the chunk references of SEGMENTS_WAITING_MAX
+// segments for each table that is being read.
 
 import { assert } from "../../base/assert.ts";
 import type { DataSink, LargeObjectBucket, LargeObjectChunk, ReadChunk, TablePlan } from "../../dump/index.ts";
 import type { ChunkReference, LargeObjectSet, RelationRecord, Run, SegmentListWriter } from "../../repository/index.ts";
 import { LargeObjectSets } from "./large-object-sets.ts";
-import { chunkKey, idsOf, ParentChunks, type KnownChunks } from "./parent-chunks.ts";
+import { chunkKey, idsOf, ParentChunks, type KnownChunks, type ParentSegment } from "./parent-chunks.ts";
+import type { ChooseSegment, SegmentCounts, SegmentPlace } from "./segment-choice.ts";
+
+/** Segments that were taken over and wait for one before them that is still being read. */
+const SEGMENTS_WAITING_MAX = 4096;
 
 interface OpenSegment {
   readonly known: KnownChunks;
   readonly chunks: ChunkReference[];
+  /** The chunks that it must turn out to have; null: it is not compared. */
+  readonly expected: readonly ChunkReference[] | null;
 }
 
 interface OpenTable {
@@ -18,13 +26,27 @@ interface OpenTable {
   readonly done: Map<number, { readonly rowCount: number; readonly chunks: readonly ChunkReference[] }>;
   nextIndex: number;
   adding: Promise<void>;
+  /** Called when segments were added to the list. */
+  readonly waiting: (() => void)[];
 }
 
 export class RepositorySink implements DataSink {
   rawBytes = 0;
   storedBytes = 0;
   rowCount = 0;
-  readonly relations: RelationRecord[] = [];
+  readonly segments: SegmentCounts = {
+    readCount: 0,
+    takenOverCount: 0,
+    takenOverRawBytes: 0,
+    notReusableCount: 0,
+    comparedCount: 0,
+  };
+  /** Segments that hold something else than what would have been taken over. */
+  readonly differences: SegmentPlace[] = [];
+  #relations: RelationRecord[] = [];
+  readonly #choose: ChooseSegment;
+  /** What was taken over, by table. */
+  readonly #takenOver = new Map<number, { count: number; rawBytes: number }>();
   readonly #run: Run;
   readonly #encoding: "zstd" | "none";
   readonly #parent: ParentChunks;
@@ -32,16 +54,50 @@ export class RepositorySink implements DataSink {
   readonly #largeObjects: LargeObjectSets;
   readonly #knownInBuckets = new Map<number, KnownChunks>();
 
-  constructor(run: Run, encoding: "zstd" | "none") {
+  constructor(run: Run, encoding: "zstd" | "none", choose: ChooseSegment = () => "read") {
     this.#run = run;
+    this.#choose = choose;
     this.#encoding = encoding;
     this.#parent = new ParentChunks(run);
     this.#largeObjects = new LargeObjectSets(run);
   }
 
+  /** Of the tables that were read or taken over to their end. */
+  get relations(): readonly RelationRecord[] {
+    return this.#relations;
+  }
+
+  /** Plain text that was taken over without being read. */
+  get takenOverBytes(): number {
+    return this.segments.takenOverRawBytes;
+  }
+
+  /** How many segments of a table were taken over. */
+  takenOverOf({ dumpId }: TablePlan): number {
+    return this.#takenOver.get(dumpId)?.count ?? 0;
+  }
+
+  async takesOver(table: TablePlan, segmentIndex: number, signal: AbortSignal): Promise<boolean> {
+    if (this.#choose(table, segmentIndex) !== "take over") return false;
+    const segment = await this.#parent.segment(table, segmentIndex);
+    if (segment === null || !this.#isReusable(segment, table, segmentIndex)) {
+      this.segments.notReusableCount += 1;
+      return false;
+    }
+    const open = this.#openTable(table);
+    await waitForRoom(open, signal);
+    this.#countTakenOver(table, segment);
+    await this.#end(table, open, { segmentIndex, rowCount: segment.rowCount, chunks: segment.chunks });
+    return true;
+  }
+
   async knownTableChunks(table: TablePlan, segmentIndex: number): Promise<Uint8Array | null> {
     const known = await this.#parent.ofSegment(table, segmentIndex);
-    this.#openTable(table).segments.set(segmentIndex, { known, chunks: [] });
+    const isCompared = this.#choose(table, segmentIndex) === "compare";
+    const segment = isCompared ? await this.#parent.segment(table, segmentIndex) : null;
+    const expected = segment?.isWhole === true ? segment.chunks : null;
+    this.segments.readCount += 1;
+    this.#openTable(table).segments.set(segmentIndex, { known, chunks: [], expected });
     return idsOf(known);
   }
 
@@ -54,11 +110,27 @@ export class RepositorySink implements DataSink {
 
   async segmentDone(table: TablePlan, segmentIndex: number, rowCount: number): Promise<void> {
     const open = this.#tables.get(table.dumpId)!;
-    const { chunks } = open.segments.get(segmentIndex)!;
+    const { chunks, expected } = open.segments.get(segmentIndex)!;
     open.segments.delete(segmentIndex);
-    open.done.set(segmentIndex, { rowCount, chunks });
-    open.adding = open.adding.then(() => this.#addDone(table, open));
-    await open.adding;
+    if (expected !== null) {
+      this.segments.comparedCount += 1;
+      if (!haveEqualIds(expected, chunks)) this.differences.push({ table, segmentIndex });
+    }
+    await this.#end(table, open, { segmentIndex, rowCount, chunks });
+  }
+
+  /** Forgets tables, so that all of each is read once more. */
+  async discard(tables: readonly TablePlan[]): Promise<void> {
+    const dumpIds = new Set(tables.map(({ dumpId }) => dumpId));
+    await this.#parent.close();
+    this.#relations = this.#relations.filter(({ dumpId }) => !dumpIds.has(dumpId));
+    for (const table of tables) {
+      const { count = 0, rawBytes = 0 } = this.#takenOver.get(table.dumpId) ?? {};
+      this.segments.takenOverCount -= count;
+      this.segments.takenOverRawBytes -= rawBytes;
+      this.segments.readCount -= table.segments.length - count;
+      this.#takenOver.delete(table.dumpId);
+    }
   }
 
   async knownLargeObjectChunks(bucket: LargeObjectBucket): Promise<Uint8Array | null> {
@@ -98,11 +170,37 @@ export class RepositorySink implements DataSink {
     return await this.#run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, encoding, bytes: frame });
   }
 
+  #countTakenOver({ dumpId }: TablePlan, { chunks }: ParentSegment): void {
+    const sums = this.#takenOver.get(dumpId) ?? { count: 0, rawBytes: 0 };
+    this.#takenOver.set(dumpId, sums);
+    const rawBytes = chunks.reduce((sum, { rawLengthBytes }) => sum + rawLengthBytes, 0);
+    sums.count += 1;
+    sums.rawBytes += rawBytes;
+    this.segments.takenOverCount += 1;
+    this.segments.takenOverRawBytes += rawBytes;
+  }
+
+  #isReusable(segment: ParentSegment, table: TablePlan, segmentIndex: number): boolean {
+    const isSameRange = segment.blockCount === table.segments[segmentIndex]!.blockCount;
+    return segment.isWhole && isSameRange && segment.chunks.every((chunk) => this.#run.canReuse(chunk));
+  }
+
+  async #end(
+    table: TablePlan,
+    open: OpenTable,
+    done: { readonly segmentIndex: number; readonly rowCount: number; readonly chunks: readonly ChunkReference[] },
+  ): Promise<void> {
+    const { segmentIndex, rowCount, chunks } = done;
+    open.done.set(segmentIndex, { rowCount, chunks });
+    open.adding = open.adding.then(() => this.#addDone(table, open));
+    await open.adding;
+  }
+
   #openTable(table: TablePlan): OpenTable {
     const open = this.#tables.get(table.dumpId);
     if (open !== undefined) return open;
     const list = this.#run.openSegmentList();
-    const made = { list, segments: new Map(), done: new Map(), nextIndex: 0, adding: Promise.resolve() };
+    const made = { list, segments: new Map(), done: new Map(), nextIndex: 0, adding: Promise.resolve(), waiting: [] };
     this.#tables.set(table.dumpId, made);
     return made;
   }
@@ -114,11 +212,12 @@ export class RepositorySink implements DataSink {
       open.done.delete(open.nextIndex);
       open.nextIndex += 1;
     }
+    for (const wakeUp of open.waiting.splice(0)) wakeUp();
     if (open.nextIndex < table.segments.length) return;
     // Segments that end while others are being added are added with those: their own turn finds nothing left to do.
     if (!this.#tables.delete(table.dumpId)) return;
     const { relation } = table;
-    this.relations.push({
+    this.#relations.push({
       ...(await open.list.finish()),
       dumpId: table.dumpId,
       oid: relation.oid,
@@ -134,4 +233,19 @@ export class RepositorySink implements DataSink {
       },
     });
   }
+}
+
+/** Until segments that were taken over may wait for those before them again. */
+async function waitForRoom(open: OpenTable, signal: AbortSignal): Promise<void> {
+  while (open.done.size >= SEGMENTS_WAITING_MAX) {
+    signal.throwIfAborted();
+    await new Promise<void>((resolve) => {
+      open.waiting.push(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+}
+
+function haveEqualIds(left: readonly ChunkReference[], right: readonly ChunkReference[]): boolean {
+  return left.length === right.length && left.every(({ id }, index) => Buffer.compare(id, right[index]!.id) === 0);
 }

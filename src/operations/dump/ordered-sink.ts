@@ -58,6 +58,10 @@ export class OrderedArchiveSink implements DataSink {
     this.#work = this.#advance(); // an entry without any data may stand first
   }
 
+  async takesOver(): Promise<boolean> {
+    return false;
+  }
+
   async knownTableChunks(): Promise<null> {
     return null;
   }

@@ -1,0 +1,27 @@
+// What becomes of each segment of a backup: read, taken over from the parent without being read, or read although it
+// could have been taken over, and compared.
+
+import type { TablePlan } from "../../dump/index.ts";
+
+export type SegmentChoice = "read" | "take over" | "compare";
+
+/** Says what becomes of a segment; asked in plan order. */
+export type ChooseSegment = (table: TablePlan, segmentIndex: number) => SegmentChoice;
+
+/** A segment, as block range of its relation. */
+export interface SegmentPlace {
+  readonly table: TablePlan;
+  readonly segmentIndex: number;
+}
+
+/** What became of the segments. */
+export interface SegmentCounts {
+  readCount: number;
+  takenOverCount: number;
+  /** Plain text of what was taken over. */
+  takenOverRawBytes: number;
+  /** Read because what the parent has of them is missing, damaged or about to be pruned. */
+  notReusableCount: number;
+  /** Read although they could have been taken over. */
+  comparedCount: number;
+}
