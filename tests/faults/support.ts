@@ -11,8 +11,7 @@ import { fileURLToPath } from "node:url";
 import { runList, type ListResult } from "../../src/operations/list/index.ts";
 import type { OperationContext, RepositoryAccess } from "../../src/operations/operation.ts";
 import { runVerify, type VerifyReport } from "../../src/operations/verify/index.ts";
-import { createRepository } from "../../src/repository/index.ts";
-import { openLocalStorage } from "../../src/storage/index.ts";
+import { createCheapRepository } from "../support/cheap-repository.ts";
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
 import type { ComparedDatabase, CompareOptions } from "../support/compare.ts";
 import { clientTools } from "../support/servers.ts";
@@ -80,15 +79,12 @@ export class FaultBench implements AsyncDisposable {
     const path = [...tools.map(({ binDirectory }) => binDirectory), process.env["PATH"]].join(delimiter);
     const self = new FaultBench(folder, path, join(folder, "repository"));
     const { repository = "encrypted", packSizeBytes } = options;
-    if (packSizeBytes !== undefined) {
-      const encryption = { kind: "passphrase", passphrase: PASSPHRASE } as const;
-      const made = await createRepository(openLocalStorage(self.repository), { encryption, packSizeBytes });
-      await made.repository[Symbol.asyncDispose]();
-    } else if (repository === "encrypted")
-      await self.succeeds(["init", "--recovery-kit", self.file("recovery-kit.txt")]);
-    if (repository === "plain") {
-      await self.succeeds(["init", "--no-encryption"], { environment: { CAIRN_PASSPHRASE: undefined } });
-    }
+    if (repository === "none") return self;
+    const passphrase = repository === "encrypted" ? PASSPHRASE : null;
+    await createCheapRepository(self.repository, {
+      passphrase,
+      ...(packSizeBytes === undefined ? {} : { packSizeBytes }),
+    });
     return self;
   }
 

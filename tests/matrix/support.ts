@@ -10,11 +10,11 @@ import { afterAll } from "vitest";
 
 import { runBackup, type BackupReceipt, type BackupSettings } from "../../src/operations/backup/index.ts";
 import { runExport, type ExportReport, type ExportSettings } from "../../src/operations/export/index.ts";
-import { runInit } from "../../src/operations/init/index.ts";
 import { runList, type ListResult } from "../../src/operations/list/index.ts";
 import type { OperationContext, OperationEvent, RepositoryAccess } from "../../src/operations/operation.ts";
 import { runRestore, type RestoreReport, type RestoreSettings } from "../../src/operations/restore/index.ts";
 import { runVerify, type VerifyReport } from "../../src/operations/verify/index.ts";
+import { createCheapRepository } from "../support/cheap-repository.ts";
 import { hasSampleData, SAMPLE_NAMES, type SampleName } from "../support/databases.ts";
 import { clientTools, type ClientTools, MAJORS, type Major } from "../support/servers.ts";
 import { cleanEnvironment } from "../support/server-user.ts";
@@ -75,7 +75,7 @@ export class TestRepository implements AsyncDisposable {
   static async create({ isEncrypted = true } = {}): Promise<TestRepository> {
     const folder = await mkdtemp(join(tmpdir(), "cairn-matrix-"));
     const self = new TestRepository(folder, await toolsPath(), isEncrypted);
-    await runInit(self.context(), { repository: self.access, isEncrypted });
+    await createCheapRepository(self.access.location, { passphrase: self.access.givenPassphrase });
     return self;
   }
 
