@@ -55,7 +55,7 @@ export function makeFrame(compression: ChunkCompression, text: Uint8Array): Uint
  * The bytes in a buffer of exactly their size, their old one freed at once: waiting for the garbage collector, each
  * reader would hold tens of MiB of dead output buffers.
  */
-function trimmed(bytes: Buffer): Uint8Array {
+export function trimmed(bytes: Buffer): Uint8Array {
   const isPooled = bytes.byteOffset !== 0 || bytes.buffer.byteLength <= Buffer.poolSize;
   if (isPooled) return Uint8Array.from(bytes);
   return new Uint8Array((bytes.buffer as ArrayBuffer).transfer(bytes.length));
@@ -93,7 +93,11 @@ export interface ChunkSource {
 /** The chunk of a plaintext, whose buffer may be reused afterwards. */
 export function makeChunk(source: ChunkSource, options: ChunkOptions, known: KnownIds): ReadChunk {
   const id = makeChunkId(options.hashing, source.kind, source.text);
-  const frame = known.has(id) ? null : makeFrame(options.compression, source.text);
+  return chunkOf(source, id, known.has(id) ? null : makeFrame(options.compression, source.text));
+}
+
+/** The chunk of a plaintext whose id and frame are made. */
+export function chunkOf(source: ChunkSource, id: Uint8Array, frame: Uint8Array | null): ReadChunk {
   const { rowCount, continues } = source;
-  return { id, rawLengthBytes: source.text.length, rowCount, continues, frame };
+  return { id, rawLengthBytes: source.text.length, rowCount, continues, frame, deltaOf: null };
 }

@@ -24,6 +24,23 @@ export interface ReadChunk {
   readonly continues: boolean;
   /** One frame, a buffer of its own; null when the sink had said that it has the chunk with this id. */
   readonly frame: Uint8Array | null;
+  /** Null: the frame is a full one; else it is a delta that leans on the base of this offered chunk, by index. */
+  readonly deltaOf: number | null;
+}
+
+/** The full chunk that a delta may lean on, in lengths. */
+export interface BaseLengths {
+  /** Of its frame as it is stored. */
+  readonly frameLengthBytes: number;
+  readonly rawLengthBytes: number;
+}
+
+/** A chunk that the sink has of the same segment, of an earlier state. */
+export interface OfferedChunk {
+  readonly id: Uint8Array;
+  readonly rawLengthBytes: number;
+  /** What a delta that is like it leans on: itself, or its own base; null: nothing. */
+  readonly base: BaseLengths | null;
 }
 
 /** Contents of large objects: several small ones whole, one after another, or a piece of one. */
@@ -44,6 +61,10 @@ export interface DataSink {
   takesOver(table: TablePlan, segmentIndex: number, signal: AbortSignal): Promise<boolean>;
   /** Ids (32 bytes each, one after another) of the chunks it has for this segment; asked once, in plan order. */
   knownTableChunks(table: TablePlan, segmentIndex: number): Promise<Uint8Array | null>;
+  /** Chunks that deltas of this segment may lean on, in their order; asked after knownTableChunks(). Null, left out: no deltas. */
+  offeredTableChunks?(table: TablePlan, segmentIndex: number): readonly OfferedChunk[] | null;
+  /** Plaintext of the base of an offered chunk, in a buffer of its own; null: it cannot be had. Not waited for in turn. */
+  loadBase?(table: TablePlan, segmentIndex: number, offeredIndex: number): Promise<Uint8Array | null>;
   tableChunk(table: TablePlan, segmentIndex: number, chunk: ReadChunk): Promise<void>;
   segmentDone(table: TablePlan, segmentIndex: number, rowCount: number): Promise<void>;
   /** Ids of the chunks it has of objects in this bucket; asked once, in plan order. */

@@ -2,7 +2,14 @@
 
 export { availablePgDumps, type PgDumpRequest } from "./available-pg-dumps.ts";
 export { choosePgDump, type AvailablePgDump, type PgDumpChoice } from "./choose-pg-dump.ts";
-export type { ChunkHashing, DataSink, LargeObjectBucket, LargeObjectChunk, ReadChunk } from "./data-sink.ts";
+export type {
+  ChunkHashing,
+  DataSink,
+  LargeObjectBucket,
+  LargeObjectChunk,
+  OfferedChunk,
+  ReadChunk,
+} from "./data-sink.ts";
 export { expandFilterFiles } from "./filter-flags.ts";
 export { Dump, openDump, type OpenDumpOptions } from "./open-dump.ts";
 export { defaultJobs, readDump, type ReadDumpOptions } from "./read-dump.ts";

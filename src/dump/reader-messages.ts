@@ -1,7 +1,7 @@
 // What the main thread and a reader thread say to each other. Everything here survives structured clone.
 
 import type { SerializedConnectionSettings } from "../postgres/index.ts";
-import type { ChunkHashing, LargeObjectChunk, ReadChunk } from "./data-sink.ts";
+import type { ChunkHashing, LargeObjectChunk, OfferedChunk, ReadChunk } from "./data-sink.ts";
 
 /** How chunks are compressed: one zstd frame each, or not at all. */
 export interface ChunkCompression {
@@ -36,6 +36,8 @@ export interface ReadTask {
   readonly lockName: string | null;
   /** 32-byte ids, one after another, of chunks that the sink has: they come back without a frame. */
   readonly knownIds: Uint8Array | null;
+  /** The parent's chunks of the same segment, for deltas to lean on; null: no deltas. */
+  readonly offered: readonly OfferedChunk[] | null;
 }
 
 /** Read large objects. */
@@ -52,6 +54,8 @@ export type ToReader =
   | { readonly type: "task"; readonly task: ReaderTask }
   /** Allows the reader one more chunk in flight. */
   | { readonly type: "credit" }
+  /** What was asked for with "base-wanted"; null: it cannot be had. */
+  | { readonly type: "base"; readonly requestId: number; readonly plaintext: Uint8Array | null }
   | { readonly type: "stop" };
 
 /** An error as it crosses threads. */
@@ -67,6 +71,8 @@ export type FromReader =
   | { readonly type: "ready" }
   | { readonly type: "chunk"; readonly taskId: number; readonly chunk: ReadChunk }
   | { readonly type: "large-objects"; readonly taskId: number; readonly piece: LargeObjectChunk }
+  /** Asks for the base of an offered chunk; answered out of turn. */
+  | { readonly type: "base-wanted"; readonly requestId: number; readonly taskId: number; readonly offeredIndex: number }
   | { readonly type: "done"; readonly taskId: number; readonly rowCount: number }
   /** Somebody's ACCESS EXCLUSIVE is queued: this table must be read on the holder. */
   | { readonly type: "lock-refused"; readonly taskId: number }

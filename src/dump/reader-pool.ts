@@ -114,6 +114,8 @@ class ReaderPool {
     } else if (message.type === "failed") {
       const task = message.taskId === null ? null : (reader.assigned.get(message.taskId) ?? null);
       this.#settle(new ReadFailure(message.error, task));
+    } else if (message.type === "base-wanted") {
+      this.#provideBase(reader, message).catch((error: unknown) => this.#settle(error));
     } else {
       reader.queue = reader.queue
         .then(() => this.#handle(reader, message))
@@ -121,7 +123,21 @@ class ReaderPool {
     }
   }
 
-  async #handle(reader: Reader, message: Exclude<FromReader, { type: "ready" | "failed" }>): Promise<void> {
+  /** Out of turn: what stands in the reader's queue may wait for what the base is wanted for. */
+  async #provideBase(reader: Reader, message: FromReader & { type: "base-wanted" }): Promise<void> {
+    const { offeredIndex, requestId, taskId } = message;
+    const task = reader.assigned.get(taskId);
+    assert(task?.kind === "table", "a base is wanted for a table's chunk");
+    const plaintext = (await this.#options.sink.loadBase?.(task.table, task.segmentIndex, offeredIndex)) ?? null;
+    const buffer = plaintext?.buffer;
+    const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === plaintext?.byteLength;
+    this.#send(reader, { type: "base", requestId, plaintext }, isWhole ? [buffer] : []);
+  }
+
+  async #handle(
+    reader: Reader,
+    message: Exclude<FromReader, { type: "ready" | "failed" | "base-wanted" }>,
+  ): Promise<void> {
     if (this.#settled) return;
     const task = reader.assigned.get(message.taskId);
     assert(task !== undefined, "a reader speaks of its own tasks");
@@ -215,8 +231,8 @@ class ReaderPool {
     else this.#finish?.reject(error);
   }
 
-  #send(reader: Reader, message: ToReader): void {
-    if (!this.#settled) reader.worker.postMessage(message);
+  #send(reader: Reader, message: ToReader, transfer: readonly ArrayBuffer[] = []): void {
+    if (!this.#settled) reader.worker.postMessage(message, transfer);
   }
 }
 
@@ -234,5 +250,6 @@ function toReaderTask(task: PlannedTask): ReaderTask {
   const { taskId, knownIds } = task;
   if (task.kind === "large-objects") return { kind: "large-objects", taskId, oids: task.bucket.oids, knownIds };
   const { statement } = task.table.segments[task.segmentIndex]!;
-  return { kind: "copy", taskId, statement, lockName: task.table.quotedName, knownIds };
+  const { offered, table } = task;
+  return { kind: "copy", taskId, statement, lockName: table.quotedName, knownIds, offered };
 }

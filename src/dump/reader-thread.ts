@@ -1,12 +1,17 @@
 // A reader thread: one connection in the snapshot, tasks in, finished chunks out. Unframing, hashing and compression
-// happen here, synchronously; only finished chunks cross to the main thread, and never more than it gave credit for.
+// happen here, synchronously; only finished chunks cross to the main thread, and never more than it gave credit for. A
+// chunk that may become a delta waits for its base meanwhile, with at most one more behind it.
 
 import { parentPort, workerData } from "node:worker_threads";
 
 import { assert } from "../base/assert.ts";
 import { isOperatingError, messageOf, OperatingError } from "../base/errors.ts";
+import { freeBuffer } from "../base/free-buffer.ts";
 import { deserializeConnectionSettings } from "../postgres/index.ts";
-import { KnownIds, makeChunk } from "./chunk-maker.ts";
+import { BaseChoice } from "./base-choice.ts";
+import { chunkOf, KnownIds, makeChunkId, makeFrame, type ChunkSource } from "./chunk-maker.ts";
+import type { ReadChunk } from "./data-sink.ts";
+import { DeltaMaker } from "./delta-maker.ts";
 import { readLargeObjects } from "./large-object-reader.ts";
 import type {
   FromReader,
@@ -16,6 +21,7 @@ import type {
   ReadTask,
   ToReader,
 } from "./reader-messages.ts";
+import { Outbox } from "./outbox.ts";
 import { ReaderSession } from "./reader-session.ts";
 import { snapshotRefused } from "./snapshot-facts.ts";
 
@@ -28,11 +34,20 @@ const STATEMENT_COUNT_MAX = 2;
 const TAKE_SNAPSHOT = "SET TRANSACTION SNAPSHOT";
 const LOCK_NOT_AVAILABLE = "55P03";
 
+interface RunningTask {
+  readonly task: ReadTask;
+  readonly known: KnownIds;
+  readonly bases: BaseChoice;
+  rowCount: number;
+}
+
 class ReaderThread {
   readonly #options: ReaderThreadOptions;
   readonly #post: (message: FromReader, transfer?: ArrayBuffer[]) => void;
   readonly #tasks: ReaderTask[] = [];
-  readonly #running: { task: ReadTask; known: KnownIds; rowCount: number }[] = [];
+  readonly #running: RunningTask[] = [];
+  readonly #outbox = new Outbox((error) => this.fail(error));
+  readonly #deltas: DeltaMaker;
   readonly #locked = new Set<string>();
   #session: ReaderSession | null = null;
   #credits = READER_CREDIT_COUNT;
@@ -43,6 +58,7 @@ class ReaderThread {
   constructor(options: ReaderThreadOptions, post: (message: FromReader, transfer?: ArrayBuffer[]) => void) {
     this.#options = options;
     this.#post = post;
+    this.#deltas = new DeltaMaker((message) => post(message));
   }
 
   async open(): Promise<void> {
@@ -74,9 +90,13 @@ class ReaderThread {
   credit(): void {
     this.#credits += 1;
     if (this.#credits <= 0) return;
-    this.#session?.resume();
+    this.#resume();
     this.#creditWaiter?.();
     this.#creditWaiter = null;
+  }
+
+  base(requestId: number, plaintext: Uint8Array | null): void {
+    this.#deltas.answer(requestId, plaintext);
   }
 
   fail(error: unknown): void {
@@ -147,11 +167,12 @@ class ReaderThread {
     if (rollback.error !== null) throw rollback.error;
     assert(this.#tasks[0] === task, "the task being locked is the next one");
     this.#tasks.shift();
-    this.#post({ type: "lock-refused", taskId: task.taskId });
+    this.#outbox.add(() => this.#post({ type: "lock-refused", taskId: task.taskId }));
   }
 
   #read(task: ReadTask): void {
-    const running = { task, known: new KnownIds(task.knownIds), rowCount: 0 };
+    const bases = new BaseChoice(task.offered ?? []);
+    const running = { task, known: new KnownIds(task.knownIds), bases, rowCount: 0 };
     this.#running.push(running);
     this.#session!.start(task.statement, (outcome) => {
       if (this.#failed) return;
@@ -162,7 +183,7 @@ class ReaderThread {
         return;
       }
       this.#running.shift();
-      this.#post({ type: "done", taskId: task.taskId, rowCount: running.rowCount });
+      this.#outbox.add(() => this.#post({ type: "done", taskId: task.taskId, rowCount: running.rowCount }));
       this.#pump();
     });
   }
@@ -171,15 +192,51 @@ class ReaderThread {
     const running = this.#running[0];
     if (running === undefined || this.#failed) return;
     running.rowCount += rowCount;
-    const chunk = makeChunk({ kind: "table", text, rowCount, continues }, this.#options.chunks, running.known);
-    this.#spendCredit();
-    const transfer = chunk.frame === null ? [] : [chunk.frame.buffer as ArrayBuffer];
-    this.#post({ type: "chunk", taskId: running.task.taskId, chunk }, transfer);
+    const source = { kind: "table", text, rowCount, continues } as const;
+    const id = makeChunkId(this.#options.chunks.hashing, source.kind, text);
+    this.#credits -= 1;
+    if (running.known.has(id)) {
+      running.bases.passEqual(id, text.length);
+      this.#sendChunk(running, chunkOf(source, id, null));
+    } else if (!this.#beginDelta(running, source, id)) {
+      this.#sendChunk(running, chunkOf(source, id, makeFrame(this.#options.chunks.compression, text)));
+    }
+    if (this.#credits <= 0 || this.#deltas.isBusy) this.#session!.pause();
   }
 
-  #spendCredit(): void {
-    this.#credits -= 1;
-    if (this.#credits <= 0) this.#session!.pause();
+  /** False: a full frame is to be made. */
+  #beginDelta(running: RunningTask, source: ChunkSource, id: Uint8Array): boolean {
+    const { lockName: table, offered, taskId } = running.task;
+    const offeredIndex = running.bases.choose(source.text.length);
+    const lengths = offeredIndex === null ? null : offered![offeredIndex]!.base;
+    if (offeredIndex === null || lengths === null) return false;
+    const finish = this.#deltas.begin({ taskId, offeredIndex, lengths, table });
+    if (finish === null) return false;
+    const text = Buffer.allocUnsafeSlow(source.text.length);
+    text.set(source.text); // the session's buffer is filled again meanwhile
+    this.#outbox.addLater(async () => {
+      const delta = await finish(text);
+      if (this.#failed) return;
+      const frame = delta ?? makeFrame(this.#options.chunks.compression, text);
+      const chunk = chunkOf({ ...source, text }, id, frame);
+      freeBuffer(text);
+      this.#postChunk(running, delta === null ? chunk : { ...chunk, deltaOf: offeredIndex });
+      this.#resume();
+    });
+    return true;
+  }
+
+  #sendChunk(running: RunningTask, chunk: ReadChunk): void {
+    this.#outbox.add(() => this.#postChunk(running, chunk));
+  }
+
+  #postChunk({ task }: RunningTask, chunk: ReadChunk): void {
+    const transfer = chunk.frame === null ? [] : [chunk.frame.buffer as ArrayBuffer];
+    this.#post({ type: "chunk", taskId: task.taskId, chunk }, transfer);
+  }
+
+  #resume(): void {
+    if (this.#credits > 0 && !this.#deltas.isBusy) this.#session?.resume();
   }
 
   async #readLargeObjects(task: LargeObjectTask): Promise<void> {
@@ -187,10 +244,10 @@ class ReaderThread {
     for await (const piece of readLargeObjects(this.#session!, task, this.#options.chunks)) {
       this.#credits -= 1;
       const transfer = piece.chunk.frame === null ? [] : [piece.chunk.frame.buffer as ArrayBuffer];
-      this.#post({ type: "large-objects", taskId: task.taskId, piece }, transfer);
+      this.#outbox.add(() => this.#post({ type: "large-objects", taskId: task.taskId, piece }, transfer));
       if (this.#credits <= 0) await this.#waitForCredit();
     }
-    this.#post({ type: "done", taskId: task.taskId, rowCount: 0 });
+    this.#outbox.add(() => this.#post({ type: "done", taskId: task.taskId, rowCount: 0 }));
   }
 
   #waitForCredit(): Promise<void> {
@@ -213,6 +270,7 @@ const thread = new ReaderThread(workerData as ReaderThreadOptions, (message, tra
 port.on("message", (message: ToReader) => {
   if (message.type === "task") thread.add(message.task);
   else if (message.type === "credit") thread.credit();
+  else if (message.type === "base") thread.base(message.requestId, message.plaintext);
   else {
     void thread.stop();
     port.close();

@@ -1,7 +1,7 @@
 // The work of the readers in order: segments of the tables that the sink does not take over, then buckets of large
 // objects, each with the ids of the chunks that the sink has for it.
 
-import type { DataSink, LargeObjectBucket } from "./data-sink.ts";
+import type { DataSink, LargeObjectBucket, OfferedChunk } from "./data-sink.ts";
 import type { TablePlan } from "./segment-plan.ts";
 
 /** Low bits in which the OIDs of one bucket may differ: at most 1,024 objects. */
@@ -13,6 +13,7 @@ export interface TableTask {
   readonly table: TablePlan;
   readonly segmentIndex: number;
   readonly knownIds: Uint8Array | null;
+  readonly offered: readonly OfferedChunk[] | null;
 }
 
 export interface LargeObjectsTask {
@@ -60,7 +61,8 @@ export async function* listTasks(source: TaskSource, signal: AbortSignal): Async
         continue;
       }
       const knownIds = await sink.knownTableChunks(table, segmentIndex);
-      yield { kind: "table", taskId: taskId++, table, segmentIndex, knownIds };
+      const offered = sink.offeredTableChunks?.(table, segmentIndex) ?? null;
+      yield { kind: "table", taskId: taskId++, table, segmentIndex, knownIds, offered };
     }
   }
   for (const bucket of buckets) {

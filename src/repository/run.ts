@@ -126,6 +126,11 @@ export class Run implements AsyncDisposable {
     return this.#context.takesDeltas;
   }
 
+  /** True where reading chunks back goes over no network. */
+  get readsLocally(): boolean {
+    return this.#context.storage.isLocal === true;
+  }
+
   /** What the run knows of packs that it did not write itself. */
   get reusable(): ReusablePacks {
     return this.#parts.reusable;

@@ -20,6 +20,10 @@ export class CountingStorage implements Storage {
     this.description = storage.description;
   }
 
+  get isLocal(): boolean {
+    return this.#storage.isLocal === true;
+  }
+
   async openWriter(name: string, options?: PutOptions): Promise<ObjectWriter> {
     this.transfer.requests += 1;
     const writer = await this.#storage.openWriter(name, options);

@@ -37,6 +37,10 @@ class LimitedStorage implements Storage {
     this.description = storage.description;
   }
 
+  get isLocal(): boolean {
+    return this.#storage.isLocal === true;
+  }
+
   get retryCount(): number {
     return this.#storage.retryCount ?? 0;
   }

@@ -58,6 +58,8 @@ export interface Storage extends AsyncDisposable {
   readonly description: string;
   /** Requests that were sent again so far; left out where nothing ever is. */
   readonly retryCount?: number;
+  /** True where reading goes over no network; left out: it may. */
+  readonly isLocal?: boolean;
   openWriter(name: string, options?: PutOptions): Promise<ObjectWriter>;
   /** Writes a small object whole and durably. */
   put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject>;

@@ -4,8 +4,16 @@
 // segments for each table that is being read.
 
 import { assert } from "../../base/assert.ts";
-import type { DataSink, LargeObjectBucket, LargeObjectChunk, ReadChunk, TablePlan } from "../../dump/index.ts";
+import type {
+  DataSink,
+  LargeObjectBucket,
+  LargeObjectChunk,
+  OfferedChunk,
+  ReadChunk,
+  TablePlan,
+} from "../../dump/index.ts";
 import type { ChunkReference, LargeObjectSet, RelationRecord, Run, SegmentListWriter } from "../../repository/index.ts";
+import { baseOf, DeltaBases, type DeltaCounts } from "./delta-bases.ts";
 import { LargeObjectSets } from "./large-object-sets.ts";
 import { chunkKey, idsOf, ParentChunks, type KnownChunks, type ParentSegment } from "./parent-chunks.ts";
 import type { ChooseSegment, SegmentCounts, SegmentPlace } from "./segment-choice.ts";
@@ -15,6 +23,8 @@ const SEGMENTS_WAITING_MAX = 4096;
 
 interface OpenSegment {
   readonly known: KnownChunks;
+  /** The parent's, which deltas may lean on. */
+  readonly parentChunks: readonly ChunkReference[];
   readonly chunks: ChunkReference[];
   /** The chunks that it must turn out to have; null: it is not compared. */
   readonly expected: readonly ChunkReference[] | null;
@@ -53,12 +63,14 @@ export class RepositorySink implements DataSink {
   readonly #tables = new Map<number, OpenTable>();
   readonly #largeObjects: LargeObjectSets;
   readonly #knownInBuckets = new Map<number, KnownChunks>();
+  readonly #deltas: DeltaBases;
 
   constructor(run: Run, encoding: "zstd" | "none", choose: ChooseSegment = () => "read") {
     this.#run = run;
     this.#choose = choose;
     this.#encoding = encoding;
     this.#parent = new ParentChunks(run);
+    this.#deltas = new DeltaBases(run, encoding);
     this.#largeObjects = new LargeObjectSets(run);
   }
 
@@ -70,6 +82,10 @@ export class RepositorySink implements DataSink {
   /** Plain text that was taken over without being read. */
   get takenOverBytes(): number {
     return this.segments.takenOverRawBytes;
+  }
+
+  get deltas(): DeltaCounts {
+    return this.#deltas.counts;
   }
 
   /** How many segments of a table were taken over. */
@@ -93,19 +109,32 @@ export class RepositorySink implements DataSink {
 
   async knownTableChunks(table: TablePlan, segmentIndex: number): Promise<Uint8Array | null> {
     const known = await this.#parent.ofSegment(table, segmentIndex);
-    const isCompared = this.#choose(table, segmentIndex) === "compare";
-    const segment = isCompared ? await this.#parent.segment(table, segmentIndex) : null;
-    const expected = segment?.isWhole === true ? segment.chunks : null;
+    const segment = await this.#parent.segment(table, segmentIndex);
+    const isCompared = segment?.isWhole === true && this.#choose(table, segmentIndex) === "compare";
+    const { chunks: parentChunks } = segment ?? { chunks: [] };
     this.segments.readCount += 1;
-    this.#openTable(table).segments.set(segmentIndex, { known, chunks: [], expected });
+    const expected = isCompared ? parentChunks : null;
+    this.#openTable(table).segments.set(segmentIndex, { known, parentChunks, chunks: [], expected });
     return idsOf(known);
+  }
+
+  offeredTableChunks(table: TablePlan, segmentIndex: number): readonly OfferedChunk[] | null {
+    return this.#deltas.offer(this.#tables.get(table.dumpId)!.segments.get(segmentIndex)!.parentChunks);
+  }
+
+  async loadBase(table: TablePlan, segmentIndex: number, offeredIndex: number): Promise<Uint8Array | null> {
+    const segment = this.#tables.get(table.dumpId)?.segments.get(segmentIndex);
+    assert(segment !== undefined, "a segment's bases are wanted before its end");
+    return await this.#deltas.load(baseOf(segment.parentChunks[offeredIndex]!));
   }
 
   async tableChunk(table: TablePlan, segmentIndex: number, chunk: ReadChunk): Promise<void> {
     const segment = this.#tables.get(table.dumpId)?.segments.get(segmentIndex);
     assert(segment !== undefined, "a segment was asked for before its chunks come");
     this.rowCount += chunk.rowCount;
-    segment.chunks.push(await this.#settle("table", chunk, segment.known));
+    const like = chunk.deltaOf === null ? null : segment.parentChunks[chunk.deltaOf]!;
+    if (like === null) segment.chunks.push(await this.#settle("table", chunk, segment.known));
+    else segment.chunks.push(await this.#storeDelta(chunk, baseOf(like)));
   }
 
   async segmentDone(table: TablePlan, segmentIndex: number, rowCount: number): Promise<void> {
@@ -168,6 +197,16 @@ export class RepositorySink implements DataSink {
     this.storedBytes += frame.length;
     const encoding = this.#encoding;
     return await this.#run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, encoding, bytes: frame });
+  }
+
+  async #storeDelta(chunk: ReadChunk, base: ChunkReference): Promise<ChunkReference> {
+    const { id, rawLengthBytes, rowCount, continues, frame: bytes } = chunk;
+    assert(bytes !== null, "a delta has a frame");
+    this.rawBytes += rawLengthBytes;
+    this.storedBytes += bytes.length;
+    this.#deltas.count(rawLengthBytes, bytes.length);
+    const facts = { kind: "table", id, rawLengthBytes, rowCount, continues, encoding: "zstd-delta" } as const;
+    return await this.#run.storeChunk({ ...facts, base, bytes });
   }
 
   #countTakenOver({ dumpId }: TablePlan, { chunks }: ParentSegment): void {

@@ -38,6 +38,7 @@ function pathOfUri(uri: string): string {
 
 class LocalStorage implements Storage {
   readonly description: string;
+  readonly isLocal = true;
   readonly #root: string;
   readonly #folders = new DurableFolders();
   readonly #handles = new ReadHandles();
