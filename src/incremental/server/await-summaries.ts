@@ -1,24 +1,19 @@
 // Waits until WAL summaries reach an LSN. A summary ends where a checkpoint begins, so either the next timed checkpoint
-// is awaited, or one is asked for. Every wait ends: at its limit, when the summarizer is off or stands still although a
-// checkpoint has passed, or when the server is idle and so makes no timed checkpoint at all.
+// is awaited, or one is asked for. Every wait ends: at its limit, or when nothing more is to be expected (wait-verdict.ts).
+// Source: docs/formats/incremental.md; checkpointer.c and xlog.c, CreateCheckPoint; walsummarizer.c.
 
 import { setTimeout as delay } from "node:timers/promises";
 
 import { isOperatingError, messageOf } from "../../base/errors.ts";
 import { formatDuration } from "../../base/units.ts";
 import type { Session } from "../../postgres/index.ts";
-import type { Rows } from "./ask.ts";
-import { ask, textOf } from "./ask.ts";
 import { formatLsn } from "../rules/lsn.ts";
+import { ask, textOf } from "./ask.ts";
+import type { WaitProgress } from "./wait-verdict.ts";
+import { hasMoved, SUMMARIZER_STALL_MS, vainBecause } from "./wait-verdict.ts";
 
 /** How long it is waited at most: a timed checkpoint comes every five minutes by default. */
 export const SUMMARY_WAIT_LIMIT_MS = 360_000;
-
-/** The summarizer naps up to 30 s when there was nothing to do, and 10 s after an error. */
-const SUMMARIZER_STALL_MS = 60_000;
-
-/** On an idle server a checkpoint that came due is made within 15 s of the first record that matters. */
-const IDLE_WAIT_MS = 45_000;
 
 const POLL_MS_MIN = 25;
 const POLL_MS_MAX = 1_000;
@@ -26,7 +21,7 @@ const POLL_MS_MAX = 1_000;
 export interface AwaitSummariesOptions {
   readonly timeline: number;
   readonly untilLsn: bigint;
-  /** "now" asks for a checkpoint, "wait" waits for the next one. */
+  /** "now" asks for a checkpoint, "wait" waits for the next one; on a standby the primary's is waited for in any case. */
   readonly mode: "wait" | "now";
   readonly limitMs: number;
   readonly signal: AbortSignal;
@@ -41,74 +36,95 @@ export type SummaryWait = {
   readonly isCheckpointMade: boolean;
 } & ({ readonly kind: "reached" } | { readonly kind: "not-reached"; readonly reason: string });
 
-/** Where summaries, summarizer and checkpoints are. */
-interface Progress {
-  readonly isReached: boolean;
-  readonly isOn: boolean;
-  readonly isStandby: boolean;
-  /** The last checkpoint began after the LSN awaited: from then on only the summarizer is waited for. */
-  readonly isCheckpointPast: boolean;
-  /** Older than two intervals: the server skips them, since it has nothing to write. */
-  readonly isIdle: boolean;
-  /** Changes when the summarizer does anything. */
-  readonly summarizer: string;
-}
-
-/** Waits. Throws when the session is lost or the signal aborted; all else is told in the outcome. */
+/**
+ * Waits on a session that is in no transaction. Throws when the session is lost or the signal aborted; all else is told in
+ * the outcome.
+ */
 export async function awaitSummaries(session: Session, options: AwaitSummariesOptions): Promise<SummaryWait> {
   const startedMs = performance.now();
   const limit = AbortSignal.timeout(options.limitMs);
-  const attempt = { ...options, signal: AbortSignal.any([options.signal, limit]) };
-  let isCheckpointMade = false;
+  const limited = { ...options, signal: AbortSignal.any([options.signal, limit]) };
+  const wait = new Wait(session, limited);
   let reason: string | null;
   try {
-    let progress = await readProgress(session, attempt);
-    reason = objectionTo(progress);
-    if (reason === null && !progress.isReached && options.mode === "now" && !progress.isStandby) {
-      await session.query("CHECKPOINT", { signal: attempt.signal });
-      isCheckpointMade = true;
-      progress = await readProgress(session, attempt);
-    }
-    if (reason === null && !progress.isReached) reason = await poll(session, attempt, progress);
+    reason = await wait.run();
   } catch (error) {
     options.signal.throwIfAborted();
     if (!session.isConnected) throw error;
-    if (limit.aborted)
-      reason = `no WAL summary reached ${formatLsn(options.untilLsn)} in ${formatDuration(options.limitMs)}`;
-    else reason = refusal(error, isCheckpointMade);
+    reason = limit.aborted ? tooLong(options) : refusal(error, wait.isCheckpointMade);
   }
+  const { isCheckpointMade } = wait;
   const cost = { waitedMs: Math.round(performance.now() - startedMs), isCheckpointMade };
-  return reason === null ? { kind: "reached", ...cost } : { kind: "not-reached", reason, ...cost };
+  if (reason === null) return { kind: "reached", ...cost };
+  const isStandbys = options.mode === "now" && wait.isStandby;
+  return { kind: "not-reached", reason: isStandbys ? `${reason}; ${STANDBY_CHECKPOINT}` : reason, ...cost };
 }
 
-/** Polls until the LSN is reached (null) or nothing more is to be expected. The limit is the signal's. */
-async function poll(session: Session, options: AwaitSummariesOptions, first: Progress): Promise<string | null> {
-  const { signal, stallMs = SUMMARIZER_STALL_MS } = options;
-  const startedMs = performance.now();
-  let progress = first;
-  let movedMs = startedMs;
-  for (let pauseMs = POLL_MS_MIN; !progress.isReached; pauseMs = Math.min(pauseMs * 1.5, POLL_MS_MAX)) {
-    await delay(pauseMs, undefined, { signal });
-    const next = await readProgress(session, options);
-    const hasMoved = next.summarizer !== progress.summarizer || next.isCheckpointPast !== progress.isCheckpointPast;
-    progress = next;
-    const nowMs = performance.now();
-    if (hasMoved) movedMs = nowMs;
-    const objection = objectionTo(progress);
-    if (objection !== null) return objection;
-    if (progress.isReached) break;
-    if (progress.isCheckpointPast && nowMs - movedMs > stallMs) {
-      return `the WAL summarizer has done nothing for ${formatDuration(stallMs)} although a checkpoint has passed`;
-    }
-    if (!progress.isCheckpointPast && progress.isIdle && nowMs - startedMs > Math.min(stallMs, IDLE_WAIT_MS)) {
-      return "the server is idle and makes no timed checkpoint; --checkpoint now asks for one";
+const STANDBY_CHECKPOINT = "a checkpoint on a standby ends no summary, only the primary's does";
+
+class Wait {
+  isCheckpointMade = false;
+  isStandby = false;
+  readonly #session: Session;
+  readonly #options: AwaitSummariesOptions;
+
+  constructor(session: Session, options: AwaitSummariesOptions) {
+    this.#session = session;
+    this.#options = options;
+  }
+
+  /** Null when the LSN is reached, else why it will not be. */
+  async run(): Promise<string | null> {
+    const { mode, stallMs = SUMMARIZER_STALL_MS } = this.#options;
+    const first = await readProgress(this.#session, this.#options);
+    const reason = vainBecause(first, { waitedMs: 0, stillMs: 0, stallMs });
+    if (reason !== null || first.isReached) return reason;
+    this.isStandby = first.isStandby;
+    if (first.isStandby) return this.#poll(first, stallMs);
+    if (mode === "now") await this.#makeCheckpoint();
+    else await writeRecord(this.#session, this.#options.signal);
+    return this.#poll(first, stallMs);
+  }
+
+  async #makeCheckpoint(): Promise<void> {
+    await this.#session.query("CHECKPOINT", { signal: this.#options.signal });
+    this.isCheckpointMade = true;
+  }
+
+  /** The limit is the signal's. */
+  async #poll(first: WaitProgress, stallMs: number): Promise<string | null> {
+    const { signal } = this.#options;
+    const startedMs = performance.now();
+    let movedMs = startedMs;
+    let last = first;
+    for (let pauseMs = POLL_MS_MIN; ; pauseMs = Math.min(pauseMs * 1.5, POLL_MS_MAX)) {
+      const progress = await readProgress(this.#session, this.#options);
+      const nowMs = performance.now();
+      if (hasMoved(last, progress)) movedMs = nowMs;
+      last = progress;
+      const times = { waitedMs: nowMs - startedMs, stillMs: nowMs - movedMs, stallMs };
+      const reason = vainBecause(progress, times);
+      if (reason !== null || progress.isReached) return reason;
+      await delay(pauseMs, undefined, { signal });
     }
   }
-  return null;
 }
 
-function objectionTo({ isOn, isReached }: Progress): string | null {
-  return isOn || isReached ? null : "summarize_wal is off";
+/**
+ * Has an idle server make its next timed checkpoint, which it leaves out when nothing was written since the last: a
+ * transaction with an id of its own leaves a record. One that cannot be is no failure, the wait is then as long as it is.
+ */
+async function writeRecord(session: Session, signal: AbortSignal): Promise<void> {
+  try {
+    await session.query("SELECT pg_catalog.pg_current_xact_id()", { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!session.isConnected) throw error;
+  }
+}
+
+function tooLong({ untilLsn, limitMs }: AwaitSummariesOptions): string {
+  return `no WAL summary reached ${formatLsn(untilLsn)} in ${formatDuration(limitMs)}`;
 }
 
 function refusal(error: unknown, isCheckpointMade: boolean): string {
@@ -119,20 +135,16 @@ function refusal(error: unknown, isCheckpointMade: boolean): string {
   return `waiting for the WAL summaries failed: ${messageOf(error)}`;
 }
 
-async function readProgress(session: Session, options: AwaitSummariesOptions): Promise<Progress> {
+async function readProgress(session: Session, options: AwaitSummariesOptions): Promise<WaitProgress> {
   const until = `'${formatLsn(options.untilLsn)}'::pg_catalog.pg_lsn`;
-  const rows: Rows = await ask(
-    session,
-    `
+  const query = `
 SELECT EXISTS (SELECT FROM pg_catalog.pg_available_wal_summaries() AS s WHERE s.tli = ${options.timeline} AND s.end_lsn >= ${until}),
        pg_catalog.current_setting('summarize_wal'), pg_catalog.pg_is_in_recovery(),
        c.timeline_id = ${options.timeline} AND c.redo_lsn >= ${until},
        c.checkpoint_time < pg_catalog.now() - 2 * pg_catalog.current_setting('checkpoint_timeout')::interval - '30 s'::interval,
-       pg_catalog.concat_ws(' ', z.summarized_tli, z.summarized_lsn, z.pending_lsn, coalesce(z.summarizer_pid::pg_catalog.text, '-'))
-  FROM pg_catalog.pg_control_checkpoint() AS c CROSS JOIN pg_catalog.pg_get_wal_summarizer_state() AS z`,
-    options.signal,
-  );
-  const row = rows[0]!;
+       pg_catalog.concat_ws(' ', z.summarized_tli, z.summarized_lsn, z.pending_lsn, z.summarizer_pid)
+  FROM pg_catalog.pg_control_checkpoint() AS c CROSS JOIN pg_catalog.pg_get_wal_summarizer_state() AS z`;
+  const row = (await ask(session, query, options.signal))[0]!;
   const isTrue = (index: number): boolean => textOf(row, index) === "t";
   return {
     isReached: isTrue(0),
