@@ -95,6 +95,7 @@ class ListWriter {
     reusedChunkCount: 0,
     reusedBytes: 0,
   };
+  #deltaChunkCount = 0;
   #isFinished = false;
 
   constructor(sink: PageSink, pages: PageWriter) {
@@ -107,7 +108,13 @@ class ListWriter {
     assert(!this.#isFinished, "a list is finished once");
     this.#isFinished = true;
     if (this.encoder.lengthBytes > 0) this.#spans.push(await this.#pages.addShared(this.encoder.take()));
-    return { list: this.#spans, ...this.#sums, packs: [...this.#packs] };
+    const deltaChunkCount = this.#deltaChunkCount;
+    return {
+      list: this.#spans,
+      ...this.#sums,
+      packs: [...this.#packs],
+      ...(deltaChunkCount > 0 && { deltaChunkCount }),
+    };
   }
 
   protected count(chunks: readonly ChunkReference[], added: { readonly rows: number; readonly objects: number }): void {
@@ -119,7 +126,10 @@ class ListWriter {
       const { packIndex, isReused } = this.#sink.referTo(chunk);
       this.#packs.add(packIndex);
       // What a delta leans on is needed as the delta is; sums count chunks alone, so that none counts twice.
-      if (chunk.base !== null) this.#packs.add(this.#sink.referTo(chunk.base).packIndex);
+      if (chunk.base !== null) {
+        this.#packs.add(this.#sink.referTo(chunk.base).packIndex);
+        this.#deltaChunkCount += 1;
+      }
       sums.chunkCount += 1;
       sums.rawBytes += chunk.rawLengthBytes;
       sums.sealedBytes += chunk.lengthBytes;

@@ -68,6 +68,8 @@ export interface FinishedList {
   readonly chunkCount: number;
   readonly reusedChunkCount: number;
   readonly reusedBytes: number;
+  /** Deltas among the chunks; left out: none. */
+  readonly deltaChunkCount?: number;
   /** Indexes into the manifest's packs. */
   readonly packs: readonly number[];
 }

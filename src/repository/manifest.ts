@@ -242,9 +242,9 @@ function checkBody(json: unknown): ManifestBody | null {
 }
 
 function isListed(record: RelationRecord | LargeObjectSet, body: ManifestBody): boolean {
-  const { dumpId, list, packs, rawBytes, sealedBytes, chunkCount } = record;
+  const { dumpId, list, packs, rawBytes, sealedBytes, chunkCount, deltaChunkCount = 0 } = record;
   return (
-    [dumpId, rawBytes, sealedBytes, chunkCount].every(isCount) &&
+    [dumpId, rawBytes, sealedBytes, chunkCount, deltaChunkCount].every(isCount) &&
     packs.every((index) => isCount(index) && index < body.packs.length) &&
     list.every((span) => {
       const page = body.pages[span[0]];

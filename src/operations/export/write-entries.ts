@@ -1,8 +1,15 @@
 // The data of a restore point into a writer of any archive format, entry by entry. Frames go as they are stored wherever the
-// archive takes zstd; shared chunks of large objects, and other compressions, are encoded anew.
+// archive takes zstd; deltas, shared chunks of large objects, and other compressions, are encoded anew.
 
-import type { ArchiveWriter, CompressionAlgorithm, ConvertedToc, TocEntry } from "../../archive/index.ts";
+import {
+  compressFrame,
+  type ArchiveWriter,
+  type CompressionAlgorithm,
+  type ConvertedToc,
+  type TocEntry,
+} from "../../archive/index.ts";
 import { assert } from "../../base/assert.ts";
+import { freeBuffer } from "../../base/free-buffer.ts";
 import type { UnsealedChunk } from "../../repository/index.ts";
 import type { OperationContext } from "../operation.ts";
 import type { RestorePointContents } from "../restore-point-contents.ts";
@@ -22,35 +29,32 @@ export interface ContentsWriting {
   readonly contents: RestorePointContents;
   readonly converted: ConvertedToc;
   readonly algorithm: CompressionAlgorithm;
+  /** Of that algorithm. */
+  readonly level: number;
   readonly counts: Counts;
   readonly report: () => void;
 }
 
 /** Writes the data of all entries, in the order of the table of contents. */
 export async function writeEntries(context: OperationContext, writing: ContentsWriting): Promise<void> {
-  const { writer, contents, converted, algorithm, counts, report } = writing;
+  const { converted, contents, ...common } = writing;
   const sources = new Map(contents.toc.entries.map((entry) => [entry.dumpId, entry]));
   const lengths = contents.sizes;
   for (const entry of converted.toc.entries) {
     if (!entry.hadDumper) continue;
     const from = (converted.mapping.get(entry.dumpId) ?? []).map((dumpId) => sources.get(dumpId)!);
     const lengthBytes = from[0] === undefined ? undefined : lengths.get(from[0].dumpId);
-    const entryWriting = { writer, entry, from, contents, algorithm, counts, report, lengthBytes };
+    const entryWriting = { ...common, entry, from, contents, lengthBytes };
     if (entry.description === "BLOBS") await writeLargeObjects(context, entryWriting);
     else await writeTable(context, entryWriting);
   }
 }
 
-interface EntryWriting {
-  readonly writer: ArchiveWriter;
+interface EntryWriting extends Omit<ContentsWriting, "converted"> {
   readonly entry: TocEntry;
   readonly from: readonly TocEntry[];
   /** Of a table's rows. */
   readonly lengthBytes: number | undefined;
-  readonly contents: RestorePointContents;
-  readonly algorithm: CompressionAlgorithm;
-  readonly counts: Counts;
-  readonly report: () => void;
 }
 
 async function writeTable(context: OperationContext, writing: EntryWriting): Promise<void> {
@@ -65,13 +69,19 @@ async function writeTable(context: OperationContext, writing: EntryWriting): Pro
 
 async function writeFrames(
   context: OperationContext,
-  { writer, contents, counts, report }: EntryWriting,
+  { writer, contents, level, counts, report }: EntryWriting,
   source: TocEntry,
 ): Promise<void> {
-  for await (const chunk of contents.tableChunks(source, context.signal)) {
-    await writeChunk(writer, chunk);
-    counts.rowCount += chunk.reference.rowCount;
-    counts.rawBytes += chunk.reference.rawLengthBytes;
+  const frames = readAhead(contents.tableChunks(source, context.signal), async ({ reference, encoding, bytes }) => {
+    if (encoding === "zstd") return { reference, frame: bytes };
+    const frame = await compressFrame(bytes, level);
+    freeBuffer(bytes);
+    return { reference, frame };
+  });
+  for await (const { reference, frame } of frames) {
+    await writer.writeFrame(frame, true);
+    counts.rowCount += reference.rowCount;
+    counts.rawBytes += reference.rawLengthBytes;
     report();
   }
 }
