@@ -7,7 +7,7 @@ import type { ChunkKind } from "./chunk-id.ts";
 import { isPackName } from "./identifiers.ts";
 import type { ChunkReference, LargeObjectRecord, SegmentRecord } from "./lists.ts";
 import { DELTA_BYTES_MAX } from "./sealed-object.ts";
-import { corrupt, encodingNumber, encodingOf, ITEM_BYTES_MAX } from "./sealing.ts";
+import { corrupt, encodingNumber, encodingOf, ITEM_BYTES_MAX, ITEM_COUNT_MAX } from "./sealing.ts";
 
 /** Longer segments and objects come in several records. */
 export const RECORD_CHUNKS_MAX = 1024;
@@ -206,7 +206,7 @@ export class SpanDecoder {
   #fullOrDelta(kind: ChunkKind): ChunkReference {
     const id = this.#take(ID_BYTES);
     const pack = this.#pack();
-    const itemNumber = this.#number();
+    const itemNumber = this.#number(ITEM_COUNT_MAX);
     const offset = this.#number();
     const lengthBytes = this.#number(ITEM_BYTES_MAX);
     const rawLengthBytes = this.#number(ITEM_BYTES_MAX);

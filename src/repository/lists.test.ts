@@ -23,6 +23,8 @@ const reference = (index: number, more: Partial<ChunkReference> = {}): ChunkRefe
   ...more,
 });
 
+/** In a record whose numbers are small. */
+const CHUNK_COUNT_OFFSET = 5;
 const SEGMENTS: SegmentRecord[] = [
   { firstBlock: 0, blockCount: 128, rowCount: 18_000, chunks: [reference(0), reference(1)], continuesPrevious: false },
   { firstBlock: 128, blockCount: 0, rowCount: 0, chunks: [], continuesPrevious: false },
@@ -30,7 +32,10 @@ const SEGMENTS: SegmentRecord[] = [
     firstBlock: 4_294_967_295,
     blockCount: null,
     rowCount: 9000,
-    chunks: [reference(2, { pack: PACK.replace(/7$/, "8"), offset: 2 ** 40 })],
+    chunks: [
+      reference(2, { pack: PACK.replace(/7$/, "8"), offset: 2 ** 40 }),
+      reference(3, { encoding: "zstd-delta", base: reference(4, { pack: PACK.replace(/7$/, "9") }) }),
+    ],
     continuesPrevious: true,
   },
 ];
@@ -56,6 +61,19 @@ function decoded(bytes: Uint8Array): SegmentRecord[] {
   return records;
 }
 
+/** What is read of a delta and its base as somebody without rules would write them. */
+function forged(delta: ChunkReference, base: ChunkReference | null, baseEncoding = 0): SegmentRecord[] {
+  const encoder = new SpanEncoder();
+  const chunks = [{ ...delta, encoding: "none", base: null } as const, ...(base === null ? [] : [base])];
+  encoder.addSegment({ firstBlock: 0, blockCount: 1, rowCount: 1, chunks });
+  const bytes = Buffer.from(encoder.take());
+  bytes[CHUNK_COUNT_OFFSET] = 1;
+  const end = base === null ? bytes.length : bytes.indexOf(base.id);
+  bytes[end - 1] = (delta.continues ? 1 : 0) | (2 << 1);
+  if (baseEncoding > 0) bytes[bytes.length - 1] = baseEncoding << 1;
+  return decoded(bytes);
+}
+
 /** How many records there are, or the code of the error. */
 function outcome(bytes: Uint8Array): number | string {
   try {
@@ -76,6 +94,16 @@ describe("SpanDecoder", () => {
       ...OBJECTS,
       null,
     ]);
+  });
+
+  test("refuses a delta of a delta, of itself, of too long a base, and without one", () => {
+    const written = reference(3, { encoding: "zstd-delta", base: reference(4) });
+    expect(forged(written, reference(4))).toMatchObject([{ chunks: [written] }]);
+    expect(() => forged(written, reference(4), 2)).toThrow("no full chunk");
+    expect(() => forged(written, reference(4), 3)).toThrow("an encoding that this version does not know");
+    expect(() => forged(written, reference(4, { itemNumber: 3 }))).toThrow("no full chunk");
+    expect(() => forged(written, reference(4, { rawLengthBytes: 64 * MIB + 1 }))).toThrow("no full chunk");
+    expect(() => forged(written, null)).toThrow("a list is not what was written");
   });
 
   test("gives records or says corrupt for every truncation and every changed byte", () => {

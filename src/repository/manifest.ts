@@ -127,9 +127,10 @@ export interface RelationStorage {
   readonly tablespaceOid?: number;
   readonly filenode?: number;
   readonly persistence?: string;
-  readonly accessMethod?: string;
+  readonly accessMethod?: string | null;
   readonly columnFingerprint?: string;
   readonly typeFingerprint?: string;
+  readonly alwaysReadBecause?: string | null;
   readonly isStable?: boolean;
 }
 

@@ -69,6 +69,13 @@ export function chunkOf(secret: Uint8Array | null, text: string, kind: ChunkKind
   };
 }
 
+/** The same as a delta of a chunk of that text. */
+export function deltaOf(secret: Uint8Array | null, text: string, base: ChunkReference, baseText: Uint8Array): NewChunk {
+  const params = { [constants.ZSTD_c_checksumFlag]: 1 };
+  const bytes = zstdCompressSync(text, { params, pledgedSrcSize: Buffer.byteLength(text), dictionary: baseText });
+  return { ...chunkOf(secret, text, base.kind), encoding: "zstd-delta", base, bytes };
+}
+
 export const FACTS = {
   lineage: { name: "shop@db1", systemIdentifier: "7321987654321012345", databaseOid: 16384, databaseName: "shop" },
   startedAt: "2026-11-22T10:00:00.000Z",
@@ -91,6 +98,8 @@ export interface BackupOptions {
   readonly tables: TableTexts;
   readonly facts?: Partial<CommitInput>;
   readonly largeObjects?: Readonly<Record<number, string>>;
+  /** Segments that changed are stored as deltas of the parent's same segment. */
+  readonly makesDeltas?: boolean;
   readonly run?: Pick<StartRunOptions, "takesOver" | "keptBytesMin" | "signal">;
   /** Called with the run when all chunks are stored, before it is committed. */
   readonly beforeCommit?: (run: Run) => Promise<void>;
@@ -111,8 +120,9 @@ export async function backUp(repository: Repository, options: BackupOptions): Pr
   for (const [index, [name, texts]] of Object.entries(options.tables).entries()) {
     const known = run.parent === null ? new Map<string, ChunkReference>() : await chunksById(run.parent, name);
     const list = run.openSegmentList();
+    const bases = options.makesDeltas === true ? [...known.values()] : [];
     for (const [segment, text] of texts.entries()) {
-      const chunk = chunkOf(repository.chunkIdSecret, text);
+      const chunk = await smallest(repository, run, { text, before: bases[segment] });
       const old = known.get(Buffer.from(chunk.id).toString("hex"));
       const reference = old !== undefined && run.canReuse(old) ? old : await run.storeChunk(chunk);
       await list.add({ firstBlock: segment * 8, blockCount: 8, rowCount: chunk.rowCount, chunks: [reference] });
@@ -129,6 +139,18 @@ export async function backUp(repository: Repository, options: BackupOptions): Pr
   const largeObjects = await backUpLargeObjects(repository, run, options.largeObjects ?? {});
   await beforeCommit?.(run);
   return await run.commit({ ...facts, relations, largeObjects, toc: TOC });
+}
+
+async function smallest(
+  repository: Repository,
+  run: Run,
+  { before, text }: { readonly text: string; readonly before: ChunkReference | undefined },
+): Promise<NewChunk> {
+  const base = before?.base ?? before;
+  const full = chunkOf(repository.chunkIdSecret, text);
+  if (base === undefined || !run.takesDeltas || !run.canReuse(base)) return full;
+  const delta = deltaOf(repository.chunkIdSecret, text, base, await run.parent!.loadChunk(base));
+  return delta.bytes.length < full.bytes.length / 4 ? delta : full;
 }
 
 async function backUpLargeObjects(

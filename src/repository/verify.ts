@@ -194,22 +194,28 @@ class Verifier {
     try {
       for await (const chunk of this.#restorePoint.readChunks(group, signal))
         await this.#restorePoint.decodeChunk(chunk);
-      if (group.every(({ pack }) => this.#packNames.has(pack))) return;
+      if (group.every(({ base, pack }) => this.#packNames.has(pack) && this.#packNames.has(base?.pack ?? pack))) return;
     } catch (error) {
       if (!isDamage(error)) throw error;
     }
-    for (const reference of group) await this.#checkOne(reference, relation);
+    for (const reference of group) {
+      // Damage of a base is damage of everything that leans on it, and stands at the base's place.
+      const isSound = reference.base === null || (await this.#checkOne(reference.base, relation));
+      if (isSound) await this.#checkOne(reference, relation);
+    }
   }
 
-  async #checkOne(reference: ChunkReference, relation: string): Promise<void> {
+  async #checkOne(reference: ChunkReference, relation: string): Promise<boolean> {
     const { itemNumber, pack } = reference;
     try {
       if (!this.#packNames.has(pack)) throw corrupt(packObjectName(pack), "the manifest does not name it");
       await this.#restorePoint.decodeChunk(await this.#restorePoint.readChunk(reference, this.#options.signal));
+      return true;
     } catch (error) {
       if (!isDamage(error)) throw error;
       const isMissing = isOperatingError(error, "not_found");
       this.#add({ pack, itemNumber: isMissing ? null : itemNumber, relation, reason: messageOf(error) });
+      return false;
     }
   }
 

@@ -1,5 +1,6 @@
 // Holds one restore point against the packs: every pack that it names is there and of its size, every list reads and adds
-// up, and each chunk that a list names stands in the contents of its pack, at this place, with this length and id.
+// up, and each chunk that a list names stands in the contents of its pack, at this place, with this length and id; so does
+// what a delta leans on, and it is a full chunk.
 
 import { messageOf } from "../../base/errors.ts";
 import type { ChunkReference } from "../lists.ts";
@@ -14,6 +15,7 @@ import type { PackContentsReader } from "./pack-contents.ts";
 import type { ReadData } from "./read-data.ts";
 
 const LARGE_OBJECTS = "large objects";
+const PAGE = { kind: "page", encoding: "none", id: null, baseId: null } as const;
 /** Beyond so many damaged items of a restore point, packs are called damaged as a whole. */
 const DAMAGE_ITEMS_MAX = 1000;
 
@@ -31,8 +33,10 @@ export class ReferenceChecker {
   readonly #restorePoint: RestorePoint;
   readonly #signal: AbortSignal | undefined;
   readonly #damage = new Map<string, Damage>();
+  readonly #packNames: ReadonlySet<string>;
 
   constructor(ground: CheckGround, restorePoint: RestorePoint, signal: AbortSignal | undefined) {
+    this.#packNames = new Set(restorePoint.manifest.packs.map(([pack]) => pack));
     this.#ground = ground;
     this.#restorePoint = restorePoint;
     this.#signal = signal;
@@ -44,7 +48,7 @@ export class ReferenceChecker {
     for (const record of packs) this.#checkPack(record);
     for (const [packIndex, itemNumber, offset, rawLengthBytes] of pages) {
       const place = { pack: packs[packIndex]![0], itemNumber, offset, lengthBytes: rawLengthBytes + TAG_BYTES };
-      await this.#checkItem({ ...place, rawLengthBytes, kind: "page", id: null }, null);
+      await this.#checkItem({ ...place, ...PAGE, rawLengthBytes }, null);
     }
     for (const relation of relations) await this.#checkRelation(relation);
     for (const set of largeObjects) await this.#checkLargeObjects(set);
@@ -110,7 +114,8 @@ export class ReferenceChecker {
     sums.chunks += 1;
     sums.rawBytes += chunk.rawLengthBytes;
     this.chunkCount += 1;
-    await this.#checkItem(chunk, relation);
+    if (chunk.base !== null) await this.#checkItem({ ...chunk.base, baseId: null }, relation);
+    await this.#checkItem({ ...chunk, baseId: chunk.base?.id ?? null }, relation);
   }
 
   async #checkItem(wanted: WantedItem, relation: string | null): Promise<void> {
@@ -123,6 +128,7 @@ export class ReferenceChecker {
 
   async #problemOf(wanted: WantedItem): Promise<{ readonly reason: string; readonly isWhole: boolean } | null> {
     const { contents, read, survey } = this.#ground;
+    if (!this.#packNames.has(wanted.pack)) return { reason: "the manifest does not name its pack", isWhole: false };
     const place = placeNow(survey, wanted);
     if (place === null) return { reason: "it was left behind when its pack was repacked", isWhole: false };
     const found = await contents.read(place.pack, this.#signal);
@@ -134,7 +140,9 @@ export class ReferenceChecker {
       item.offset === place.offset &&
       item.lengthBytes === wanted.lengthBytes &&
       item.rawLengthBytes === wanted.rawLengthBytes &&
-      (wanted.id === null || (item.id !== null && Buffer.compare(item.id, wanted.id) === 0));
+      item.encoding === wanted.encoding &&
+      isSameId(item.id, wanted.id) &&
+      isSameId(item.baseId ?? null, wanted.baseId);
     if (!isSame) return { reason: "its pack's contents have something else there", isWhole: false };
     const reason = read.damaged.get(place.pack)?.get(place.itemNumber);
     return reason === undefined ? null : { reason, isWhole: false };
@@ -152,7 +160,17 @@ function keyOf(pack: string, itemNumber: number | null, relation: string | null)
   return `${pack}#${itemNumber}#${relation ?? ""}`;
 }
 
-type WantedItem = Pick<ChunkReference, "pack" | "itemNumber" | "offset" | "lengthBytes" | "rawLengthBytes"> & {
+function isSameId(one: Uint8Array | null, other: Uint8Array | null): boolean {
+  return one === null || other === null ? one === other : Buffer.compare(one, other) === 0;
+}
+
+type WantedPlace = Pick<
+  ChunkReference,
+  "pack" | "itemNumber" | "offset" | "lengthBytes" | "rawLengthBytes" | "encoding"
+>;
+
+type WantedItem = WantedPlace & {
   readonly kind: ChunkReference["kind"] | "page";
   readonly id: Uint8Array | null;
+  readonly baseId: Uint8Array | null;
 };

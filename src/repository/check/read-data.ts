@@ -1,5 +1,5 @@
 // Reads whole packs, chosen at random, until a part of all bytes was read: every item authentic, decoded within its raw
-// length, its id right. Memory: one group of at most GROUP_BYTES_MAX (or one larger item) and one plaintext.
+// length, its id right. A delta is authenticated only: no pack says where its base lies. Verify decodes it. Memory: one group of at most GROUP_BYTES_MAX (or one larger item) and one plaintext.
 
 import { timingSafeEqual } from "node:crypto";
 import { messageOf } from "../../base/errors.ts";
@@ -87,7 +87,9 @@ async function damageOf(
   { cipher, item, sealed }: { readonly cipher: ObjectCipher; readonly item: ItemEntry; readonly sealed: Uint8Array },
 ): Promise<string | null> {
   try {
-    const raw = await decode(name, item, cipher.unseal(item.itemNumber, item, sealed));
+    const bytes = cipher.unseal(item.itemNumber, item, sealed);
+    if (item.encoding === "zstd-delta") return null;
+    const raw = await decode(name, item, bytes);
     if (item.id === null || (item.kind !== "table" && item.kind !== "large-objects")) return null;
     const id = chunkId(context.keyring.chunkIdSecret, item.kind, raw);
     if (timingSafeEqual(id, item.id)) return null;

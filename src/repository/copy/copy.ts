@@ -29,7 +29,9 @@ export async function copyRestorePoint(
   const { signal } = options;
   const restorePoint = await source.openRestorePoint(id, signal);
   const { manifest } = restorePoint;
-  const isAlike = areAlike(source.context.keyring, target.context.keyring);
+  // A target whose readers may not know deltas gets no pack that may hold any.
+  const isReadable = target.context.takesDeltas || !source.context.takesDeltas;
+  const isAlike = isReadable && areAlike(source.context.keyring, target.context.keyring);
   const sourcePacks = isAlike ? await ReusablePacks.find(source.context, manifest.packs, signal) : null;
   const parent = await findParent(target, manifest, signal);
   await using run = await target.startRun({
@@ -204,7 +206,8 @@ class Meter {
   #report(): void {
     const { rawBytes, rowCount, sealedBytes } = this.#settled;
     const progress: CopyProgress = {
-      doneBytes: Math.max(sealedBytes, Math.min(this.#movedBytes, this.#sealedBytes)),
+      // What was a delta in the source may be longer here.
+      doneBytes: Math.min(this.#sealedBytes, Math.max(sealedBytes, this.#movedBytes)),
       totalBytes: this.#sealedBytes,
       rowCount,
       rawBytes,

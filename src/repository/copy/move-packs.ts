@@ -9,6 +9,7 @@ import { MIB } from "../../base/units.ts";
 import { mapAhead } from "../context.ts";
 import type { RepositoryContext } from "../context.ts";
 import { packObjectName } from "../identifiers.ts";
+import { ItemSet } from "../item-set.ts";
 import type { PackRecord } from "../manifest.ts";
 import { isDamage } from "../restore-point.ts";
 import type { RestorePoint } from "../restore-point.ts";
@@ -60,11 +61,17 @@ export async function movePacks(parts: MovingParts): Promise<{ readonly packCoun
 async function neededBytes(parts: MovingParts): Promise<ReadonlyMap<string, number>> {
   const { finder, run, sourcePacks } = parts;
   const needed = new Map<string, number>();
+  const counted = new Map<string, ItemSet>();
   for await (const { chunk, known } of allChunks(parts)) {
     if (finder.find(chunk, known) !== null) continue;
-    const { pack } = sourcePacks.currentPlace(chunk);
-    if (sourcePacks.find(pack) === null || !run.reusable.isAbsent(pack)) continue;
-    needed.set(pack, (needed.get(pack) ?? 0) + chunk.lengthBytes);
+    // Without the pack of its base a delta is sealed anew, wherever it lies itself.
+    for (const one of chunk.base === null ? [chunk] : [chunk, chunk.base]) {
+      const { itemNumber, pack } = sourcePacks.currentPlace(one);
+      if (sourcePacks.find(pack) === null || !run.reusable.isAbsent(pack)) continue;
+      const items = counted.get(pack) ?? new ItemSet();
+      counted.set(pack, items);
+      if (items.add(itemNumber)) needed.set(pack, (needed.get(pack) ?? 0) + one.lengthBytes);
+    }
   }
   return needed;
 }

@@ -83,8 +83,8 @@ function newestFirst<T extends { readonly object: StoredObject }>(all: readonly 
 
 /** The listing of a text; null when it is none. */
 export function decodeListing(text: Uint8Array): Listing | null {
-  const lines = linesOf(text);
-  const next = (): Uint8Array | null => lines.next().value ?? null;
+  const lines = linesOf(Buffer.from(text.buffer, text.byteOffset, text.length));
+  const next = (): Buffer | null => lines.next().value ?? null;
   try {
     if (textOf(next()) !== TITLE) return null;
     const names = JSON.parse(textOf(next())) as unknown;
@@ -105,7 +105,7 @@ export function decodeListing(text: Uint8Array): Listing | null {
   }
 }
 
-function* linesOf(text: Uint8Array): Generator<Uint8Array, null> {
+function* linesOf(text: Buffer): Generator<Buffer, null> {
   for (let start = 0, end = 0; start < text.length; start = end + 1) {
     end = text.indexOf(LINE_END, start);
     if (end < 0) break;
@@ -114,8 +114,8 @@ function* linesOf(text: Uint8Array): Generator<Uint8Array, null> {
   return null;
 }
 
-function textOf(line: Uint8Array | null): string {
-  return Buffer.from(line ?? []).toString("utf8");
+function textOf(line: Buffer | null): string {
+  return line?.toString("utf8") ?? "";
 }
 
 function manifestOf(head: string, text: Uint8Array, table: PackTable): CachedManifest {

@@ -34,30 +34,32 @@ export class ListingCache {
   }
 
   manifest(object: StoredObject): CachedManifest | null {
-    return this.#manifests.get(keyOf(object)) ?? null;
+    return ofSame(object, this.#manifests.get(object.name));
   }
 
   mark(object: StoredObject): MarkFacts | null {
-    return this.#marks.get(keyOf(object))?.facts ?? null;
+    return ofSame(object, this.#marks.get(object.name))?.facts ?? null;
   }
 
   /** `packs`: null when they are not known. */
   addManifest(object: StoredObject, summary: RestorePointSummary, packs: Iterable<string> | null): CachedManifest {
     const named = packs && this.#packs.setOf(packs);
     const manifest: CachedManifest = { object, summary, text: null, packs: named, isFresh: true };
-    this.#manifests.set(keyOf(object), manifest);
+    this.#manifests.set(object.name, manifest);
     this.#isChanged = true;
     return manifest;
   }
 
   addMark(object: StoredObject, facts: MarkFacts): void {
-    this.#marks.set(keyOf(object), { object, facts });
+    this.#marks.set(object.name, { object, facts });
     this.#isChanged = true;
   }
 
   /** Forgets a manifest that turned out to be something else. */
   remove(object: StoredObject): void {
-    this.#isChanged = this.#manifests.delete(keyOf(object)) || this.#isChanged;
+    if (this.manifest(object) === null) return;
+    this.#manifests.delete(object.name);
+    this.#isChanged = true;
   }
 
   /** Writes the file when it was read and there is something new, without the manifests that are not among these, and their marks. */
@@ -74,14 +76,19 @@ export class ListingCache {
     const text = (await this.#file?.load()) ?? null;
     const listing = text === null ? null : decodeListing(text);
     for (const manifest of listing?.manifests ?? []) {
-      const key = keyOf(manifest.object);
-      if (!this.#manifests.has(key)) this.#manifests.set(key, manifest);
+      const { name } = manifest.object;
+      if (!this.#manifests.has(name)) this.#manifests.set(name, manifest);
     }
-    for (const mark of listing?.marks ?? []) this.#marks.set(keyOf(mark.object), mark);
+    for (const mark of listing?.marks ?? []) this.#marks.set(mark.object.name, mark);
   }
 }
 
-/** What an object is known by. */
-function keyOf({ name, sizeBytes, version = "" }: StoredObject): string {
-  return `${name}\n${sizeBytes}\n${version.length <= VERSION_LENGTH_MAX ? version : ""}`;
+/** What is known of an object by its name; null when it is of another one, by size or version. */
+function ofSame<T extends { readonly object: StoredObject }>(object: StoredObject, known: T | undefined): T | null {
+  if (known === undefined || known.object.sizeBytes !== object.sizeBytes) return null;
+  return versionOf(known.object) === versionOf(object) ? known : null;
+}
+
+function versionOf({ version = "" }: StoredObject): string {
+  return version.length <= VERSION_LENGTH_MAX ? version : "";
 }

@@ -74,8 +74,14 @@ export class Listings {
     const objects = newestFirst(listed);
     await this.heads.prepare(objects.length);
     const summaries: RestorePointSummary[] = [];
-    const reads = mapAhead(objects, HEADS_AHEAD, async (object) => await this.summary(object, options));
-    for await (const summary of reads) {
+    const unknown = objects.filter((object) => this.heads.known(object) === null);
+    const read = new Map<string, RestorePointSummary | null>();
+    const reads = mapAhead(unknown, HEADS_AHEAD, async (object) => {
+      read.set(object.name, await this.summary(object, options));
+    });
+    for await (const _ of reads);
+    for (const object of objects) {
+      const summary = read.get(object.name) ?? this.heads.known(object);
       if (summary === null) continue;
       if (options.lineageName === undefined || summary.lineage.name === options.lineageName) summaries.push(summary);
     }
@@ -141,6 +147,7 @@ export class Listings {
     return await findLeftovers(this.#context, observer, signal, {
       ahead: HEADS_AHEAD,
       list: async () => await this.manifests(signal),
+      known: (object) => this.heads.knownNeeds(object),
       read: async (object) => await this.heads.needs(object, signal),
     });
   }

@@ -41,9 +41,24 @@ export class ManifestHeads {
     if (count > FEW) await this.cache.load();
   }
 
+  /** What is known without reading; null: nothing. */
+  known(object: ManifestObject): RestorePointSummary | null {
+    const known = this.cache.manifest(object);
+    if (known === null) return null;
+    known.summary ??= this.#decode(object, known);
+    return known.summary;
+  }
+
+  /** What it is known to need without reading; null: that is not known. */
+  knownNeeds(object: ManifestObject): ManifestNeeds | null {
+    const packs = this.cache.manifest(object)?.packs ?? null;
+    const known = packs === null ? null : this.known(object);
+    return packs === null || known === null ? null : { runId: known.runId, packs: packs.table.namesOf(packs.ranges) };
+  }
+
   /** Throws OperatingError "corrupt", "not_found". */
   async summary(object: ManifestObject, signal?: AbortSignal): Promise<RestorePointSummary> {
-    const known = this.#known(object);
+    const known = this.known(object);
     if (known !== null) return known;
     const summary = await readSummary(this.#context, object, signal);
     this.cache.addManifest(object, summary, null);
@@ -52,9 +67,8 @@ export class ManifestHeads {
 
   /** What a manifest needs. Throws OperatingError "corrupt", "not_found". */
   async needs(object: ManifestObject, signal?: AbortSignal): Promise<ManifestNeeds> {
-    const packs = this.cache.manifest(object)?.packs ?? null;
-    const known = packs === null ? null : this.#known(object);
-    if (packs !== null && known !== null) return { runId: known.runId, packs: packs.table.namesOf(packs.ranges) };
+    const known = this.knownNeeds(object);
+    if (known !== null) return known;
     return await this.#budget.use(object.sizeBytes, async () => {
       const { body, summary } = await readSummaryAndBody(this.#context, object, signal);
       const names = body.packs.map(([name]) => name);
@@ -72,7 +86,7 @@ export class ManifestHeads {
     const told = objects.filter((object) => this.cache.manifest(object)?.isFresh === false);
     const checks = mapAhead(told, HEADS_AHEAD, async (object) => {
       const known = this.cache.manifest(object)!;
-      const before = JSON.stringify(this.#known(object));
+      const before = JSON.stringify(this.known(object));
       const now = await this.#readAgain(object, signal);
       if (now !== null)
         this.cache.addManifest(object, now, known.packs && known.packs.table.namesOf(known.packs.ranges));
@@ -90,13 +104,6 @@ export class ManifestHeads {
       if (isOperatingError(error) && isDamage(error)) return null;
       throw error;
     }
-  }
-
-  #known(object: ManifestObject): RestorePointSummary | null {
-    const known = this.cache.manifest(object);
-    if (known === null) return null;
-    known.summary ??= this.#decode(object, known);
-    return known.summary;
   }
 
   #decode({ name }: ManifestObject, { text }: CachedManifest): RestorePointSummary | null {

@@ -28,6 +28,8 @@ export class PruneBench {
   readonly path: string;
   /** Restore points that must be whole, and what is in them. */
   readonly expected = new Map<string, TableTexts>();
+  /** Backups store what changed as deltas. */
+  makesDeltas = false;
   nowMs = BEGIN_MS;
   monotonicMs = 0;
 
@@ -44,6 +46,7 @@ export class PruneBench {
   at(path: string): PruneBench {
     const copy = new PruneBench(path);
     for (const [id, tables] of this.expected) copy.expected.set(id, tables);
+    copy.makesDeltas = this.makesDeltas;
     [copy.nowMs, copy.monotonicMs] = [this.nowMs, this.monotonicMs];
     return copy;
   }
@@ -68,7 +71,7 @@ export class PruneBench {
   async backUp(tables: TableTexts, repository?: Repository): Promise<string> {
     this.nowMs += DAY_MS / 24;
     const facts = { snapshotAt: new Date(this.nowMs).toISOString() };
-    const { id } = await backUp(repository ?? (await this.open()), { tables, facts });
+    const { id } = await backUp(repository ?? (await this.open()), { tables, facts, makesDeltas: this.makesDeltas });
     this.expected.set(id, tables);
     return id;
   }

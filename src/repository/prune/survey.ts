@@ -27,6 +27,8 @@ export interface NeedsReader {
   /** So many are asked for at once. */
   readonly ahead: number;
   list(signal?: AbortSignal): Promise<readonly ManifestObject[]>;
+  /** What is known without reading; left out, or null: nothing. */
+  known?(object: ManifestObject): ManifestNeeds | null;
   read(object: ManifestObject, signal?: AbortSignal): Promise<ManifestNeeds>;
 }
 
@@ -73,12 +75,20 @@ export async function surveyRepository(
   const named = new Set<string>();
   const neededRuns = new Set<string>();
   const unreadable: string[] = [];
-  const reads = mapAhead(manifests, reader.ahead, async (object) => {
+  const note = ({ packs: needs, runId }: ManifestNeeds): void => {
+    neededRuns.add(runId);
+    for (const pack of needs) named.add(pack);
+  };
+  const unknown: ManifestObject[] = [];
+  for (const object of manifests) {
+    const known = reader.known?.(object) ?? null;
+    if (known === null) unknown.push(object);
+    else note(known);
+  }
+  const reads = mapAhead(unknown, reader.ahead, async (object) => {
     signal?.throwIfAborted();
     try {
-      const { packs: needs, runId } = await reader.read(object, signal);
-      neededRuns.add(runId);
-      for (const pack of needs) named.add(pack);
+      note(await reader.read(object, signal));
     } catch (error) {
       if (!isDamage(error)) throw error;
       // One that an expire removed meanwhile is not unreadable.
