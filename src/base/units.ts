@@ -29,5 +29,6 @@ export function formatDuration(durationMs: number): string {
 
 /** A count with thousands separated by commas. */
 export function formatCount(count: number | bigint): string {
-  return count.toLocaleString("en-US");
+  if (typeof count === "number" && !Number.isSafeInteger(count)) return count.toLocaleString("en-US");
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }

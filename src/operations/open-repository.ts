@@ -1,6 +1,6 @@
 // Opens the repository that a user names.
 
-import { openRepository, type OpenOptions, type Repository } from "../repository/index.ts";
+import { ListsAhead, openRepository, type OpenOptions, type Repository } from "../repository/index.ts";
 import { openStorage, type Storage } from "../storage/index.ts";
 import type { RepositoryAccess } from "./operation.ts";
 
@@ -25,9 +25,19 @@ export function openOptionsOf(access: RepositoryAccess): OpenOptions {
   return { ...memory, passphrase: givenPassphrase ?? (async () => await access.askPassphrase()) };
 }
 
+/** How a repository is opened. */
+interface OpeningOptions {
+  /** True: what an overview lists is listed while the repository is being unlocked. */
+  readonly listsAhead?: boolean;
+}
+
 /** Throws "no_repository", "wrong_key", "corrupt". The repository owns its storage. */
-export async function openRepositoryAt(access: RepositoryAccess): Promise<Repository> {
-  const storage = await openStorageAt(access);
+export async function openRepositoryAt(
+  access: RepositoryAccess,
+  { listsAhead = false }: OpeningOptions = {},
+): Promise<Repository> {
+  const opened = await openStorageAt(access);
+  const storage = listsAhead ? new ListsAhead(opened) : opened;
   try {
     const options = { ...openOptionsOf(access), cacheFolder: access.cacheFolder ?? null };
     return await untilAborted(openRepository(storage, options), access.storage?.signal);

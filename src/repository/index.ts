@@ -16,6 +16,7 @@ export type { DataKeyFacts, KeySlotFacts, NewSlot } from "./key-register.ts";
 export type { Leftovers, OrphanPack } from "./leftovers.ts";
 export type { LineageFacts } from "./lineages.ts";
 export type { LargeObjectListWriter, SegmentListWriter } from "./list-writer.ts";
+export { ListsAhead } from "./listing/lists-ahead.ts";
 export type { RestorePointMarks } from "./listing/restore-point-marks.ts";
 export type {
   ChunkReference,

@@ -1,9 +1,12 @@
 // The storage contract on real S3 servers.
 
 import { randomBytes } from "node:crypto";
+import type { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import {
   CreateBucketCommand,
   HeadObjectCommand,
+  ListObjectsV2Command,
   PutObjectCommand,
   PutObjectLockConfigurationCommand,
 } from "@aws-sdk/client-s3";
@@ -11,6 +14,7 @@ import type { S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { MIB } from "../../src/base/units.ts";
 import { openStorage } from "../../src/storage/index.ts";
+import { readListPage } from "../../src/storage/s3/list-page.ts";
 import type { Storage } from "../../src/storage/index.ts";
 import { describeStorage, namesIn, sha256, stream } from "./contract.ts";
 import { BUCKET, plainClient, s3Servers, surroundingsOf, uriAt } from "./s3-servers.ts";
@@ -50,6 +54,36 @@ describe.each(s3Servers())("$name", ({ checksRights, hasAtomicUploads, manyNames
       expect(sha256(await storage.read("large")).equals(sha256(bytes))).toBe(true);
     },
   );
+
+  test("a page of names is read as the AWS client reads it, also with keys that are no names of objects", async () => {
+    const place = `page-${randomBytes(4).toString("hex")}/`;
+    const keys = ["a&b", "a&amp;b", "<a>", '"a"', "'a'", "a b", "a+b", "a%20b", "ä€😀", "a/b"].map(
+      (key) => place + key,
+    );
+    for (const Key of keys) await client.send(new PutObjectCommand({ Bucket: BUCKET, Key, Body: Key }));
+    for (const MaxKeys of [1000, 3]) {
+      const command = new ListObjectsV2Command({ Bucket: BUCKET, Prefix: place, MaxKeys });
+      let text = "";
+      command.middlewareStack.add(
+        (next) => async (args) => {
+          const result = await next(args);
+          const answer = result.response as { body: Readable | Uint8Array };
+          const bytes = await buffer(answer.body as Readable);
+          text = bytes.toString();
+          answer.body = bytes;
+          return result;
+        },
+        { step: "deserialize", priority: "low" },
+      );
+      const { Contents = [], IsTruncated, NextContinuationToken } = await client.send(command);
+      expect(readListPage(text)).toEqual({
+        keys: Contents.map(({ ETag, Key, Size }) => ({ key: Key, sizeBytes: Size, tag: ETag })),
+        isTruncated: IsTruncated,
+        nextToken: NextContinuationToken ?? null,
+      });
+      expect(Contents.map(({ Key }) => Key)).toEqual(keys.toSorted().slice(0, MaxKeys));
+    }
+  });
 
   test("a bucket with object lock is written to, listed, and deleted from as any other", async () => {
     const bucket = `locked-${randomBytes(4).toString("hex")}`;

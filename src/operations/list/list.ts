@@ -11,7 +11,7 @@ const PACKS_NAMED_MAX = 20;
 /** Lists restore points, and what dead runs left behind. */
 export async function runList(context: OperationContext, settings: ListSettings): Promise<ListResult> {
   const { signal } = context;
-  await using repository = await openRepositoryAt(settings.repository);
+  await using repository = await openRepositoryAt(settings.repository, { listsAhead: true });
   const { leftovers, restorePoints: summaries } = await repository.overview({
     signal,
     ...(settings.lineage === null ? {} : { lineageName: settings.lineage }),

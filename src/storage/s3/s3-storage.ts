@@ -6,16 +6,17 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   ListMultipartUploadsCommand,
-  ListObjectsV2Command,
   ListPartsCommand,
 } from "@aws-sdk/client-s3";
-import type { ListObjectsV2CommandOutput, MultipartUpload } from "@aws-sdk/client-s3";
+import type { MultipartUpload } from "@aws-sdk/client-s3";
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import { checkRange, READ_BYTES_MAX } from "../byte-range.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
 import { writeThrough } from "../write-through.ts";
+import type { ListPage } from "./list-page.ts";
+import { listPage } from "./list-request.ts";
 import { newWrite, putConfirmed } from "./put-object.ts";
 import { readBody } from "./read-body.ts";
 import type { S3Requests } from "./s3-requests.ts";
@@ -82,14 +83,14 @@ export class S3Storage implements Storage {
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     let last = "";
     for await (const page of this.#pages(prefix, signal)) {
-      for (const { ETag, Key = "", Size } of page.Contents ?? []) {
-        const name = this.#requests.nameOf(Key);
+      for (const { key, sizeBytes, tag } of page.keys) {
+        const name = this.#requests.nameOf(key);
         if (name === null || !isObjectName(name)) continue;
-        if (Size === undefined)
+        if (sizeBytes === null)
           throw new OperatingError("storage_failed", `the storage does not say the size of "${name}"`);
         if (name <= last) throw new OperatingError("storage_failed", "the storage does not list names in their order");
         last = name;
-        yield { name, sizeBytes: Size, ...(ETag !== undefined && { version: ETag }) };
+        yield { name, sizeBytes, ...(tag !== null && { version: tag }) };
       }
     }
   }
@@ -140,21 +141,17 @@ export class S3Storage implements Storage {
     throw new OperatingError("not_found", `could not read "${name}": it is not there`);
   }
 
-  async *#pages(prefix: string, signal: AbortSignal | undefined): AsyncGenerator<ListObjectsV2CommandOutput> {
+  async *#pages(prefix: string, signal: AbortSignal | undefined): AsyncGenerator<ListPage> {
     const { bucket, prefix: root } = this.#requests.location;
     const input = { Bucket: bucket, Prefix: root + prefix, MaxKeys: PAGE_NAMES_MAX };
     let ContinuationToken: string | undefined;
     do {
       const page = await this.#requests.run(
         { action: `could not list "${prefix}"`, signal },
-        async (client, attempt) => {
-          return await client.send(new ListObjectsV2Command({ ...input, ContinuationToken }), {
-            abortSignal: attempt.signal,
-          });
-        },
+        async (client, attempt) => await listPage(client, { ...input, ContinuationToken }, attempt),
       );
       yield page;
-      ContinuationToken = nextToken(page.IsTruncated, ContinuationToken, page.NextContinuationToken);
+      ContinuationToken = nextToken(page.isTruncated, ContinuationToken, page.nextToken ?? undefined);
     } while (ContinuationToken !== undefined);
   }
 
