@@ -117,11 +117,6 @@ test("doctor warns of settings that end or hinder a long backup", async () => {
   expect(found(report, "unchecked")).toEqual([]);
 });
 
-test("doctor says that summarize_wal is off on 17 and later", async () => {
-  await using pg = await ownServer(17, { settings: { summarize_wal: "off" } });
-  expect(found(await doctor(pg.uri("postgres")), "wal-summaries")[0]!.severity).toBe("info");
-});
-
 test.each([13, 18] as const)("doctor on a standby of PostgreSQL %i", async (major) => {
   await using primary = await ownServer(major);
   await primary.psql(

@@ -24,8 +24,9 @@ import { checkSetRole, missingRole, readRole } from "./role.ts";
 import { checkRowSecurity } from "./row-security.ts";
 import type { SelectedRelations } from "./selected-relations.ts";
 import { selectRelations } from "./selected-relations.ts";
-import { checkOldSnapshotThreshold, checkStandby, checkTimeLimits, checkWalSummaries } from "./server-settings.ts";
+import { checkOldSnapshotThreshold, checkStandby, checkTimeLimits } from "./server-settings.ts";
 import { checkVersions } from "./tool-version.ts";
+import { checkWalSummaries } from "./wal-summaries.ts";
 
 /** What runPreflight() looks at. */
 export interface PreflightOptions {
@@ -182,7 +183,7 @@ function serverChecks({ server, flags }: PreflightOptions): Check[] {
     { subject: "the standby's settings", run: (ask) => checkStandby(ask, isDeferrable) },
     { subject: "time limits", run: checkTimeLimits },
     { subject: "old_snapshot_threshold", run: (ask) => checkOldSnapshotThreshold(ask, major) },
-    { subject: "summarize_wal", run: (ask) => checkWalSummaries(ask, major) },
+    { subject: "WAL summaries", run: (ask) => checkWalSummaries(ask, major) },
     { subject: "the encoding", run: notes.checkEncoding },
     { subject: "names", run: notes.checkNames },
     { subject: "event triggers", run: notes.checkEventTriggers },

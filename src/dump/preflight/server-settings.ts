@@ -1,5 +1,5 @@
 // Settings of the server and the session that a backup should know of: time limits, standby conflicts, snapshots that
-// grow too old, WAL summaries.
+// grow too old.
 
 import { timeText, type Ask } from "./check.ts";
 import type { Finding } from "./finding.ts";
@@ -40,22 +40,6 @@ export async function checkOldSnapshotThreshold(ask: Ask, serverMajor: number): 
       message: `old_snapshot_threshold is ${value}: a backup that takes longer fails with "snapshot too old"`,
       hint: "Switch it off as a superuser and restart the server.",
       statements: ["ALTER SYSTEM SET old_snapshot_threshold = -1;"],
-    },
-  ];
-}
-
-/** WAL summaries, by which a later version of Cairn will skip what did not change (17 and later). */
-export async function checkWalSummaries(ask: Ask, serverMajor: number): Promise<Finding[]> {
-  if (serverMajor < 17) return [];
-  const value = (await ask("SELECT current_setting('summarize_wal', true)"))[0]?.[0];
-  if (value !== "off") return [];
-  return [
-    {
-      severity: "info",
-      code: "wal-summaries",
-      message: "summarize_wal is off; a later version of Cairn needs it to read only what changed",
-      hint: "Nothing is lost today: this version reads all tables in any case. Switching it on needs no restart.",
-      statements: ["ALTER SYSTEM SET summarize_wal = on;", "SELECT pg_reload_conf();"],
     },
   ];
 }
