@@ -1,6 +1,7 @@
 // Between repositories that were made alike, packs travel byte for byte: those that the target lacks and that the restore
-// point needs half of or more. Less, and what cannot be moved as it is (damaged, sealed with a data key that the target
-// does not have, listed for pruning there), is left to be sealed anew, chunk by chunk.
+// point needs half of or more, a delta counting as the full chunk that it would be sealed anew as. Less, and what cannot be
+// moved as it is (damaged, sealed with a data key that the target does not have, listed for pruning there), is left to be
+// sealed anew, chunk by chunk.
 // Limits: PACKS_AT_ONCE packs at a time, each with PIECES_AHEAD pieces of PIECE_BYTES in memory besides the writer's.
 
 import { createHash } from "node:crypto";
@@ -57,7 +58,7 @@ export async function movePacks(parts: MovingParts): Promise<{ readonly packCoun
   return { packCount, bytes };
 }
 
-/** Sealed bytes that the restore point needs of each pack that the target lacks and may be given. */
+/** Sealed bytes that the restore point needs of each pack that the target lacks and may be given; of a delta, its base's. */
 async function neededBytes(parts: MovingParts): Promise<ReadonlyMap<string, number>> {
   const { finder, run, sourcePacks } = parts;
   const needed = new Map<string, number>();
@@ -70,7 +71,7 @@ async function neededBytes(parts: MovingParts): Promise<ReadonlyMap<string, numb
       if (sourcePacks.find(pack) === null || !run.reusable.isAbsent(pack)) continue;
       const items = counted.get(pack) ?? new ItemSet();
       counted.set(pack, items);
-      if (items.add(itemNumber)) needed.set(pack, (needed.get(pack) ?? 0) + one.lengthBytes);
+      if (items.add(itemNumber)) needed.set(pack, (needed.get(pack) ?? 0) + (one.base ?? one).lengthBytes);
     }
   }
   return needed;
