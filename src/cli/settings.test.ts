@@ -4,6 +4,7 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { READING_DEFAULTS } from "../operations/backup/incremental/types.ts";
 import type { Notice } from "../operations/operation.ts";
 import { passedFlags, refusedFlags } from "../dump/selection-flags.ts";
 import type { Caller } from "./caller.ts";
@@ -193,6 +194,7 @@ describe("cairn backup, dump and doctor", () => {
       selection: ["--schema=public"],
       globals: "with passwords",
       dropLimits: { totalPercent: 50, tablePercent: 90 },
+      reading: READING_DEFAULTS,
     });
     expect(await settingsOf(["backup", "-R", "/r"])).toEqual({
       source: undefined,
@@ -204,6 +206,7 @@ describe("cairn backup, dump and doctor", () => {
       pgDump: null,
       selection: [],
       dropLimits: { totalPercent: 50, tablePercent: 90 },
+      reading: READING_DEFAULTS,
       globals: "with passwords",
     });
     const limits = ["--max-drop", "off", "--max-table-drop", "12.5"];

@@ -11,7 +11,7 @@ export type {
   ReadChunk,
 } from "./data-sink.ts";
 export { expandFilterFiles } from "./filter-flags.ts";
-export { Dump, openDump, type OpenDumpOptions } from "./open-dump.ts";
+export { Dump, openDump, READER_VERSION, type OpenDumpOptions } from "./open-dump.ts";
 export { defaultJobs, readDump, type ReadDumpOptions } from "./read-dump.ts";
 export type { ChunkCompression, ChunkOptions } from "./reader-messages.ts";
 export { biggestFirst, type RelationFacts, type TablePlan } from "./segment-plan.ts";

@@ -12,7 +12,7 @@ import type { AvailablePgDump } from "./choose-pg-dump.ts";
 import { fetchContents, type Contents } from "./contents.ts";
 import type { LargeObjectBucket } from "./data-sink.ts";
 import { HolderWatch, holderStalled } from "./holder-watch.ts";
-import { planTable, type TablePlan } from "./segment-plan.ts";
+import { planTable, SEGMENT_BLOCK_COUNT, type TablePlan } from "./segment-plan.ts";
 import { readSnapshotFacts, takeSnapshot, type SnapshotFacts } from "./snapshot-facts.ts";
 import { abortsAfter, READ_STALL_MS, StallWatch } from "./stall-watch.ts";
 import { planLargeObjects } from "./task-list.ts";
@@ -44,6 +44,8 @@ export class Dump implements AsyncDisposable {
   readonly snapshot: SnapshotFacts;
   readonly settingStatements: readonly string[];
   readonly pgDumpMessages: string;
+  /** Blocks in a segment of a table that is cut. */
+  readonly segmentBlockCount: number;
   /** Aborts with the reason when the holder is lost: nothing read after that belongs to the snapshot. */
   readonly holderLost: AbortSignal;
   readonly holder: Session;
@@ -55,8 +57,9 @@ export class Dump implements AsyncDisposable {
   constructor(
     contents: Contents,
     examined: { readonly tables: readonly TablePlan[]; readonly snapshot: SnapshotFacts },
-    lost: AbortController,
+    { lost, segmentBlockCount }: { readonly lost: AbortController; readonly segmentBlockCount: number },
   ) {
+    this.segmentBlockCount = segmentBlockCount;
     this.headAndToc = contents.headAndToc;
     this.toc = contents.toc;
     this.tables = examined.tables;
@@ -115,6 +118,9 @@ export class Dump implements AsyncDisposable {
   }
 }
 
+/** Raised when the readers give other text, or other borders of chunks, for the same blocks. */
+export const READER_VERSION = 1;
+
 /** Equal bytes for equal blocks: no parallel plans, no synchronized scans, no time zone of the server. */
 const READER_SETTINGS = [
   "SET TimeZone TO 'UTC'",
@@ -135,7 +141,12 @@ export async function openDump(options: OpenDumpOptions): Promise<Dump> {
     const contents = await fetchContents({ ...options, onHolderLost });
     try {
       const result = await examine(contents, options);
-      if (result.changed.length === 0) return new Dump(contents, result, lost);
+      if (result.changed.length === 0) {
+        return new Dump(contents, result, {
+          lost,
+          segmentBlockCount: options.segmentBlockCount ?? SEGMENT_BLOCK_COUNT,
+        });
+      }
       const names = result.changed
         .slice(0, 5)
         .map(({ namespace, name }) => `"${namespace}"."${name}"`)

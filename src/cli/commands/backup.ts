@@ -16,10 +16,11 @@ import {
   sourceArgument,
 } from "../common-flags.ts";
 import { dropFlags, dropLimitsOf } from "../drop-flags.ts";
-import { EXIT_DONE, EXIT_INCOMPLETE } from "../exit-status.ts";
+import { EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE } from "../exit-status.ts";
 import { clusterFlags, clusterOptionsOf, globalsChoiceOf, globalsFlags } from "../globals-flags.ts";
 import { renderClusterBackup } from "../output/backup-cluster.ts";
 import { renderBackup } from "../output/backup.ts";
+import { readingFlags, readingSettingsOf } from "../reading-flags.ts";
 import { repositoryOf } from "../repository-access.ts";
 import { selectionFlagSpecs, selectionOf } from "../selection-flags.ts";
 import type { FlagSpec, Verb } from "../verb.ts";
@@ -30,6 +31,7 @@ const ownFlags: readonly FlagSpec[] = [
   jobsFlag,
   { ...compressFlag, description: "none or zstd[:LEVEL] (default: zstd:3)" },
   pgDumpFlag,
+  ...readingFlags,
   ...dropFlags,
   ...clusterFlags,
   ...globalsFlags,
@@ -51,6 +53,7 @@ export const backup: Verb<Settings, Receipt> = {
   examples: [
     "cairn backup postgresql://host/shop --repo /backups",
     "cairn backup shop --repo /backups --tag release=4.2 --jobs 4",
+    "cairn backup shop --repo /backups --checkpoint now --explain",
     "cairn backup postgresql://host --cluster --repo /backups --exclude-database 'scratch_*'",
     "cairn backup shop --repo /backups --lineage shop-without-log --exclude-table-data 'log.*'",
   ],
@@ -62,8 +65,17 @@ export const backup: Verb<Settings, Receipt> = {
     return await (await import("../../operations/backup/index.ts")).runBackup(context, settings);
   },
   render: (receipt) => ("databases" in receipt ? renderClusterBackup(receipt) : renderBackup(receipt)),
-  exitStatus: (receipt) => (needsALook(receipt) ? EXIT_INCOMPLETE : EXIT_DONE),
+  exitStatus: (receipt) => {
+    if (hasFailedSelfCheck(receipt)) return EXIT_FAILED;
+    return needsALook(receipt) ? EXIT_INCOMPLETE : EXIT_DONE;
+  },
 };
+
+/** What was read is not what would have been taken over. */
+function hasFailedSelfCheck(receipt: Receipt): boolean {
+  const receipts = "databases" in receipt ? receipt.databases.map((one) => one.receipt) : [receipt];
+  return receipts.some((one) => (one?.reading.selfCheck?.differenceCount ?? 0) > 0);
+}
 
 /** Databases are missing, or something holds far less than before. */
 function needsALook(receipt: Receipt): boolean {
@@ -82,6 +94,7 @@ function readSettings(line: CommandLine, caller: Caller): Settings {
     pgDump: lastValue(line, "pg-dump"),
     selection: selectionOf(line, ownFlags),
     dropLimits: dropLimitsOf(line),
+    reading: readingSettingsOf(line),
   };
   const cluster = clusterOptionsOf(line, settings.selection);
   return cluster === null ? { ...settings, globals: globalsChoiceOf(line) } : { ...settings, ...cluster };

@@ -2,7 +2,9 @@
 
 import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { ClusterDatabase, ClusterReceipt } from "../../operations/backup-cluster/types.ts";
+import { readingLines } from "./backup-reading.ts";
 import { globalsLine } from "./globals.ts";
+import { sanitizeLine } from "./sanitize.ts";
 import { countOf, fieldLines, formatTime, joinLines, listLines, tableLines } from "./text.ts";
 import type { Column } from "./text.ts";
 
@@ -12,6 +14,7 @@ const COLUMNS: readonly Column[] = [
   { heading: "snapshot" },
   { heading: "rows", align: "right" },
   { heading: "data", align: "right" },
+  { heading: "read", align: "right" },
   { heading: "new", align: "right" },
 ];
 
@@ -19,12 +22,23 @@ function warningsOf({ databaseName, receipt }: ClusterDatabase): string[] {
   return (receipt?.warnings ?? []).map((warning) => `${databaseName}: ${warning}`);
 }
 
+/** Why everything was read, and what a self-check or --explain tells of a database. */
+function clusterReadingLines({ databaseName, receipt }: ClusterDatabase): string[] {
+  if (receipt === null) return [];
+  const { allReadBecause } = receipt.reading;
+  const lines = readingLines(receipt.reading);
+  if (allReadBecause === null && lines.length === 0) return [];
+  const because = allReadBecause === null ? "" : `: everything was read: ${allReadBecause}`;
+  return ["", sanitizeLine(`${databaseName}${because}`), ...lines];
+}
+
 /** The receipt; what failed comes last, where it is seen. */
 export function renderClusterBackup(receipt: ClusterReceipt): string {
   const failed = receipt.databases.filter((one) => one.receipt === null);
   const rows = receipt.databases.map(({ databaseName, receipt: own }) => {
-    if (own === null) return [databaseName, "FAILED", "", "", "", ""];
-    const sizes = [formatCount(own.rowCount), formatSize(own.rawBytes), formatSize(own.newBytes)];
+    if (own === null) return [databaseName, "FAILED", "", "", "", "", ""];
+    const { rowCount, rawBytes, reading, newBytes } = own;
+    const sizes = [formatCount(rowCount), ...[rawBytes, reading.readRawBytes, newBytes].map(formatSize)];
     return [databaseName, own.id, formatTime(own.snapshotTakenAt), ...sizes];
   });
   return joinLines([
@@ -44,6 +58,7 @@ export function renderClusterBackup(receipt: ClusterReceipt): string {
     ]),
     "",
     ...tableLines(COLUMNS, rows),
+    ...receipt.databases.flatMap(clusterReadingLines),
     ...listLines("Left out", receipt.leftOut),
     ...listLines("Warnings", [...receipt.warnings, ...receipt.databases.flatMap(warningsOf)]),
     ...listLines(

@@ -2,6 +2,7 @@
 
 import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { BackupReceipt } from "../../operations/backup/types.ts";
+import { readingFields, readingLines } from "./backup-reading.ts";
 import { globalsLine } from "./globals.ts";
 import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText } from "./text.ts";
 
@@ -26,12 +27,14 @@ export function renderBackup(receipt: BackupReceipt): string {
       ["rows", formatCount(receipt.rowCount)],
       ["large objects", formatCount(receipt.largeObjectCount)],
       ["data", `${formatSize(receipt.rawBytes)} of plain text`],
+      ...readingFields(receipt.reading),
       ["stored", `${formatSize(receipt.sealedBytes)} sealed`],
       ["  of it new", formatSize(receipt.newBytes)],
       ["  taken over", `${formatSize(receipt.reusedBytes - takenOverBytes)} from earlier restore points`],
       ["", takenOverBytes === 0 ? null : `${formatSize(takenOverBytes)} of a run that broke off`],
       ["globals", receipt.globals === null ? null : globalsLine(receipt.globals)],
     ]),
+    ...readingLines(receipt.reading),
     ...listLines("Warnings", receipt.warnings),
     ...(receipt.findings.length === 0
       ? []

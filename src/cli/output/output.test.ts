@@ -72,8 +72,9 @@ describe("renderers", () => {
   });
 
   test("renderBackup() tells all of the receipt", () => {
-    expect(renderBackup({ ...samples.backupReceipt, lineage: "l", databaseName: "shop", warnings: ["careful"] }))
-      .toBe(`Took restore point 20261122T100000Z-abc.
+    const reading = { ...samples.backupReceipt.reading, allReadBecause: "it is the first one" };
+    const receipt = { ...samples.backupReceipt, reading, lineage: "l", databaseName: "shop", warnings: ["careful"] };
+    expect(renderBackup(receipt)).toBe(`Took restore point 20261122T100000Z-abc.
 
 lineage        l
 parent         none, it is the first of its lineage
@@ -89,6 +90,8 @@ contents       12 entries, 1 table
 rows           1,234,567
 large objects  3
 data           2.9 MiB of plain text
+read           3 segments, 2.9 MiB of plain text
+               everything was read: it is the first one
 stored         977 KiB sealed
   of it new    1000 B
   taken over   976 KiB from earlier restore points

@@ -10,6 +10,7 @@ import {
   toArguments,
   type ChunkCompression,
   type Dump,
+  type ReadDumpOptions,
 } from "../../dump/index.ts";
 import { formatVersion } from "../../postgres/index.ts";
 import {
@@ -32,6 +33,7 @@ import { givingUp, takenOverFacts, warnOfRefusedPacks, type TakenOverFacts } fro
 import { CAIRN_VERSION } from "../version.ts";
 import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
+import { IncrementalReading, noteCheckpoint, READING_DEFAULTS, type ReadingOutcome } from "./incremental/index.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
 import { watchDrops } from "./watch-drops.ts";
@@ -61,6 +63,7 @@ export async function backUpDatabase(
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
+  const noted = await noteCheckpoint(context, source); // it is of use only when it is older than the snapshot
   await using dump = await openSourceDump(context, source);
   const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
   const lineage = makeLineage(lineageName, source, dump);
@@ -84,20 +87,28 @@ export async function backUpDatabase(
     ...carried.warnings,
     ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages]),
   ];
-  const sink = await store(context, {
-    repository,
+  const readingSettings = settings.reading ?? READING_DEFAULTS;
+  await using reading = await IncrementalReading.plan(context, {
+    source,
     dump,
-    run,
-    compression,
-    jobs: settings.jobs ?? defaultJobs(),
+    noted,
+    parent,
+    settings: readingSettings,
   });
+  const jobs = settings.jobs ?? defaultJobs();
+  const sink = await store(context, { repository, dump, run, compression, jobs, reading });
+  const largeObjects = await finishSink(dump, sink);
+  await dump[Symbol.asyncDispose](); // nothing more is read: the server need not keep its snapshot
+  const outcome = await reading.finish(sink);
+  warnings.push(...outcome.warnings);
   beginPhase(context, "commit", "confirming what was stored and writing the manifest");
-  const input = await commitInput({ settings, source, dump, sink, lineage, compression, startedAt, warnings, carried });
+  const facts = { settings, source, dump, outcome, largeObjects, lineage, compression, startedAt, warnings, carried };
+  const input = commitInput(facts);
   const findings = await watchDrops(context, { repository, parent, input, limits: settings.dropLimits });
   warnings.push(...findings.map(({ message }) => message), ...warnOfRefusedPacks(context, run));
   const summary = await run.commit({ ...input, warnings });
   const takenOver = takenOverFacts(run);
-  return makeReceipt({ summary, source, dump, repository, startedAt, warnings, carried, findings, takenOver });
+  return makeReceipt({ ...facts, summary, repository, findings, takenOver });
 }
 
 interface Storing {
@@ -106,18 +117,20 @@ interface Storing {
   readonly run: Run;
   readonly compression: ChunkCompression;
   readonly jobs: number;
+  readonly reading: IncrementalReading;
 }
 
+/** Reads what is to be read; tables that were taken over in part and changed meanwhile are then read whole. */
 async function store(context: OperationContext, storing: Storing): Promise<RepositorySink> {
-  const { repository, dump, run, compression, jobs } = storing;
-  const sink = new RepositorySink(run, compression.algorithm);
-  beginPhase(context, "read", `reading ${dump.tables.length} tables with ${jobs} readers`);
+  const { repository, dump, run, compression, jobs, reading } = storing;
+  const sink = new RepositorySink(run, compression.algorithm, reading.choose);
+  const text = `reading ${dump.tables.length} tables with ${jobs} readers; ${reading.description}`;
+  beginPhase(context, "read", text);
   const progress = new ProgressReporter(context, dump, () => sink);
-  await readDump(dump, {
+  const options: ReadDumpOptions = {
     jobs,
     signal: context.signal,
     sink,
-    tables: biggestFirst(dump.tables),
     chunks: {
       hashing: {
         secret: repository.chunkIdSecret,
@@ -128,18 +141,35 @@ async function store(context: OperationContext, storing: Storing): Promise<Repos
       compression,
       sharesLargeObjectChunks: true,
     },
+  };
+  await readDump(dump, {
+    ...options,
+    tables: biggestFirst(dump.tables),
     onTakenOver: (table) => progress.segmentTakenOver(table),
     onTaskStarted: (task, reader) => progress.taskStarted(task, reader),
     onTaskDone: (task, reader) => progress.taskDone(task, reader),
   });
+  const tables = await reading.settle(sink);
+  if (tables.length === 0) return sink;
+  beginPhase(context, "read", `reading ${tables.length} tables again, which changed meanwhile`);
+  await readDump(dump, { ...options, tables, readsLargeObjects: false });
   return sink;
+}
+
+/** The sets of large objects, when all is read. */
+async function finishSink(dump: Dump, sink: RepositorySink): Promise<readonly LargeObjectSet[]> {
+  const blobEntries = dump.toc.entries.filter((entry) => entry.description === "BLOBS" && entry.hadDumper);
+  const largeObjects = await sink.finish(blobEntries.map(({ dumpId }) => dumpId));
+  checkWhole(dump, sink, largeObjects);
+  return largeObjects;
 }
 
 interface CommitFacts {
   readonly settings: BackupSettings;
   readonly source: SettledSource;
   readonly dump: Dump;
-  readonly sink: RepositorySink;
+  readonly outcome: ReadingOutcome;
+  readonly largeObjects: readonly LargeObjectSet[];
   readonly lineage: Lineage;
   readonly compression: ChunkCompression;
   readonly startedAt: Date;
@@ -147,12 +177,9 @@ interface CommitFacts {
   readonly carried: CarriedGlobals;
 }
 
-async function commitInput(facts: CommitFacts): Promise<CommitInput> {
-  const { settings, source, dump, sink } = facts;
+function commitInput(facts: CommitFacts): CommitInput {
+  const { settings, source, dump, outcome, largeObjects } = facts;
   const { snapshot } = dump;
-  const blobEntries = dump.toc.entries.filter((entry) => entry.description === "BLOBS" && entry.hadDumper);
-  const largeObjects = await sink.finish(blobEntries.map(({ dumpId }) => dumpId));
-  checkWhole(dump, sink, largeObjects);
   return {
     lineage: facts.lineage,
     startedAt: facts.startedAt.toISOString(),
@@ -163,7 +190,7 @@ async function commitInput(facts: CommitFacts): Promise<CommitInput> {
       hostRole: snapshot.isStandby ? "standby" : "primary",
       host: hostNameOf(source.settings),
     },
-    snapshot: { xmin: `${snapshot.xmin}`, xmax: `${snapshot.xmax}`, lsn: snapshot.lsn, timeline: null },
+    snapshot: { xmin: `${snapshot.xmin}`, xmax: `${snapshot.xmax}`, lsn: snapshot.lsn, timeline: outcome.timeline },
     tool: {
       cairnVersion: CAIRN_VERSION,
       pgDumpVersion: formatVersion(source.pgDump.version),
@@ -176,8 +203,9 @@ async function commitInput(facts: CommitFacts): Promise<CommitInput> {
     tags: settings.tags,
     textEncoding: dump.toc.textEncoding,
     warnings: facts.warnings,
-    relations: sink.relations.toSorted((a, b) => a.dumpId - b.dumpId),
+    relations: outcome.relations.toSorted((a, b) => a.dumpId - b.dumpId),
     largeObjects,
+    incremental: outcome.incremental,
     toc: dump.headAndToc,
     ...(facts.carried.globals === null ? {} : { globals: globalsJson(facts.carried.globals) }),
   };
@@ -223,20 +251,15 @@ function parseCompression(text: string | null): ChunkCompression {
   return match[1] === "none" ? { algorithm: "none", level: 0 } : { algorithm: "zstd", level };
 }
 
-interface ReceiptFacts {
+interface ReceiptFacts extends CommitFacts {
   readonly summary: RestorePointSummary;
-  readonly source: SettledSource;
-  readonly dump: Dump;
   readonly repository: Repository;
-  readonly startedAt: Date;
-  readonly warnings: readonly string[];
-  readonly carried: CarriedGlobals;
   readonly findings: readonly DropFinding[];
   readonly takenOver: TakenOverFacts | null;
 }
 
 function makeReceipt(facts: ReceiptFacts): BackupReceipt {
-  const { summary, source, dump, repository, startedAt, warnings, carried, findings, takenOver } = facts;
+  const { summary, source, dump, repository, startedAt, warnings, carried, findings, takenOver, outcome } = facts;
   const { totals } = summary;
   return {
     id: summary.id,
@@ -260,6 +283,7 @@ function makeReceipt(facts: ReceiptFacts): BackupReceipt {
     newBytes: totals.newBytes,
     reusedBytes: totals.reusedBytes,
     takenOver,
+    reading: outcome.facts,
     globals: carried.globals === null ? null : globalsFacts(carried.globals),
     findings,
     warnings,

@@ -5,6 +5,7 @@ import type { ServerPlace } from "../../postgres/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
 import type { TakenOverFacts } from "../take-over.ts";
 import type { DropFinding, DropLimits } from "./drops.ts";
+import type { ReadingFacts, ReadingSettings } from "./incremental/types.ts";
 
 export interface BackupSettings {
   readonly source: string | undefined;
@@ -25,6 +26,8 @@ export interface BackupSettings {
   readonly globals?: GlobalsChoice | undefined;
   /** How much less than before is a finding; left out: more than 50 % of the whole, more than 90 % of a table. */
   readonly dropLimits?: DropLimits | undefined;
+  /** What is read and what may be taken over without being read; left out: the defaults. */
+  readonly reading?: ReadingSettings | undefined;
 }
 
 /** Roles and tablespaces that a database needs: with the roles' passwords, without them, or none of it. */
@@ -54,6 +57,8 @@ export interface BackupReceipt {
   readonly reusedBytes: number;
   /** What of the reused bytes an earlier run stored that broke off; null or left out: nothing. */
   readonly takenOver?: TakenOverFacts | null;
+  /** What was read of the database, and what was taken over from the parent without being read. */
+  readonly reading: ReadingFacts;
   /** Roles and tablespaces that came along; null: none. */
   readonly globals: GlobalsFacts | null;
   /** Far less than before: what has to be looked at. They stand among the warnings too. */

@@ -1,0 +1,139 @@
+// Decides how a run reads: which segments it may take over from its parent, whether it reads them all the same to compare,
+// or why it reads everything. Source: docs/formats/incremental.md, the order of a run.
+
+import { formatDuration, formatSize } from "../../../base/units.ts";
+import type { Dump } from "../../../dump/index.ts";
+import {
+  listSummaries,
+  type Answer,
+  type CheckpointRecord,
+  type IncrementalRecord,
+} from "../../../incremental/index.ts";
+import type { RestorePoint } from "../../../repository/index.ts";
+import { beginPhase } from "../../events.ts";
+import type { OperationContext } from "../../operation.ts";
+import type { SettledSource } from "../../source/settle-source.ts";
+import { judgeParent, objectionTo, viewParent, type Judgement, type ParentView } from "./judge-parent.ts";
+import { askServer, viewServer, type ServerView } from "./server-view.ts";
+import { SummariesAwaited } from "./summary-wait.ts";
+import type { ReadingSettings } from "./types.ts";
+
+const BLOCK_SIZE_BYTES = 8192;
+
+/** Less than this is read sooner than a timed checkpoint comes. */
+const WAITING_PAYS_BYTES_MIN = 1024 ** 3;
+
+/** What a run's reading is planned by. */
+export interface ReadingParts {
+  readonly source: SettledSource;
+  readonly dump: Dump;
+  /** The last checkpoint as it was before the snapshot. */
+  readonly noted: Answer<CheckpointRecord>;
+  readonly parent: RestorePoint | null;
+  readonly settings: ReadingSettings;
+}
+
+/** How a run reads. */
+export interface ReadingPlan {
+  readonly parent: ParentView;
+  /** Null: incremental reading is not possible here. */
+  readonly server: ServerView | null;
+  /** Null: nothing may be taken over. */
+  readonly judgement: Judgement | null;
+  /** Why everything is read; null: it is not, or only to be compared. */
+  readonly allReadBecause: string | null;
+  /** True: what may be taken over is read all the same, and compared. */
+  readonly isCompared: boolean;
+  /** Null: there is nothing to wait for. */
+  readonly wait: SummariesAwaited | null;
+  /** Whether the seal is waited for after the reading, when it is not there. */
+  readonly waitsAfter: boolean;
+}
+
+/** Plans a run. Throws only when the operation is cancelled. */
+export async function planReading(context: OperationContext, parts: ReadingParts): Promise<ReadingPlan> {
+  const { source, dump, noted, settings } = parts;
+  const parent = viewParent(parts.parent);
+  const viewed = await viewServer(context, source, { dump, noted });
+  if (viewed.kind === "unknown") {
+    const nothing = { judgement: null, isCompared: false, wait: null, waitsAfter: false };
+    return { parent, server: null, allReadBecause: viewed.reason, ...nothing };
+  }
+  const server = viewed.value;
+  const wait = new SummariesAwaited(context, { source, server, mode: settings.checkpoint ?? "wait" });
+  const waitsFor = settings.checkpoint !== null || isWorthWaiting(dump);
+  const judged = await judge(context, { ...parts, parent, server, wait, waitsFor });
+  const isJudged = judged.kind === "known";
+  return {
+    parent,
+    server,
+    judgement: isJudged ? judged.value : null,
+    allReadBecause: isJudged ? null : judged.reason,
+    isCompared: isJudged && isSelfCheck(settings, parent.record),
+    wait,
+    waitsAfter: waitsFor && wait.facts.beforeReadingMs === 0,
+  };
+}
+
+interface Judging extends Omit<ReadingParts, "parent"> {
+  readonly parent: ParentView;
+  readonly server: ServerView;
+  readonly wait: SummariesAwaited;
+  readonly waitsFor: boolean;
+}
+
+async function judge(context: OperationContext, judging: Judging): Promise<Answer<Judgement>> {
+  const { source, dump, server, settings, wait, waitsFor } = judging;
+  const { record, restorePoint, distrustedBecause } = judging.parent;
+  const { signal } = context;
+  if (settings.isFull) return no("--full asks for it");
+  if (restorePoint === null) return no("it is the first restore point of its lineage");
+  if (distrustedBecause !== null) return no(`incremental reading is off until a run with --full: ${distrustedBecause}`);
+  if (record === null) return no("its parent recorded nothing for incremental reading");
+  const summaries = await askServer(context, source, (session) => {
+    return listSummaries(session, server.position.timeline, signal);
+  });
+  if (summaries.kind === "unknown") return summaries;
+  const objection = objectionTo(record, server, summaries.value);
+  if (objection !== null) return no(objection);
+  const isReached = summaries.value.some(({ endLsn }) => endLsn >= server.position.snapshotLsn);
+  if (!isReached) {
+    if (!waitsFor) return no(tooSmall(dump));
+    beginPhase(context, "summaries", waitingText(settings));
+    const { missedBecause } = await wait.before();
+    if (missedBecause !== null) {
+      return no(`${missedBecause} (waited ${formatDuration(wait.facts.beforeReadingMs)})`);
+    }
+  }
+  const { tables } = dump;
+  return await askServer(context, source, async (session) => {
+    return await judgeParent(session, record, { server, parent: restorePoint, tables, signal });
+  });
+}
+
+function waitingText({ checkpoint }: ReadingSettings): string {
+  if (checkpoint === "now") return "asking the server for a checkpoint, and waiting for its WAL summaries";
+  return "waiting for the server's next checkpoint and its WAL summaries";
+}
+
+function tooSmall(dump: Dump): string {
+  const size = formatSize(heapBytes(dump));
+  return `${size} of tables is read sooner than a checkpoint comes; --checkpoint now or wait is incremental all the same`;
+}
+
+function heapBytes({ tables }: Dump): number {
+  return tables.reduce((sum, { relation }) => sum + relation.blockCount, 0) * BLOCK_SIZE_BYTES;
+}
+
+function isWorthWaiting(dump: Dump): boolean {
+  return heapBytes(dump) >= WAITING_PAYS_BYTES_MIN;
+}
+
+function isSelfCheck({ isReread, rereadEvery }: ReadingSettings, record: IncrementalRecord | null): boolean {
+  const isDue = rereadEvery > 0 && record !== null && record.runsSinceFullRead + 1 >= rereadEvery;
+  return isReread || isDue;
+}
+
+function no(reason: string): Answer<never> {
+  return { kind: "unknown", reason };
+}

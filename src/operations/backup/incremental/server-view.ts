@@ -1,0 +1,108 @@
+// What a run knows of its server for incremental reading: whether it keeps WAL summaries, its last checkpoint as it was
+// before the snapshot, and, with the locks taken, its position and how each relation is stored. None of it may fail a
+// backup: what cannot be known is a reason to read everything.
+
+import { isOperatingError, messageOf } from "../../../base/errors.ts";
+import { READER_VERSION, toArguments, type Dump } from "../../../dump/index.ts";
+import {
+  readCheckpoint,
+  readPosition,
+  readRelationShapes,
+  readServerSupport,
+  TEXT_SETTINGS,
+  type Answer,
+  type CheckpointRecord,
+  type RelationShape,
+  type ServerPosition,
+  type TextShape,
+} from "../../../incremental/index.ts";
+import { openSession, type Session } from "../../../postgres/index.ts";
+import type { OperationContext } from "../../operation.ts";
+import type { SettledSource } from "../../source/settle-source.ts";
+
+/** Settings besides those that shape text by themselves: they decide in which order rows come. */
+const ORDER_SETTINGS = ["max_parallel_workers_per_gather", "synchronize_seqscans", "enable_tidscan"] as const;
+
+/** The server with the snapshot and the locks taken. */
+export interface ServerView {
+  /** As it was before the snapshot. */
+  readonly checkpoint: CheckpointRecord;
+  readonly position: ServerPosition;
+  readonly text: TextShape;
+  /** By OID, outside of the snapshot. */
+  readonly shapes: ReadonlyMap<number, RelationShape>;
+}
+
+/** What `work` gives with a session of its own, or why it gives nothing. Throws only when the operation is cancelled. */
+export async function askServer<T>(
+  context: OperationContext,
+  source: SettledSource,
+  work: (session: Session) => Promise<Answer<T>>,
+): Promise<Answer<T>> {
+  const { signal } = context;
+  try {
+    await using session = await openSession(source.settings, { signal, applicationName: "cairn" });
+    return await work(session);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isOperatingError(error)) throw error;
+    return { kind: "unknown", reason: messageOf(error) };
+  }
+}
+
+/** To be asked before the snapshot is taken: the last checkpoint, where the server keeps WAL summaries. */
+export async function noteCheckpoint(
+  context: OperationContext,
+  source: SettledSource,
+): Promise<Answer<CheckpointRecord>> {
+  return await askServer(context, source, async (session) => {
+    const support = await readServerSupport(session, context.signal);
+    if (support.kind === "unsupported") return { kind: "unknown", reason: support.reason };
+    return await readCheckpoint(session, context.signal);
+  });
+}
+
+/** To be asked when the snapshot is there and the locks are held. */
+export async function viewServer(
+  context: OperationContext,
+  source: SettledSource,
+  { dump, noted }: { readonly dump: Dump; readonly noted: Answer<CheckpointRecord> },
+): Promise<Answer<ServerView>> {
+  if (noted.kind === "unknown") return noted;
+  const { signal } = context;
+  return await askServer(context, source, async (session) => {
+    const position = await readPosition(session, dump.snapshot, signal);
+    if (position.kind === "unknown") return position;
+    const shapes = await readShapes(session, dump, signal);
+    if (shapes.kind === "unknown") return shapes;
+    const text = await readTextShape(dump, source, signal);
+    const value = { checkpoint: noted.value, position: position.value, text, shapes: shapes.value };
+    return { kind: "known", value };
+  });
+}
+
+/** How the relations are stored now, outside of the snapshot. */
+export async function readShapes(
+  session: Session,
+  { tables }: Dump,
+  signal: AbortSignal,
+): Promise<Answer<ReadonlyMap<number, RelationShape>>> {
+  const relations = tables.map(({ relation: { oid, blockCount } }) => ({ oid, blockCount }));
+  return await readRelationShapes(session, relations, signal);
+}
+
+/** Asked of a session that is set as those of the readers are, not assumed. */
+async function readTextShape(dump: Dump, source: SettledSource, signal: AbortSignal): Promise<TextShape> {
+  await using session = await openSession(dump.holder.settings, { signal, applicationName: "cairn" });
+  for (const statement of dump.readerSetup()) await session.query(Buffer.from(statement, "latin1"), { signal });
+  const names = [...TEXT_SETTINGS, ...ORDER_SETTINGS];
+  const values = names.map((name) => `pg_catalog.current_setting('${name}')`);
+  const { rows } = await session.query(`SELECT ${values.join(", ")}`, { signal });
+  const settings = Object.fromEntries(names.map((name, index) => [name, rows[0]?.[index] ?? ""]));
+  return {
+    settings,
+    selection: toArguments(source.flags),
+    segmentBlockCount: dump.segmentBlockCount,
+    readerVersion: READER_VERSION,
+  };
+}
