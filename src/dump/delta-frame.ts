@@ -46,7 +46,7 @@ export function makeDelta(text: Uint8Array, base: Uint8Array, lengthMaxBytes: nu
       params: DELTA_PARAMETERS,
       dictionary: base,
       pledgedSrcSize: text.length,
-      chunkSize: lengthMaxBytes,
+      chunkSize: lengthMaxBytes + 1, // full at the end, it would be asked for more
       maxOutputLength: lengthMaxBytes,
     });
     return trimmed(frame);
