@@ -19,6 +19,12 @@ const CASES: readonly { name: string; before: string; change: string; changed: P
     changed: "column",
   },
   {
+    name: "a column dropped and added without one",
+    before: "CREATE TABLE t (a int, b int); INSERT INTO t VALUES (1, 2)",
+    change: "ALTER TABLE t DROP COLUMN b; ALTER TABLE t ADD COLUMN b int",
+    changed: "column",
+  },
+  {
     name: "a column renamed",
     before: "CREATE TABLE t (a int, b int)",
     change: "ALTER TABLE t RENAME COLUMN b TO c",
