@@ -1,0 +1,55 @@
+// Has the target's WAL flushed while rows are loaded, so that the connections that load them need not do it. A COPY fills
+// the server's WAL buffers (4 MiB as they come) in a fraction of the 200 ms for which the walwriter sleeps, and then writes
+// and syncs WAL itself. A transaction that has an id and nothing else commits without waiting, and that wakes the walwriter.
+// For speed alone: what goes wrong here changes nothing. Source: xlog.c, XLogSetAsyncXactLSN; docs/decisions/0007.
+
+import { setTimeout as delay } from "node:timers/promises";
+
+import { MIB } from "../base/units.ts";
+import type { RestoreTask } from "./plan.ts";
+import type { ConnectTarget } from "./session.ts";
+
+/** COPY text, as far as it is known; less is loaded before it matters. */
+const LOADED_BYTES_MIN = 64 * MIB;
+
+/** Between two commits: 100 transaction ids a second at most. */
+const INTERVAL_MS = 10;
+
+/** What is loaded, and where. */
+export interface LoadToHelp {
+  readonly connect: ConnectTarget;
+  readonly database: string;
+  /** What is to be done; its COPYs count. */
+  readonly tasks: readonly RestoreTask[];
+  /** Resolves when the connections that load are open: they come first where connections are few. */
+  readonly loadersOpen: Promise<unknown>;
+  readonly signal: AbortSignal;
+}
+
+/** Runs `load`, and meanwhile keeps the WAL flushed over one more connection, where that is worth it. */
+export async function withWalFlushed<T>(help: LoadToHelp, load: () => Promise<T>): Promise<T> {
+  const copies = help.tasks.filter((task) => task.isWanted && task.load?.kind === "copy");
+  if (copies.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) < LOADED_BYTES_MIN) return await load();
+  const end = new AbortController();
+  const flushing = keepFlushing(help, end.signal);
+  try {
+    return await load();
+  } finally {
+    end.abort();
+    await flushing;
+  }
+}
+
+async function keepFlushing({ connect, database, loadersOpen, signal }: LoadToHelp, end: AbortSignal): Promise<void> {
+  try {
+    await loadersOpen;
+    if (end.aborted) return;
+    await using session = await connect(database, AbortSignal.any([signal, end]));
+    while (!end.aborted) {
+      await session.query("SELECT pg_catalog.txid_current();", { signal });
+      await delay(INTERVAL_MS, undefined, { signal: end });
+    }
+  } catch {
+    // No connection to spare, or the end: the restore goes on as without it, and tells itself what is wrong with the server.
+  }
+}
