@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { openRepository } from "../../src/repository/index.ts";
-import type { Repository, Run } from "../../src/repository/index.ts";
+import type { ChunkReference, Repository, RestorePoint, Run } from "../../src/repository/index.ts";
 import {
   chunkOf,
+  deltaOf,
   FACTS,
   NO_RULES,
   PASSPHRASE,
@@ -34,20 +35,34 @@ const CONTENTS = `
     (SELECT count(*) FROM big_orders);
 `;
 
-/** Backs a database up in five segments, one shared and one long large object, without the other rooms. */
-async function backUp(repository: Repository, database: TestDatabase, path: string): Promise<string> {
+/**
+ * Backs a database up in five segments, one shared and one long large object, without the other rooms. With a parent, each
+ * segment is a delta of the parent's.
+ */
+async function backUp(
+  repository: Repository,
+  database: TestDatabase,
+  path: string,
+  parent: RestorePoint | null = null,
+): Promise<string> {
   const archive = join(path, "source.dump");
   await runTool(database.server.tools.pgDump, ["-Fc", "-f", archive, "-d", database.uri]);
   const list = await runTool(database.server.tools.pgRestore, ["--list", archive]);
   const dumpId = (pattern: RegExp): number => Number(pattern.exec(list)![1]);
-  await using run = await repository.startRun({ kind: "backup" });
+  await using run = await repository.startRun({ kind: "backup", parent });
   const rows = run.openSegmentList();
+  const bases: ChunkReference[] = [];
+  const before = run.parent?.segments(run.parent.manifest.relations[0]!) ?? [];
+  for await (const { chunks } of before) bases.push(...chunks);
   for (let segment = 0; segment < 5; segment += 1) {
     const [from, to] = [segment * 1000, segment * 1000 + 1000];
     const text = await database.psql(
       `COPY (SELECT * FROM orders WHERE id > ${from} AND id <= ${to} ORDER BY id) TO STDOUT`,
     );
-    const chunk = chunkOf(repository.chunkIdSecret, `${text}\n`);
+    const base = bases[segment];
+    const baseText = base && (await run.parent!.loadChunk(base));
+    const secret = repository.chunkIdSecret;
+    const chunk = base ? deltaOf(secret, `${text}\n`, base, baseText!) : chunkOf(secret, `${text}\n`);
     await rows.add({ firstBlock: from, blockCount: 1000, rowCount: 1000, chunks: [await run.storeChunk(chunk)] });
   }
   const place = { oid: 1, namespace: "public", name: "orders", storage: null, blockCount: 5000, segmentBlocks: 1000 };
@@ -149,6 +164,48 @@ test("cairn-rescue.mjs finds chunks and lists of a pack that was repacked", asyn
   await runTool(pg.tools.pgRestore, ["-e", "-d", target.uri, file]);
   expect(await target.psql(CONTENTS)).toBe(await database.psql(CONTENTS));
 });
+
+test.each([true, false])(
+  "cairn-rescue.mjs exports deltas when their parent is gone, encrypted: %s",
+  async (isEncrypted) => {
+    const pg = await server(18);
+    await using database = await pg.createDatabase();
+    await database.psql(SCHEMA);
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "made");
+    const { repository } = await smallRepository(openLocalStorage(path), isEncrypted);
+    const first = await repository.openRestorePoint(await backUp(repository, database, folder.path));
+    await database.psql(
+      "UPDATE orders SET note = 'changed' WHERE id % 500 = 7; DELETE FROM orders WHERE id % 1000 = 1",
+    );
+    await database.psql("INSERT INTO orders SELECT 1000 * i + 1, 'again' FROM generate_series(0, 4) i");
+    const id = await backUp(repository, database, folder.path, first);
+    const restorePoint = await repository.openRestorePoint(id);
+    const bases: ChunkReference[] = [];
+    for await (const { chunks } of restorePoint.segments(restorePoint.manifest.relations[0]!))
+      bases.push(chunks[0]!.base!);
+    expect(bases).toHaveLength(5);
+    await repository.expire({ rules: { ...NO_RULES, last: 1 }, isDryRun: false });
+    const options = { graceMs: 0, unusedFractionMax: 0, isDryRun: false, isWaiting: false };
+    await repository.prune(options);
+    expect((await repository.prune(options)).decisions.map(({ action }) => action)).toContain("repacked");
+    const environment = isEncrypted ? { CAIRN_PASSPHRASE: PASSPHRASE } : {};
+    for (const more of [[], ["--uncompressed"]]) {
+      const file = join(folder.path, `out${more.join("")}.dump`);
+      expect(await rescue(path, ["export", id, file, ...more], environment)).toContain("wrote");
+      await using target = await pg.createDatabase();
+      await runTool(pg.tools.pgRestore, ["-e", "-d", target.uri, file]);
+      expect(await target.psql(CONTENTS)).toBe(await database.psql(CONTENTS));
+    }
+    for (const pack of (await readdir(join(path, "packs"), { recursive: true })).filter((name) => /-\d+$/.test(name))) {
+      if (pack.includes(restorePoint.manifest.runId)) continue;
+      const bytes = await readFile(join(path, "packs", pack));
+      bytes[100]! ^= 1;
+      await writeFile(join(path, "packs", pack), bytes);
+    }
+    expect(await rescue(path, ["export", id, "out.dump"], environment)).toMatch(/(authentication|checksum) of item \d+ (failed|is wrong)/); // prettier-ignore
+  },
+);
 
 describe("cairn-rescue.mjs", () => {
   test("reads with the recovery key, also without cairn.json, and refuses what is not right", async () => {
