@@ -39,6 +39,15 @@ test("judgeRun() compares from the parent's base to the snapshot's LSN, and name
   });
 });
 
+test("judgeRun() compares from the base, however long before the parent's snapshot that is", () => {
+  const parent = { position: { ...PARENT.position, snapshotLsn: 2500n }, sealLsn: 3000n };
+  expect(judged({ parent })).toMatchObject({
+    fromLsn: 1000n,
+    summaries: SUMMARIES.slice(1),
+    sealedSummaries: SUMMARIES.slice(1, 3),
+  });
+});
+
 test("judgeRun() compares when nothing has happened since the parent", () => {
   const verdict = judged({ now: { snapshotLsn: 1500n, xmin: 750n, xmax: 760n }, summaries: SUMMARIES.slice(0, 2) });
   expect(verdict).toMatchObject({ kind: "compare", summaries: [SUMMARIES[1]] });
