@@ -142,6 +142,7 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_available_wal_summaries() AS s WHERE s.
        pg_catalog.current_setting('summarize_wal'), pg_catalog.pg_is_in_recovery(),
        c.timeline_id = ${options.timeline} AND c.redo_lsn >= ${until},
        c.checkpoint_time < pg_catalog.now() - 2 * pg_catalog.current_setting('checkpoint_timeout')::interval - '30 s'::interval,
+       greatest(c.timeline_id, z.summarized_tli) > ${options.timeline},
        pg_catalog.concat_ws(' ', z.summarized_tli, z.summarized_lsn, z.pending_lsn, z.summarizer_pid)
   FROM pg_catalog.pg_control_checkpoint() AS c CROSS JOIN pg_catalog.pg_get_wal_summarizer_state() AS z`;
   const row = (await ask(session, query, options.signal))[0]!;
@@ -152,6 +153,7 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_available_wal_summaries() AS s WHERE s.
     isStandby: isTrue(2),
     isCheckpointPast: isTrue(3),
     isIdle: isTrue(4),
-    summarizer: textOf(row, 5),
+    isTimelineOver: isTrue(5),
+    summarizer: textOf(row, 6),
   };
 }

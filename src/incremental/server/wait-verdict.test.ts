@@ -6,6 +6,7 @@ const waiting = {
   isReached: false,
   isOn: true,
   isStandby: false,
+  isTimelineOver: false,
   isCheckpointPast: false,
   isIdle: false,
   summarizer: "1 0/1 0/2 77",
@@ -19,6 +20,11 @@ test("vainBecause() waits for a checkpoint as long as one is to come", () => {
 
 test("vainBecause() gives up at once when summarize_wal is off", () => {
   expect(vainBecause({ ...waiting, isOn: false }, fresh)).toBe("summarize_wal is off");
+});
+
+test("vainBecause() gives up at once when the timeline awaited is over", () => {
+  expect(vainBecause({ ...waiting, isTimelineOver: true }, fresh)).toBe("the server has gone over to another timeline");
+  expect(vainBecause({ ...waiting, isTimelineOver: true, isReached: true }, fresh)).toBe(null);
 });
 
 test("vainBecause() gives up a summarizer that stands still after a checkpoint", () => {

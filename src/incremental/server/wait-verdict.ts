@@ -14,6 +14,8 @@ export interface WaitProgress {
   /** summarize_wal */
   readonly isOn: boolean;
   readonly isStandby: boolean;
+  /** The server has gone over to a later timeline: nothing more is summarized of the one awaited. */
+  readonly isTimelineOver: boolean;
   /** The last checkpoint began after the LSN awaited: from then on only the summarizer is waited for. */
   readonly isCheckpointPast: boolean;
   /** It is older than two intervals: the server leaves them out, since it has nothing to write. */
@@ -38,6 +40,7 @@ export function hasMoved(before: WaitProgress, after: WaitProgress): boolean {
 export function vainBecause(progress: WaitProgress, { waitedMs, stillMs, stallMs }: WaitTimes): string | null {
   if (progress.isReached) return null;
   if (!progress.isOn) return "summarize_wal is off";
+  if (progress.isTimelineOver) return "the server has gone over to another timeline";
   if (progress.isCheckpointPast) {
     return stillMs <= stallMs
       ? null

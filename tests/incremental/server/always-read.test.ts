@@ -28,8 +28,9 @@ const OBJECTIONS: readonly (readonly [definition: string, reason: RegExp | null]
   ["TABLE t ()", null],
 ];
 
+const EXTENSIONS = ["hstore", "ltree", "cube", "isn"].map((name) => `CREATE EXTENSION ${name};`).join("\n");
+
 const TYPES = `
-CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE EXTENSION cube; CREATE EXTENSION isn;
 CREATE TYPE with_reg AS (a int, b regtype); CREATE DOMAIN reg_domain AS regproc;
 CREATE TYPE own_type;
 CREATE FUNCTION own_in(cstring) RETURNS own_type LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
@@ -40,7 +41,7 @@ test.each(MAJORS)("readRelationShapes() says why a relation is always read, on P
   const pg = await server(major);
   await using database = await pg.createDatabase();
   await using session = await sessionOn(database.uri);
-  await database.psql(TYPES);
+  await database.psql(`CREATE EXTENSION citext; ${EXTENSIONS} ${TYPES}`);
   for (const [definition, reason] of OBJECTIONS) {
     await database.psql(`DROP TABLE IF EXISTS t; CREATE ${definition}`);
     const { alwaysReadBecause } = await shapeOf(session, "public.t");
@@ -66,7 +67,7 @@ test("readRelationShapes() changes the type fingerprint when an extension is upd
   const pg = await server(18);
   await using database = await pg.createDatabase();
   await using session = await sessionOn(database.uri);
-  await database.psql(`CREATE EXTENSION citext VERSION '1.4'; ${TYPES.replace("CREATE EXTENSION citext;", "")}
+  await database.psql(`CREATE EXTENSION citext VERSION '1.4'; ${TYPES}
     CREATE TABLE t (a citext[]); CREATE TABLE o (a own_type)`);
   const extended = await shapeOf(session, "public.t");
   const own = await shapeOf(session, "public.o");
@@ -123,4 +124,20 @@ test("readRelationShapes() tells where a relation lies, by its tablespace's own 
   expect((await shapeOf(again, "public.t")).tablespaceOid).toBe(fast);
   expect(known(await readRelationShapes(again, [{ oid: 4_000_000_000, blockCount: 1 }], signal)).size).toBe(0);
   expect(known(await readRelationShapes(again, [], signal)).size).toBe(0);
+});
+
+test("readRelationShapes() works where names and labels are no valid text", async () => {
+  const pg = await server(18);
+  await using database = await pg.createDatabase(undefined, { encoding: "SQL_ASCII", locale: "C" });
+  const sql = `SET client_encoding TO SQL_ASCII;
+    CREATE TYPE "m\xffood" AS ENUM ('\xfe', 'b'); CREATE TABLE t (a "m\xffood"[], b text DEFAULT '\xfd');
+    ALTER TABLE t ADD COLUMN c text DEFAULT '\xfd'; ${TYPES.replaceAll("own_type", '"o\xff"')}
+    CREATE TABLE o (a "o\xff")`;
+  await database.psql(Buffer.from(sql, "latin1"));
+  await using session = await sessionOn(database.uri);
+  const then = await shapeOf(session, "public.t");
+  expect(then.alwaysReadBecause).toBe(null);
+  await database.psql(Buffer.from("ALTER TYPE \"m\xffood\" RENAME VALUE 'b' TO '\xfc'", "latin1"));
+  expect((await shapeOf(session, "public.t")).typeFingerprint).not.toBe(then.typeFingerprint);
+  expect((await shapeOf(session, "public.o")).alwaysReadBecause).toMatch(/^type o. is printed by a function/);
 });

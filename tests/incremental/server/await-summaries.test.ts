@@ -149,4 +149,17 @@ test("on a standby, the timeline is the receiver's and only the primary's checkp
   const waiting = awaitSummaries(reader, options);
   await session.query("CHECKPOINT");
   expect(await waiting).toMatchObject({ kind: "reached", isCheckpointMade: false });
+
+  // Promoted, with everything of the next minutes still to be checkpointed: the WAL's name tells first.
+  await reader.query("SELECT pg_promote()");
+  expect((await readPosition(reader, snapshot, signal)).kind).toBe("unknown");
+  expect(known(await readPosition(reader, { ...snapshot, isStandby: false }, signal))).toMatchObject({
+    timeline: 2,
+    hostRole: "primary",
+  });
+  const beyond = { ...options, untilLsn: options.untilLsn + 0x10_0000_0000n };
+  expect(await awaitSummaries(reader, beyond)).toMatchObject({
+    kind: "not-reached",
+    reason: "the server has gone over to another timeline",
+  });
 });
