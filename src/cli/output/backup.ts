@@ -32,6 +32,7 @@ export function renderBackup(receipt: BackupReceipt): string {
       ["  of it new", formatSize(receipt.newBytes)],
       ["  taken over", `${formatSize(receipt.reusedBytes - takenOverBytes)} from earlier restore points`],
       ["", takenOverBytes === 0 ? null : `${formatSize(takenOverBytes)} of a run that broke off`],
+      ["  as deltas", deltasText(receipt)],
       ["globals", receipt.globals === null ? null : globalsLine(receipt.globals)],
     ]),
     ...readingLines(receipt.reading),
@@ -43,4 +44,11 @@ export function renderBackup(receipt: BackupReceipt): string {
           `LOOK AT THIS: ${countOf(receipt.findings.length, "finding")} of far less data than before, among the warnings.`,
         ]),
   ]);
+}
+
+function deltasText({ deltas }: BackupReceipt): string | null {
+  const { chunkCount, fetchedBytes, rawBytes, storedBytes } = deltas;
+  if (chunkCount === 0 && fetchedBytes === 0) return null;
+  const what = `${countOf(chunkCount, "chunk")}, ${formatSize(rawBytes)} of plain text in ${formatSize(storedBytes)}`;
+  return `${what}; ${formatSize(fetchedBytes)} read back for them`;
 }

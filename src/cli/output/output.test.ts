@@ -95,6 +95,7 @@ read           3 segments, 2.9 MiB of plain text
 stored         977 KiB sealed
   of it new    1000 B
   taken over   976 KiB from earlier restore points
+  as deltas    2 chunks, 2.4 MiB of plain text in 900 B; 781 KiB read back for them
 globals        2 roles without passwords: they may not be read, 1 membership, 1 tablespace
 
 Warnings:

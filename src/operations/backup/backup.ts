@@ -34,6 +34,7 @@ import { CAIRN_VERSION } from "../version.ts";
 import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
 import { IncrementalReading, noteCheckpoint, READING_DEFAULTS, type ReadingOutcome } from "./incremental/index.ts";
+import type { DeltaCounts } from "./delta-bases.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
 import { watchDrops } from "./watch-drops.ts";
@@ -108,7 +109,7 @@ export async function backUpDatabase(
   warnings.push(...findings.map(({ message }) => message), ...warnOfRefusedPacks(context, run));
   const summary = await run.commit({ ...input, warnings });
   const takenOver = takenOverFacts(run);
-  return makeReceipt({ ...facts, summary, repository, findings, takenOver });
+  return makeReceipt({ ...facts, summary, repository, findings, takenOver, deltas: sink.deltas });
 }
 
 interface Storing {
@@ -256,6 +257,7 @@ interface ReceiptFacts extends CommitFacts {
   readonly repository: Repository;
   readonly findings: readonly DropFinding[];
   readonly takenOver: TakenOverFacts | null;
+  readonly deltas: DeltaCounts;
 }
 
 function makeReceipt(facts: ReceiptFacts): BackupReceipt {
@@ -283,6 +285,7 @@ function makeReceipt(facts: ReceiptFacts): BackupReceipt {
     newBytes: totals.newBytes,
     reusedBytes: totals.reusedBytes,
     takenOver,
+    deltas: facts.deltas,
     reading: outcome.facts,
     globals: carried.globals === null ? null : globalsFacts(carried.globals),
     findings,

@@ -4,6 +4,7 @@ import type { GlobalsFacts } from "../globals-facts.ts";
 import type { ServerPlace } from "../../postgres/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
 import type { TakenOverFacts } from "../take-over.ts";
+import type { DeltaCounts } from "./delta-bases.ts";
 import type { DropFinding, DropLimits } from "./drops.ts";
 import type { ReadingFacts, ReadingSettings } from "./incremental/types.ts";
 
@@ -57,6 +58,8 @@ export interface BackupReceipt {
   readonly reusedBytes: number;
   /** What of the reused bytes an earlier run stored that broke off; null or left out: nothing. */
   readonly takenOver?: TakenOverFacts | null;
+  /** What was stored as deltas of the parent's chunks, and what was read back of these. */
+  readonly deltas: Readonly<DeltaCounts>;
   /** What was read of the database, and what was taken over from the parent without being read. */
   readonly reading: ReadingFacts;
   /** Roles and tablespaces that came along; null: none. */
