@@ -4,6 +4,8 @@ import type { Figure } from "./figure.ts";
 import type { Measurement } from "./measure.ts";
 
 const MIB = 1024 * 1024;
+/** In docs/benchmarks.md: what stands below it is written by hand, and stays. */
+export const BY_HAND_LINE = "<!-- Below: measured by hand, and kept by `npm run bench -- --write`. -->";
 const MEMORY_LIMIT_MIB = 400;
 
 export interface Report {
@@ -76,7 +78,14 @@ export function terminalText(report: Report): string {
   return [...parts, report.notes.join("\n")].filter((part) => part !== "").join("\n\n");
 }
 
-export function markdownText(report: Report): string {
+/** The page; what was written by hand in the page before stays at its end. */
+export function benchmarksPage(report: Report, before: string): string {
+  const start = before.indexOf(BY_HAND_LINE);
+  const kept = start < 0 ? `${BY_HAND_LINE}\n` : before.slice(start);
+  return `${markdownText(report)}\n${kept}`;
+}
+
+function markdownText(report: Report): string {
   const gigabytes = (report.textBytes / 1e9).toFixed(2);
   return `# Benchmarks
 

@@ -1,7 +1,7 @@
 // `npm run bench`: Cairn against PostgreSQL's own tools, all figures in one run. Prints a table, writes
 // docs/benchmarks.md when asked, and ends with status 1 when a target was missed.
 
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ import type { StepResult } from "./figure.ts";
 import { describeMachine } from "./machine.ts";
 import { helpText, readOptions, type Options } from "./options.ts";
 import { unpackPackage } from "./package.ts";
-import { markdownText, memoryFigures, terminalText, type Report } from "./report.ts";
+import { benchmarksPage, memoryFigures, terminalText, type Report } from "./report.ts";
 import { BenchServer } from "./server.ts";
 import { compression } from "./steps/compression.ts";
 import { dump } from "./steps/dump.ts";
@@ -56,7 +56,7 @@ async function main(): Promise<void> {
     await chmod(folder, 0o755); // the server may run as another user
     const report = await runSteps(options, { folder, files });
     console.log(terminalText(report));
-    if (options.writes) await writeFile(reportFile, markdownText(report));
+    if (options.writes) await writeFile(reportFile, benchmarksPage(report, await readFile(reportFile, "utf8")));
     const missedCount = report.figures.filter(({ isReached }) => isReached === false).length;
     if (missedCount > 0) console.log(`\n${missedCount} of ${report.figures.length} targets missed`);
     process.exitCode = missedCount > 0 && !options.mayMiss ? 1 : 0;
