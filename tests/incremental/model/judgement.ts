@@ -55,7 +55,7 @@ export async function judge(second: Session, question: Question): Promise<Answer
   if (digest.kind === "unknown") return readAll(question, digest.reason);
   const objection = judgeDigest(parent, digest.value);
   if (objection !== null) return readAll(question, objection);
-  const options = { databaseOid, segmentBlockCount: SEGMENT_BLOCK_COUNT, signal };
+  const options = { databaseOid, segmentBlockCount: text.segmentBlockCount, signal };
   const touched = await readTouched(second, verdict.summaries, options);
   if (touched.kind === "unknown") return readAll(question, touched.reason);
   return judgeRelations(question, touched.value);
@@ -69,9 +69,9 @@ export function judgeDoctored(question: Question): Answers {
   return judgeRelations(question, question.touchedIn(verdict.summaries));
 }
 
-function readAll({ shapes }: Question, reason: string): Answers {
+function readAll({ shapes, text }: Question, reason: string): Answers {
   let count = 0;
-  for (const { blockCount } of shapes.values()) count += segmentCountOf(blockCount, SEGMENT_BLOCK_COUNT);
+  for (const { blockCount } of shapes.values()) count += segmentCountOf(blockCount, text.segmentBlockCount);
   return { takenOver: new Map(), reasons: new Map([[withoutPlaces(reason), count]]) };
 }
 
@@ -80,19 +80,20 @@ function withoutPlaces(reason: string): string {
   return reason.replace(/[:,(].*| from [0-9A-F]+\/.*/s, "");
 }
 
-function judgeRelations({ parentShapes, shapes }: Question, files: readonly TouchedFile[]): Answers {
+function judgeRelations({ parentShapes, shapes, text }: Question, files: readonly TouchedFile[]): Answers {
+  const { segmentBlockCount } = text;
   const touched = touchedBlocks(files);
   const takenOver = new Map<number, number[]>();
   const reasons = new Map<string, number>();
   const count = (reason: string, by: number): void => void reasons.set(reason, (reasons.get(reason) ?? 0) + by);
   for (const [oid, shape] of shapes) {
-    const segmentCount = segmentCountOf(shape.blockCount, SEGMENT_BLOCK_COUNT);
+    const segmentCount = segmentCountOf(shape.blockCount, segmentBlockCount);
     const parent = parentShapes.get(oid);
     if (parent === undefined) {
       count("not in the parent", segmentCount);
       continue;
     }
-    const verdict = judgeRelation(parent, shape, touched, SEGMENT_BLOCK_COUNT);
+    const verdict = judgeRelation(parent, shape, touched, segmentBlockCount);
     if (verdict.kind === "read-all") {
       count(verdict.reason, segmentCount);
       continue;
@@ -135,13 +136,18 @@ export function compare(answers: Answers, parent: Reading, now: Reading): Compar
 /** What each summary file says, asked once: for doctored questions, many of which are asked each round. */
 export class FileContents {
   readonly #known = new Map<string, readonly TouchedFile[]>();
+  readonly #segmentBlockCount: number;
+
+  constructor(segmentBlockCount = SEGMENT_BLOCK_COUNT) {
+    this.#segmentBlockCount = segmentBlockCount;
+  }
 
   /** Asks for files that are not known yet. */
   async load(second: Session, summaries: readonly WalSummary[], databaseOid: number): Promise<void> {
     for (const summary of summaries) {
       const key = keyOf(summary);
       if (this.#known.has(key)) continue;
-      const options = { databaseOid, segmentBlockCount: SEGMENT_BLOCK_COUNT, signal };
+      const options = { databaseOid, segmentBlockCount: this.#segmentBlockCount, signal };
       this.#known.set(key, known(await readTouched(second, [summary], options)));
     }
   }

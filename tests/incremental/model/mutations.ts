@@ -74,9 +74,10 @@ export const MUTATIONS = {
     const unsealed = { ...question, parent: { ...question.parent, sealLsn, summaryDigest: "" } };
     return withBase({ ...unsealed, summaries: withoutGaps(question.summaries) }, baseLsn);
   },
-  "redo beyond the snapshot's LSN": (question) => {
+  "redo beyond the snapshot's LSN": (question, { checkpoint }) => {
     const { checkpoints, position } = question.parent;
-    return withBase(question, chooseBase(checkpoints, { ...position, snapshotLsn: LSN_MAX }));
+    const all = [...checkpoints, checkpoint];
+    return withBase(question, chooseBase(all, { ...position, snapshotLsn: LSN_MAX }));
   },
   "no order": (question) => {
     const { parent, position } = question;
@@ -86,7 +87,15 @@ export const MUTATIONS = {
   "columns not compared": (question) => withShapes(question, (shape) => ({ ...shape, columnFingerprint: "" })),
   "types not compared": (question) => withShapes(question, (shape) => ({ ...shape, typeFingerprint: "" })),
   "unlogged ignored": (question) => withShapes(question, logged),
-  "unstable ignored": (question) => withShapes(question, (shape) => ({ ...shape, isStable: true })),
+  "unstable ignored": (question) => ({
+    ...question,
+    // As if what was seen after reading had been true all the time.
+    parentShapes: new Map(
+      [...question.parentShapes].map(([oid, shape]) => {
+        return [oid, shape.isStable ? shape : { ...(question.shapes.get(oid) ?? shape), isStable: true }];
+      }),
+    ),
+  }),
   "limit blocks ignored": (question) => ({
     ...question,
     touchedIn: (chosen) => question.touchedIn(chosen).map((file) => ({ ...file, limitBlock: null })),

@@ -57,6 +57,8 @@ export interface Situation {
   readonly summaries: readonly WalSummary[];
   /** As listed before anything was waited for. */
   readonly summariesBefore: readonly WalSummary[];
+  /** The last checkpoint when the run began. */
+  readonly checkpoint: CheckpointRecord;
   readonly shapes: ReadonlyMap<number, RelationShape>;
 }
 
@@ -71,6 +73,9 @@ export interface ReadingOptions {
   readonly parent: Reading | null;
   /** Whether the run waits for summaries, so that it can be sealed. */
   readonly awaits: boolean;
+  readonly segmentBlockCount?: number;
+  /** Statements after the readers' usual settings. */
+  readonly settings?: string;
   /** Other sessions' work while the run is under way. */
   readonly between: () => Promise<void>;
   /** Ends whatever holds a lock that the run needs. */
@@ -97,13 +102,9 @@ export async function takeReading(sessions: RunSessions, options: ReadingOptions
   await options.between();
   if (options.awaits) await waitFor(second, position);
   const summaries = known(await listSummaries(second, position.timeline, signal));
-  const text = {
-    settings: await settingsOf(holder),
-    selection: [],
-    segmentBlockCount: SEGMENT_BLOCK_COUNT,
-    readerVersion: 1,
-  };
-  await options.decide({ position, text, summaries, summariesBefore, shapes });
+  const { segmentBlockCount = SEGMENT_BLOCK_COUNT } = options;
+  const text = { settings: await settingsOf(holder), selection: [], segmentBlockCount, readerVersion: 1 };
+  await options.decide({ position, text, summaries, summariesBefore, checkpoint, shapes });
   const hashes = await readSegments(holder, plans, options);
   const after = await shapesOf(second, plans);
   await holder.query("COMMIT");
@@ -116,7 +117,7 @@ async function openSnapshot({ holder, second }: RunSessions, options: ReadingOpt
   for (let attempt = 1; ; attempt += 1) {
     if (attempt > SNAPSHOT_ATTEMPT_COUNT_MAX) throw new Error("no snapshot without changes could be had");
     await holder.query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT 1");
-    await holder.query(READER_SETTINGS);
+    await holder.query(`${READER_SETTINGS}; ${options.settings ?? ""}`);
     const copies = (await holder.query(COPY_STATEMENTS)).rows.map((row) => [Number(row[0]), row[1]!, row[2]!] as const);
     await options.between();
     if (
@@ -131,7 +132,11 @@ async function openSnapshot({ holder, second }: RunSessions, options: ReadingOpt
       if (changedRelations(states, now).length === 0) {
         const { major } = holder.serverVersion;
         return copies.map(([oid, , copyStatement]) =>
-          planTable({ dumpId: oid, relation: states.get(oid)!.facts, copyStatement }, major, SEGMENT_BLOCK_COUNT),
+          planTable(
+            { dumpId: oid, relation: states.get(oid)!.facts, copyStatement },
+            major,
+            options.segmentBlockCount ?? SEGMENT_BLOCK_COUNT,
+          ),
         );
       }
     } else await options.release();

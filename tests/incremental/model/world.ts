@@ -5,7 +5,7 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { openSession, resolveConnection, type Session } from "../../../src/postgres/index.ts";
-import { ownServer, runAsServerUser, type Major, type OwnServer } from "../../support/servers.ts";
+import { ownServer, runAsServerUser, type Major, type OwnServer, type TestServer } from "../../support/servers.ts";
 import { SCHEMA, TABLESPACE_STATEMENTS } from "./tables.ts";
 
 export const DATABASE = "model";
@@ -65,14 +65,7 @@ export class World implements AsyncDisposable {
   async session(name: string, database = DATABASE): Promise<Session> {
     const known = this.#sessions.get(name);
     if (known?.isConnected) return known;
-    const source = this.server.uri(database, { socket: true });
-    const settings = await resolveConnection({
-      source,
-      environment: {},
-      homeDirectory: "/nonexistent",
-      userName: "postgres",
-    });
-    const session = await openSession(settings, { applicationName: name });
+    const session = await connect(this.server, database, name);
     await session.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}; SET client_min_messages = error`);
     this.#sessions.set(name, session);
     return session;
@@ -160,4 +153,11 @@ export class World implements AsyncDisposable {
   #copy(name: string): string {
     return join(dirname(this.server.dataDirectory), name);
   }
+}
+
+/** A session with a server's database. */
+export async function connect(server: TestServer, database: string, name: string): Promise<Session> {
+  const source = server.uri(database, { socket: true });
+  const options = { source, environment: {}, homeDirectory: "/nonexistent", userName: "postgres" };
+  return await openSession(await resolveConnection(options), { applicationName: name });
 }
