@@ -54,6 +54,12 @@ async function chunksOf(repository: Repository, id: string): Promise<ChunkRefere
   return chunks;
 }
 
+/** By the manifest. */
+async function deltasOf(repository: Repository, id: string): Promise<number> {
+  const { relations } = (await repository.openRestorePoint(id)).manifest;
+  return relations.reduce((sum, { deltaChunkCount = 0 }) => sum + deltaChunkCount, 0);
+}
+
 const deltaCount = (chunks: readonly ChunkReference[]): number => chunks.filter(({ base }) => base !== null).length;
 
 describe.each(MODES)("Repository.copyFrom() of deltas, repositories %s,", (mode) => {
@@ -65,6 +71,7 @@ describe.each(MODES)("Repository.copyFrom() of deltas, repositories %s,", (mode)
     expect(resealedChunkCount).toBe(mode === "alike" ? 0 : 10);
     const copied = await chunksOf(target, ids[1]);
     expect(deltaCount(copied)).toBe(mode === "alike" ? 10 : 0);
+    expect([await deltasOf(source, ids[1]), await deltasOf(target, ids[1])]).toEqual([10, deltaCount(copied)]);
     expect(copied.map(({ encoding }) => encoding)).not.toContain("none");
     expect(await wholeTables(target, ids[1])).toEqual(SECOND);
     expect((await target.check({ readFraction: 1 })).findings).toEqual([]);

@@ -1,6 +1,6 @@
 // Copies a restore point from one repository into another, without the database that it is of. The copy is a restore
 // point like any other, under the same id: its packs, lists and manifest are the target's own, and a backup's rules hold
-// for its commit. Nothing is written to the source. Source: docs/formats/repository.md §10.
+// for its commit. Nothing is written to the source. Source: docs/formats/repository.md §6.
 
 import { isOperatingError } from "../../base/errors.ts";
 import { refuseUnknownKey, refuseUnknownKeyOf } from "../changed-keys.ts";

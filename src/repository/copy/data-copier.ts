@@ -93,7 +93,7 @@ export class DataCopier {
     if (finished.rowCount !== relation.rowCount) {
       throw corrupt(name, `its list has ${finished.rowCount} rows, its record ${relation.rowCount}`);
     }
-    return { ...relation, ...finished };
+    return { ...withoutDeltas(relation), ...finished };
   }
 
   async #copyLargeObjects(set: LargeObjectSet): Promise<LargeObjectSet> {
@@ -114,7 +114,7 @@ export class DataCopier {
     if (finished.objectCount !== set.objectCount) {
       throw corrupt("large objects", `their list has ${finished.objectCount}, its record ${set.objectCount}`);
     }
-    return { ...set, ...finished };
+    return { ...withoutDeltas(set), ...finished };
   }
 
   #pending<T>(record: T, chunks: readonly ChunkReference[], known: Known): PendingRecord<T> {
@@ -171,6 +171,12 @@ export class DataCopier {
     this.resealedBytes += isNew ? stored.lengthBytes : 0;
     return stored;
   }
+}
+
+/** How many deltas there are is said by the list that was written. */
+function withoutDeltas<T extends RelationRecord | LargeObjectSet>(record: T): T {
+  const { deltaChunkCount: _, ...rest } = record;
+  return rest as T;
 }
 
 function checkSums(name: string, finished: FinishedList, record: RelationRecord | LargeObjectSet): void {
