@@ -20,6 +20,8 @@ const mutationNames = Object.keys(MUTATIONS) as MutationName[];
 export class Tally {
   roundCount = 0;
   takenOverCount = 0;
+  /** Highest xmax of a snapshot. */
+  xmaxHighest = 0n;
   readonly wrong: string[] = [];
   readonly reasons = new Map<string, number>();
   readonly events = new Map<string, number>();
@@ -94,6 +96,8 @@ export class History {
         for (const parent of this.#parents) judged.push(await this.#judge(parent, now));
       },
     });
+    const { xmax } = reading.record.position;
+    if (xmax > this.tally.xmaxHighest) this.tally.xmaxHighest = xmax;
     for (const one of judged) this.#compare(one, reading, situation!);
     this.#parents = [...this.#parents, reading].slice(-PARENT_COUNT_MAX);
   }

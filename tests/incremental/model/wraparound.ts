@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { giveToServerUser } from "../../support/server-user.ts";
 import type { World } from "./world.ts";
 
-/** The last one leaves fewer ids than a history of fifty rounds takes. */
-const STEPS = [1_450_000_000, 2_900_000_000, 2 ** 32 - 3_000] as const;
+/** The last one leaves fewer ids than half a history takes. */
+const STEPS = [1_450_000_000, 2_900_000_000, 2 ** 32 - 300] as const;
 
 /** Transactions whose outcomes stand in one file of pg_xact, and its size. */
 const XACT_FILE_XID_COUNT = 2 ** 20;
