@@ -21,7 +21,7 @@ let pg: OwnServer;
 let session: Session;
 
 beforeAll(async () => {
-  pg = await ownServer(18, { settings: { fsync: "on", autovacuum: "off" } });
+  pg = await ownServer(18, { settings: { autovacuum: "off" } });
   session = await sessionOn(pg.uri("postgres"));
 });
 afterAll(async () => {
@@ -118,7 +118,7 @@ test("awaitSummaries() and readServerSupport() say that summarize_wal or fsync i
 test("on a standby, the timeline is the receiver's and only the primary's checkpoints end summaries", async () => {
   const source = `host=127.0.0.1 port=${pg.port} user=postgres`;
   await using standby = await ownServer(18, {
-    settings: { fsync: "on", primary_conninfo: source },
+    settings: { primary_conninfo: source },
     fillDataDirectory: async (folder) => {
       await runAsServerUser(pg.tools.pgBasebackup, ["-D", folder, "-R", "-X", "stream", "-c", "fast", "-d", source]);
     },

@@ -132,7 +132,7 @@ const CASES: readonly { name: string; before: string; change: string; changed: P
     name: "what does not shape text: a check, a default, an owner, an index, a type of no column, statistics",
     before: "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE t (a int); INSERT INTO t VALUES (1)",
     change:
-      "ALTER TABLE t ADD CHECK (a > 0); ALTER TABLE t ALTER a SET DEFAULT 3; CREATE INDEX ON t (a); ANALYZE t; VACUUM t; " +
+      "ALTER TABLE t ADD CHECK (a > 0); ALTER TABLE t ALTER a SET DEFAULT 3; CREATE INDEX ON t (a); ANALYZE t; " +
       "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'; ALTER TABLE t ALTER a SET STATISTICS 10; UPDATE t SET a = 2",
     changed: "neither",
   },
@@ -144,10 +144,11 @@ test.each(MAJORS)(
     const pg = await server(major);
     await using database = await pg.createDatabase();
     await using session = await sessionOn(database.uri);
+    await using other = await sessionOn(database.uri);
     for (const { name, before, change, changed } of CASES) {
-      await database.psql(`DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${before}`);
+      await other.query(`DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${before}`);
       const then = await shapeOf(session, "public.t");
-      await database.psql(change);
+      await other.query(change);
       const now = await shapeOf(session, "public.t");
       expect(now.filenode, name).toBe(then.filenode);
       expect(differenceOf(then, now), name).toBe(changed);
