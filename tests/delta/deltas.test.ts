@@ -49,6 +49,10 @@ const deltasOf = (chunks: readonly ChunkReference[]): ChunkReference[] => {
   return chunks.filter(({ encoding }) => encoding === "zstd-delta");
 };
 
+function rawBytesOf(chunks: readonly ChunkReference[]): number {
+  return chunks.reduce((sum, { rawLengthBytes }) => sum + rawLengthBytes, 0);
+}
+
 /** Expires all but the newest restore point, and deletes what nothing needs, days later. */
 async function keepNewest(repository: TestRepository): Promise<void> {
   let nowMs = Date.now();
@@ -113,6 +117,9 @@ describe.each([
     expect(second.newBytes).toBeLessThan(first.newBytes * 0.05);
     const deltas = deltasOf(await chunksOf(repository, second.id));
     expect(deltas.length).toBeGreaterThan(5);
+    expect(second.deltas).toMatchObject({ chunkCount: deltas.length, rawBytes: rawBytesOf(deltas) });
+    expect(second.deltas.storedBytes).toBeLessThan(second.newBytes);
+    expect(second.deltas.fetchedBytes).toBeGreaterThan(first.newBytes * 0.8);
     await expectRestores(second.id);
 
     await source.psql(`VACUUM ledger; ${touch(2)}`);
