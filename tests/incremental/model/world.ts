@@ -55,8 +55,8 @@ export class World implements AsyncDisposable {
   }
 
   /** The same with the model's tables in it. */
-  static async openFilled(major: Major): Promise<World> {
-    const world = await World.open(major);
+  static async openFilled(major: Major, settings: Readonly<Record<string, string>> = {}): Promise<World> {
+    const world = await World.open(major, settings);
     await world.server.psql(DATABASE, SCHEMA);
     return world;
   }
