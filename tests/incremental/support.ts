@@ -5,7 +5,7 @@ import type { BackupReceipt, BackupSettings } from "../../src/operations/backup/
 import type { ReadingSettings } from "../../src/operations/backup/incremental/types.ts";
 import { TestRepository } from "../matrix/support.ts";
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
-import { ownServer, type Major, type OwnServer, type TestDatabase } from "../support/servers.ts";
+import { ownServer, type Major, type OwnServer, type TestDatabase, type TestServer } from "../support/servers.ts";
 
 /** Nothing that touches blocks by itself, no timed checkpoint, and WAL that survives a crash. */
 const SETTINGS = {
@@ -38,37 +38,45 @@ export const SAMPLE = `
   INSERT INTO kind SELECT i, (ARRAY['well', 'so-so', 'ill'])[1 + i % 3]::mood FROM generate_series(1, 1000) i;
   VACUUM item, kind;`;
 
-/** Server, database and repository of a test. */
+/** Why segments of a table were read, and how many. */
+export function reasonsOf({ reading }: BackupReceipt, table: string): Readonly<Record<string, number>> {
+  return reading.explanation?.relations.find(({ name }) => name === table)?.readBecause ?? {};
+}
+
+/** Database and repository of a test. */
 export class IncrementalBench implements AsyncDisposable {
-  readonly server: OwnServer;
+  readonly server: TestServer;
   readonly source: TestDatabase;
   readonly repository: TestRepository;
-  /** Whether the server is disposed of with the bench. */
-  readonly #ownsServer: boolean;
+  readonly #ownsSource: boolean;
 
-  private constructor(server: OwnServer, source: TestDatabase, repository: TestRepository, ownsServer: boolean) {
-    this.server = server;
+  private constructor(source: TestDatabase, repository: TestRepository, ownsSource: boolean) {
+    this.server = source.server;
     this.source = source;
     this.repository = repository;
-    this.#ownsServer = ownsServer;
+    this.#ownsSource = ownsSource;
   }
 
   /** A server for several tests. */
-  static async startServer(major: Major, settings: Readonly<Record<string, string>> = {}): Promise<OwnServer> {
-    return await ownServer(major, { settings: { ...SETTINGS, ...settings } });
+  static async startServer(major: Major, initdbArguments: readonly string[] = []): Promise<OwnServer> {
+    return await ownServer(major, { settings: SETTINGS, initdbArguments });
   }
 
-  /** On a server that is there, or on one of its own. */
-  static async on(server: OwnServer | Major): Promise<IncrementalBench> {
-    const ownsServer = typeof server === "number";
-    const started = ownsServer ? await IncrementalBench.startServer(server) : server;
-    const source = await started.createDatabase();
+  /** A new database with the sample in it, dropped at the end. */
+  static async on(server: TestServer): Promise<IncrementalBench> {
+    const source = await server.createDatabase();
     await source.psql(`${SAMPLE} CHECKPOINT;`); // the interval in which the database was made counts as touched
-    return new IncrementalBench(started, source, await TestRepository.create(), ownsServer);
+    return new IncrementalBench(source, await TestRepository.create(), true);
+  }
+
+  /** A database of somebody else's. */
+  static async of(source: TestDatabase): Promise<IncrementalBench> {
+    return new IncrementalBench(source, await TestRepository.create(), false);
   }
 
   async backup(reading: Partial<ReadingSettings> = {}, settings: Partial<BackupSettings> = {}): Promise<BackupReceipt> {
-    return await this.repository.backup(this.source.uri, { reading: { ...READING, ...reading }, ...settings });
+    const { source = this.source.uri, ...rest } = settings;
+    return await this.repository.backup(source, { reading: { ...READING, ...reading }, ...rest });
   }
 
   /** Restores a restore point into a new database, and compares that with the source as it is now. */
@@ -82,7 +90,6 @@ export class IncrementalBench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.repository[Symbol.asyncDispose]();
-    if (this.#ownsServer) await this.server[Symbol.asyncDispose]();
-    else await this.source[Symbol.asyncDispose]();
+    if (this.#ownsSource) await this.source[Symbol.asyncDispose]();
   }
 }
