@@ -1,11 +1,12 @@
 // Delta chunks: stored, read, verified and checked; damage in a delta and in what it leans on; hostile references; what a
 // backup takes over. Pruning and copying them: prune/prune-deltas.test.ts, copy/copy-deltas.test.ts.
 
+import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { promisify } from "node:util";
-import { constants, createZstdCompress, zstdCompressSync } from "node:zlib";
+import { constants, createZstdCompress, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { ZstdOptions } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openLocalStorage } from "../storage/index.ts";
@@ -105,6 +106,30 @@ describe("a delta chunk", () => {
     expect(manifest.totals).toMatchObject({ chunks: 8, reusedChunks: 7 });
     expect(manifest.packs.map(([pack]) => pack)).toContain(chunks[4]!.base!.pack);
     await bench.expectWhole();
+  });
+
+  test("has the associated data that the format page says, its base's id in it", async () => {
+    const storage = openLocalStorage(join(folder.path, "plain"));
+    const { repository } = await createRepository(storage, { encryption: { kind: "none" }, packSizeBytes: 16 * 1024 });
+    await backUp(repository, { tables: FIRST });
+    const { id } = await backUp(repository, { tables: SECOND, makesDeltas: true });
+    const delta = (await chunksOf(await repository.openRestorePoint(id)))[1]!;
+    const name = packObjectName(delta.pack);
+    const object = Buffer.from(await storage.read(name));
+    const numbers = Buffer.alloc(16);
+    numbers.writeUInt32BE(delta.itemNumber, 0);
+    numbers.writeUInt16BE(0x0102, 4);
+    numbers.writeBigUInt64BE(BigInt(delta.rawLengthBytes), 8);
+    const sealed = object.subarray(delta.offset, delta.offset + delta.lengthBytes);
+    const frame = sealed.subarray(0, -16);
+    const parts = [Buffer.from("cairn item v1\0\0\0"), object.subarray(0, 64), Buffer.from(repository.id, "hex"), numbers, delta.id, delta.base!.id, Buffer.from(name), frame]; // prettier-ignore
+    expect(createHash("sha256").update(Buffer.concat(parts)).digest().subarray(0, 16)).toEqual(sealed.subarray(-16));
+    // In the contents, the base's id stands behind the delta's.
+    expect(object.indexOf(Buffer.concat([delta.id, delta.base!.id]))).toBeGreaterThan(delta.offset + delta.lengthBytes);
+    const base = delta.base!;
+    const basePack = await storage.read(packObjectName(base.pack));
+    const dictionary = zstdDecompressSync(basePack.subarray(base.offset, base.offset + base.lengthBytes - 16));
+    expect(zstdDecompressSync(frame, { dictionary }).toString()).toBe(SECOND["orders"]![1]);
   });
 
   test("is not stored where the repository does not require its readers to know it", async () => {

@@ -10,7 +10,6 @@ import type { RepositoryContext } from "./context.ts";
 import { BACKUPS_PREFIX, isId, makeId, manifestObjectName, packObjectName } from "./identifiers.ts";
 import { lineageKeyOf } from "./lineages.ts";
 import type { LeftoverPacks, TakenOver } from "./leftover-packs.ts";
-import { isDeltaOf } from "./list-codec.ts";
 import { LargeObjectListWriter, PageWriter, SegmentListWriter } from "./list-writer.ts";
 import type { ChunkReference } from "./lists.ts";
 import { encodeBody, encodeSummary } from "./manifest.ts";
@@ -147,13 +146,13 @@ export class Run implements AsyncDisposable {
     const { base = null, bytes, continues, encoding, id, kind, rawLengthBytes, rowCount } = chunk;
     assert(this.#state === "open", "a run that takes chunks is open");
     assert(id.length === CHUNK_ID_BYTES, "a chunk id has 32 bytes");
+    const isRight = base === null ? encoding !== "zstd-delta" : this.takesDeltas && base.base === null;
+    assert(isRight, "a delta leans on a full chunk, in a repository that takes deltas");
     const facts = { kind, id, rawLengthBytes };
     const found = await this.#parts.leftovers?.take({ ...facts, base }, this.#parts.signal);
     if (found) return { ...facts, ...found, rowCount, continues };
     const place = await this.#packs.append({ ...facts, encoding, baseId: base?.id ?? null }, bytes);
-    const reference = { ...facts, ...place, rowCount, continues, encoding, base };
-    assert(base === null || (this.takesDeltas && isDeltaOf(reference, base)), "a delta leans on a full chunk");
-    return reference;
+    return { ...facts, ...place, rowCount, continues, encoding, base };
   }
 
   /** A list for the segments of one relation. Several may be open; its own calls must not overlap. */

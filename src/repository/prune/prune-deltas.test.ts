@@ -1,12 +1,13 @@
 // Prune and deltas: what a delta leans on stays with it when its own restore point is expired, also through repacking, and
 // wherever a prune is killed.
 
-import { cp, rm } from "node:fs/promises";
+import { cp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openLocalStorage } from "../../storage/index.ts";
+import { openKeyRegister } from "../index.ts";
 import type { ChunkReference, Repository } from "../index.ts";
-import { deltaOf, DyingStorage, FACTS, temporaryFolder, TOC } from "../repository.fixture.ts";
+import { CHEAP_SCRYPT, deltaOf, DyingStorage, FACTS, PASSPHRASE, temporaryFolder, TOC } from "../repository.fixture.ts";
 import { actions, DAY_MS, PruneBench, rows } from "./prune.fixture.ts";
 
 const FIRST = { orders: ["a", "b", "c", "d", "e", "f", "g"].map((seed) => rows(seed)), items: [rows("i")] };
@@ -100,6 +101,23 @@ describe("Repository.prune() and deltas", () => {
     });
     await run.abort();
     await bench.backUp(SECOND);
+    await bench.expectWhole();
+  });
+
+  test("seal both anew under a new data key; the repository goes on requiring its readers to know deltas", async () => {
+    await bench.backUp(FIRST);
+    const before = await firstChunk(await bench.backUp(SECOND));
+    const register = await openKeyRegister(openLocalStorage(bench.path), { passphrase: PASSPHRASE, scryptCost: CHEAP_SCRYPT }); // prettier-ignore
+    await register.rotate({ dropsOthers: false });
+    expect(await readFile(join(bench.path, "cairn.json"), "utf8")).toContain('"delta"');
+    expect(new Set(actions(await bench.prune({ reseals: true, unusedFractionMax: 1 })))).toEqual(new Set(["resealed"]));
+    const packs = await bench.files("packs");
+    expect(packs).not.toContain(before.pack);
+    expect(packs).not.toContain(before.base!.pack);
+    await bench.expectWhole();
+    const after = await firstChunk(await bench.backUp(THIRD));
+    expect(after).toMatchObject({ encoding: "zstd-delta", id: before.id });
+    expect([after.pack, after.base!.pack]).not.toContain(before.base!.pack);
     await bench.expectWhole();
   });
 
