@@ -18,6 +18,7 @@ const scripts = {
   test: { file: "scripts/test.ts", args: ["all"] },
   matrix: { file: "scripts/test.ts", args: ["all"], env: { CAIRN_TEST_MATRIX: "full" } },
   storages: { file: "scripts/test.ts", args: ["all", "tests/storage"], env: { CAIRN_TEST_STORAGES: "full" } },
+  incremental: { file: "scripts/test.ts", args: ["all", "tests/incremental"], env: { CAIRN_TEST_INCREMENTAL: "full" } },
   bench: { file: "bench/run.ts" },
 };
 
