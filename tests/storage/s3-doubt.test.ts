@@ -20,7 +20,7 @@ import type { FaultProxy } from "./fault-proxy.ts";
 import { s3Servers, uriAt } from "./s3-servers.ts";
 import type { S3Server } from "./s3-servers.ts";
 
-const SHORT_STALL_MS = 400;
+const SHORT_STALL_MS = 1500;
 const NO_METADATA = { kind: "no-metadata", method: "HEAD", times: 99 } as const;
 const IF_ABSENT = { ifAbsent: true } as const;
 

@@ -2,7 +2,7 @@
 // Of an object in parts it keeps a checksum of the parts' checksums, with their number.
 // Source: Amazon S3 User Guide, "Checking object integrity".
 
-import { createHash, webcrypto } from "node:crypto";
+import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { ChecksumMode } from "./s3-location.ts";
 
@@ -15,11 +15,6 @@ export function digestOf(mode: ChecksumMode, bytes: Uint8Array): Digest {
   const digest = Buffer.alloc(4);
   digest.writeUInt32BE(crc32(bytes));
   return digest;
-}
-
-/** The same, SHA-256 in another thread: a part's would hold up all that the main thread does for some milliseconds. */
-export async function digestOfPart(mode: ChecksumMode, bytes: Uint8Array<ArrayBuffer>): Promise<Digest> {
-  return mode === "sha256" ? Buffer.from(await webcrypto.subtle.digest("SHA-256", bytes)) : digestOf(mode, bytes);
 }
 
 /** The input fields of a request that carry its body's digest. */

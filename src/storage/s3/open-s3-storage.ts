@@ -9,6 +9,7 @@ import type { Storage } from "../storage.ts";
 import { parseS3Location } from "./s3-location.ts";
 import type { S3Location } from "./s3-location.ts";
 import { S3Requests } from "./s3-requests.ts";
+import { signKnownDigests } from "./signed-digest.ts";
 import { S3Storage } from "./s3-storage.ts";
 
 const CONNECTION_TIMEOUT_MS = 10_000;
@@ -74,19 +75,4 @@ function credentialsOf(profile: string | null, environment: StorageSurroundings[
   }
   const sessionToken = environment["AWS_SESSION_TOKEN"] ?? "";
   return { credentials: { accessKeyId, secretAccessKey, ...(sessionToken !== "" && { sessionToken }) } };
-}
-
-/** The signature covers the body's SHA-256; where a request carries it as its checksum, it is not computed twice. */
-function signKnownDigests(client: S3Client): void {
-  client.middlewareStack.add(
-    (next) => async (args) => {
-      const request = args.request as { headers?: Record<string, string> };
-      const known = request.headers?.["x-amz-checksum-sha256"];
-      if (request.headers !== undefined && known !== undefined) {
-        request.headers["x-amz-content-sha256"] = Buffer.from(known, "base64").toString("hex");
-      }
-      return await next(args);
-    },
-    { step: "build", priority: "low", name: "signKnownDigests" },
-  );
 }

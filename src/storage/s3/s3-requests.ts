@@ -5,6 +5,8 @@ import { GetObjectCommand, HeadObjectCommand } from "@aws-sdk/client-s3";
 import { OperatingError } from "../../base/errors.ts";
 import { checkObjectName } from "../names.ts";
 import type { Attempt, RequestFacts, Retrier } from "../retrier.ts";
+import { PartBuffers } from "./part-buffers.ts";
+import { PartHasher } from "./part-hasher.ts";
 import type { S3Location } from "./s3-location.ts";
 import { failureName, failureStatus, s3Error } from "./s3-errors.ts";
 
@@ -20,6 +22,8 @@ interface S3Clients {
 /** See the head of this file. */
 export class S3Requests {
   readonly location: S3Location;
+  readonly partHasher = new PartHasher();
+  readonly partBuffers = new PartBuffers();
   readonly #client: S3Client;
   /** For requests with `silenceMs`: its sockets may be silent. */
   readonly #patientClient: S3Client;
@@ -82,6 +86,7 @@ export class S3Requests {
   }
 
   dispose(): void {
+    this.partHasher.dispose();
     this.#client.destroy();
     this.#patientClient.destroy();
   }

@@ -9,10 +9,9 @@ import {
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
-import { freeBuffer } from "../../base/free-buffer.ts";
 import { OngoingWrite } from "../ongoing-write.ts";
 import type { ObjectWriter, StoredObject, WrittenContent } from "../storage.ts";
-import { digestFields, digestOf, digestOfPart, uploadAlgorithm } from "./checksums.ts";
+import { digestFields, digestOf, uploadAlgorithm } from "./checksums.ts";
 import type { Digest } from "./checksums.ts";
 import { IN_FLIGHT_BYTES_MAX, partSizeBytes } from "./part-plan.ts";
 import {
@@ -28,6 +27,7 @@ import {
 import type { ObjectWrite } from "./put-object.ts";
 import { s3Error } from "./s3-errors.ts";
 import type { S3Requests } from "./s3-requests.ts";
+import { noteDigest } from "./signed-digest.ts";
 import { UploadBeginning } from "./upload-beginning.ts";
 
 /** An upload older than LEFTOVER_DEAD_AFTER_MS counts as left over by a dead writer; none of ours lives nearly so long. */
@@ -144,7 +144,7 @@ export class S3Writer implements ObjectWriter {
 
   /** One buffer of its own, so that a part can be sent again and its memory freed at once. */
   #takeGathered(): Uint8Array<ArrayBuffer> {
-    const body = Buffer.allocUnsafeSlow(this.#gatheredBytes);
+    const body = this.#requests.partBuffers.take(this.#gatheredBytes);
     let offset = 0;
     for (const piece of this.#gathered) {
       body.set(piece, offset);
@@ -166,9 +166,11 @@ export class S3Writer implements ObjectWriter {
     this.#uploadId = await this.#uploads.begin(facts, input);
   }
 
-  async #sendPart(number: number, body: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { checksum } = this.#requests.location;
-    const [digest] = await Promise.all([digestOfPart(checksum, body), this.#beginning]);
+  async #sendPart(number: number, part: Uint8Array<ArrayBuffer>): Promise<void> {
+    const { location, partBuffers, partHasher } = this.#requests;
+    const { checksum } = location;
+    const [{ bytes: body, digest, sha256 }] = await Promise.all([partHasher.hash(checksum, part), this.#beginning]);
+    noteDigest(body, sha256);
     this.#digests[number - 1] = digest;
     const fields = digestFields(checksum, digest);
     const ChecksumAlgorithm = uploadAlgorithm(checksum);
@@ -189,7 +191,7 @@ export class S3Writer implements ObjectWriter {
     });
     this.#parts[number - 1] = { PartNumber: number, ETag, fields: checksum === "md5" ? {} : fields };
     // An earlier attempt that was given up could still hold it.
-    if (attempts === 1) freeBuffer(body);
+    if (attempts === 1) partBuffers.give(body);
   }
 
   async #putWhole(expected: WrittenContent | undefined): Promise<Digest[]> {
