@@ -1,7 +1,7 @@
 // Decides how a run reads: which segments it may take over from its parent, whether it reads them all the same to compare,
 // or why it reads everything. Source: docs/formats/incremental.md, the order of a run.
 
-import { formatDuration, formatSize } from "../../../base/units.ts";
+import { formatDuration, formatSize, GIB } from "../../../base/units.ts";
 import type { Dump } from "../../../dump/index.ts";
 import {
   listSummaries,
@@ -21,7 +21,7 @@ import type { ReadingSettings } from "./types.ts";
 const BLOCK_SIZE_BYTES = 8192;
 
 /** Less than this is read sooner than a timed checkpoint comes. */
-const WAITING_PAYS_BYTES_MIN = 1024 ** 3;
+const WAITING_PAYS_BYTES_MIN = GIB;
 
 /** What a run's reading is planned by. */
 export interface ReadingParts {
@@ -46,8 +46,8 @@ export interface ReadingPlan {
   readonly isCompared: boolean;
   /** Null: there is nothing to wait for. */
   readonly wait: SummariesAwaited | null;
-  /** Whether the seal is waited for after the reading, when it is not there. */
-  readonly waitsAfter: boolean;
+  /** Whether that is waited for when everything was read. Left open (null): where much was read. */
+  readonly waitsAfter: boolean | null;
 }
 
 /** Plans a run. Throws only when the operation is cancelled. */
@@ -61,7 +61,7 @@ export async function planReading(context: OperationContext, parts: ReadingParts
   }
   const server = viewed.value;
   const wait = new SummariesAwaited(context, { source, server, mode: settings.checkpoint ?? "wait" });
-  const waitsFor = settings.checkpoint !== null || isWorthWaiting(dump);
+  const waitsFor = settings.checkpoint !== null || isWorthWaiting(sizeBytes(parts));
   const judged = await judge(context, { ...parts, parent, server, wait, waitsFor });
   const isJudged = judged.kind === "known";
   return {
@@ -71,7 +71,7 @@ export async function planReading(context: OperationContext, parts: ReadingParts
     allReadBecause: isJudged ? null : judged.reason,
     isCompared: isJudged && isSelfCheck(settings, parent.record),
     wait,
-    waitsAfter: waitsFor && wait.facts.beforeReadingMs === 0,
+    waitsAfter: wait.facts.beforeReadingMs > 0 ? false : waitsFor || null,
   };
 }
 
@@ -98,7 +98,7 @@ async function judge(context: OperationContext, judging: Judging): Promise<Answe
   if (objection !== null) return no(objection);
   const isReached = summaries.value.some(({ endLsn }) => endLsn >= server.position.snapshotLsn);
   if (!isReached) {
-    if (!waitsFor) return no(tooSmall(dump));
+    if (!waitsFor) return no(tooSmall(sizeBytes({ dump, parent: restorePoint })));
     beginPhase(context, "summaries", waitingText(settings));
     const { missedBecause } = await wait.before();
     if (missedBecause !== null) {
@@ -116,17 +116,19 @@ function waitingText({ checkpoint }: ReadingSettings): string {
   return "waiting for the server's next checkpoint and its WAL summaries";
 }
 
-function tooSmall(dump: Dump): string {
-  const size = formatSize(heapBytes(dump));
-  return `${size} of tables is read sooner than a checkpoint comes; --checkpoint now or wait is incremental all the same`;
+function tooSmall(bytes: number): string {
+  return `${formatSize(bytes)} is read sooner than a checkpoint comes; --checkpoint now or wait is incremental all the same`;
 }
 
-function heapBytes({ tables }: Dump): number {
-  return tables.reduce((sum, { relation }) => sum + relation.blockCount, 0) * BLOCK_SIZE_BYTES;
+/** Of the tables, without what is stored beside them, or of the parent's rows: whichever is more. */
+function sizeBytes({ dump, parent }: { readonly dump: Dump; readonly parent: RestorePoint | null }): number {
+  const blockCount = dump.tables.reduce((sum, { relation }) => sum + relation.blockCount, 0);
+  return Math.max(blockCount * BLOCK_SIZE_BYTES, parent?.manifest.totals.rawBytes ?? 0);
 }
 
-function isWorthWaiting(dump: Dump): boolean {
-  return heapBytes(dump) >= WAITING_PAYS_BYTES_MIN;
+/** Whether waiting for a timed checkpoint pays for so many bytes. */
+export function isWorthWaiting(bytes: number): boolean {
+  return bytes >= WAITING_PAYS_BYTES_MIN;
 }
 
 function isSelfCheck({ isReread, rereadEvery }: ReadingSettings, record: IncrementalRecord | null): boolean {

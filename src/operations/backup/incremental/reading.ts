@@ -9,7 +9,7 @@ import type { OperationContext } from "../../operation.ts";
 import type { RepositorySink } from "../repository-sink.ts";
 import type { SegmentChoice } from "../segment-choice.ts";
 import { explain } from "./explain.ts";
-import { planReading, type ReadingParts, type ReadingPlan } from "./plan-reading.ts";
+import { isWorthWaiting, planReading, type ReadingParts, type ReadingPlan } from "./plan-reading.ts";
 import { sealRecord, type SealedRecord } from "./seal-record.ts";
 import { selfCheckFacts, warnOfDifferences } from "./self-check.ts";
 import { findUnstable } from "./stability.ts";
@@ -83,7 +83,7 @@ export class IncrementalReading implements AsyncDisposable {
     const selfCheck = this.#plan.isCompared ? selfCheckFacts(sink, this.#unstable) : null;
     if (selfCheck !== null) warnings.push(...warnOfDifferences(this.#context, selfCheck));
     const distrustedBecause = this.#distrust(selfCheck);
-    await this.#waitForSeal();
+    await this.#waitForSeal(sink);
     const sealed = await this.#seal(sink, distrustedBecause);
     await this[Symbol.asyncDispose]();
     return {
@@ -117,9 +117,9 @@ export class IncrementalReading implements AsyncDisposable {
     return `a self-check against restore point ${id} found ${count} segments that differ from what is in the database`;
   }
 
-  async #waitForSeal(): Promise<void> {
+  async #waitForSeal({ rawBytes }: RepositorySink): Promise<void> {
     const { wait, waitsAfter } = this.#plan;
-    if (wait === null || !waitsAfter) return;
+    if (wait === null || !(waitsAfter ?? isWorthWaiting(rawBytes))) return;
     beginPhase(this.#context, "seal", "waiting for the WAL summaries that the next backup needs");
     await wait.after();
   }
