@@ -56,7 +56,8 @@ test("doctor says what incremental reading needs", async () => {
 
   const plain = await summaryFindings(pg.uri("postgres", { user: "plain" }));
   expect(plain["wal-summaries-checkpoint"]).toMatchObject({
-    message: "role plain may not ask for a checkpoint, so a backup waits for the next one (checkpoint_timeout = 5min)",
+    message:
+      "role plain may not ask for a checkpoint; a backup can only wait for the next one (checkpoint_timeout = 5min)",
     statements: ['GRANT pg_checkpoint TO "plain";'],
   });
   await pg.psql("postgres", plain["wal-summaries-checkpoint"]!.statements![0]!);

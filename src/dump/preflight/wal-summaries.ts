@@ -76,7 +76,7 @@ function switchedOff({ isStandby }: SummaryFacts): Finding {
     code: "wal-summaries",
     message: "summarize_wal is off: each backup reads all rows, and stores only what changed",
     detail:
-      "With it, a backup reads only those parts of tables (4 MiB each) that can have changed since the last one: time and load follow the change, not the size.",
+      "With it, a backup reads only those parts of tables that can have changed since the last one: time and load follow the change, not the size.",
     hint: `Switch it on${isStandby ? ", on this standby too" : ""}; that needs no restart. The second backup after that is the first to read less.`,
     statements: ["ALTER SYSTEM SET summarize_wal = on;", "SELECT pg_reload_conf();"],
   };
@@ -100,7 +100,7 @@ function ready({ keepMinutes, keepText, hasChecksums }: SummaryFacts): Finding {
     detail: joinSentences(
       keepMinutes === 0 ? undefined : `They are kept for ${keepText} (wal_summary_keep_time).`,
       hasChecksums
-        ? "With data checksums, whoever first reads rows that were loaded and not vacuumed writes to their blocks, " +
+        ? "With data checksums, whoever first reads rows that nobody vacuumed writes to their blocks, " +
             "so that the next backup reads these again."
         : undefined,
     ),
@@ -126,7 +126,7 @@ function checkpoints(facts: SummaryFacts): Finding[] {
   const isSlow = checkpointSeconds > CHECKPOINT_WAIT_SECONDS_MAX;
   if (mayCheckpoint && !isSlow) return [];
   const slow = `checkpoint_timeout is ${checkpointText}, longer than a backup waits for the next checkpoint`;
-  const may = `role ${displayPart(roleName)} may not ask for a checkpoint, so a backup waits for the next one (checkpoint_timeout = ${checkpointText})`;
+  const may = `role ${displayPart(roleName)} may not ask for a checkpoint; a backup can only wait for the next one (checkpoint_timeout = ${checkpointText})`;
   const grant = `GRANT pg_checkpoint TO ${quoteIdentifier(roleName)};`;
   const lower = ["ALTER SYSTEM SET checkpoint_timeout = '5min';", "SELECT pg_reload_conf();"];
   return [
@@ -147,7 +147,7 @@ function standbys({ maySeeReceiver, roleName }: SummaryFacts): Finding[] {
   const waits: Finding = {
     severity: "info",
     code: "wal-summaries-checkpoint",
-    message: "on a standby, a backup waits for the primary's next checkpoint to know what changed",
+    message: "on a standby, a backup can only wait for the primary's next checkpoint to know what changed",
     hint: "Only the primary's checkpoints count; they come each checkpoint_timeout as long as something is written.",
   };
   if (maySeeReceiver) return [waits];
