@@ -34,6 +34,8 @@ export interface UnsealedChunk {
   readonly reference: ChunkReference;
   readonly encoding: Exclude<Encoding, "zstd-delta">;
   readonly bytes: Uint8Array;
+  /** Only of a delta: its own frame, which needs its base. */
+  readonly delta?: Uint8Array;
 }
 
 /** A chunk as it lies in its pack, authentic. */
@@ -117,6 +119,11 @@ export class ChunkReader {
     return raw;
   }
 
+  /** Works with the plaintext of what a delta leans on; where one was just read, it is still at hand. */
+  async withBase<T>(base: ChunkReference, work: (plaintext: Uint8Array) => T): Promise<T> {
+    return await this.#bases.use(base, async (plaintext) => await Promise.resolve(work(plaintext)));
+  }
+
   /** A delta decoded, any other chunk as it is. */
   async #withoutBase({ bytes, reference }: StoredChunk): Promise<UnsealedChunk> {
     const { base, encoding, pack, rawLengthBytes } = reference;
@@ -128,8 +135,7 @@ export class ChunkReader {
         const raw = await this.#bases.use(base, async (plaintext) => {
           return await decode(packObjectName(pack), reference, bytes, plaintext);
         });
-        freeBuffer(bytes);
-        return { reference, encoding: "none", bytes: raw };
+        return { reference, encoding: "none", bytes: raw, delta: bytes };
       });
     });
   }

@@ -8,7 +8,7 @@ import { buffer } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { constants, createZstdCompress, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { ZstdOptions } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openLocalStorage } from "../storage/index.ts";
 import { packObjectName } from "./identifiers.ts";
 import type { ChunkReference, Repository, RestorePoint, Run } from "./index.ts";
@@ -248,6 +248,20 @@ describe("a hostile reference", () => {
       await expect(restorePoint.loadChunk(reference), lie).rejects.toMatchObject({ code });
       await expect(drain(restorePoint.readChunks([delta, reference])), lie).rejects.toMatchObject({ code });
     }
+  });
+
+  test("of a delta that was really made of another delta is refused all the same", async () => {
+    const { delta, repository, restorePoint } = await openedSecond();
+    await using run = await repository.startRun({ kind: "backup", parent: restorePoint });
+    const plaintext = await restorePoint.loadChunk(delta);
+    const asFull: ChunkReference = { ...delta, encoding: "zstd", base: null };
+    const second = await run.storeChunk(
+      deltaOf(repository.chunkIdSecret, `${SECOND["orders"]![1]!}\n`, asFull, plaintext),
+    );
+    for (let count = 0; count < 8; count += 1)
+      await run.storeChunk(chunkOf(repository.chunkIdSecret, rows(`${count}`)));
+    await vi.waitFor(async () => await readFile(join(bench.path, packObjectName(second.pack))));
+    await expect(restorePoint.loadChunk({ ...second, base: delta })).rejects.toThrow("its base is no full chunk");
   });
 
   test("of a base whose pack the manifest does not name is damage to verify and check", async () => {

@@ -9,7 +9,7 @@ import { unlockRepository } from "../create.ts";
 import { packObjectName } from "../identifiers.ts";
 import type { ChunkReference, Repository } from "../index.ts";
 import { rows } from "../prune/prune.fixture.ts";
-import { backUp, temporaryFolder } from "../repository.fixture.ts";
+import { backUp, NO_RULES, temporaryFolder } from "../repository.fixture.ts";
 import type { TableTexts } from "../repository.fixture.ts";
 import { makePair, MODES, openPlace, wholeTables } from "./copy.fixture.ts";
 import type { Mode, Place } from "./copy.fixture.ts";
@@ -22,6 +22,8 @@ const SECOND: TableTexts = {
 };
 /** One chunk of the first pack is leaned on, and nothing else of the first restore point is needed. */
 const LITTLE: TableTexts = { orders: [SECOND["orders"]![0]!, ...Array.from({ length: 5 }, (_, index) => rows(`b${index}`))] }; // prettier-ignore
+
+const PRUNE = { graceMs: 0, unusedFractionMax: 0, isDryRun: false, isWaiting: false };
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 beforeEach(async () => void (folder = await temporaryFolder()));
@@ -63,17 +65,35 @@ async function deltasOf(repository: Repository, id: string): Promise<number> {
 const deltaCount = (chunks: readonly ChunkReference[]): number => chunks.filter(({ base }) => base !== null).length;
 
 describe.each(MODES)("Repository.copyFrom() of deltas, repositories %s,", (mode) => {
-  test("one after another: byte for byte where made alike, else as full chunks", async () => {
+  test("one after another: byte for byte where made alike, else sealed anew as deltas of the same", async () => {
     const { ids, source, target } = await bench(mode, SECOND);
     expect(deltaCount(await chunksOf(source, ids[1]))).toBe(10);
     await target.copyFrom(source, ids[0]);
     const { resealedChunkCount } = await target.copyFrom(source, ids[1]);
     expect(resealedChunkCount).toBe(mode === "alike" ? 0 : 10);
     const copied = await chunksOf(target, ids[1]);
-    expect(deltaCount(copied)).toBe(mode === "alike" ? 10 : 0);
-    expect([await deltasOf(source, ids[1]), await deltasOf(target, ids[1])]).toEqual([10, deltaCount(copied)]);
+    expect(deltaCount(copied)).toBe(10);
+    expect([await deltasOf(source, ids[1]), await deltasOf(target, ids[1])]).toEqual([10, 10]);
+    const bases = (await chunksOf(target, ids[0])).map(({ pack, itemNumber }) => `${pack}#${itemNumber}`);
+    for (const { base } of copied) if (base !== null) expect(bases).toContain(`${base.pack}#${base.itemNumber}`);
     expect(copied.map(({ encoding }) => encoding)).not.toContain("none");
     expect(await wholeTables(target, ids[1])).toEqual(SECOND);
+    expect((await target.check({ readFraction: 1 })).findings).toEqual([]);
+  });
+
+  test("one after another, when what they lean on is in no list of the target any more", async () => {
+    const { ids, source, target } = await bench(mode, SECOND);
+    for (const id of ids) await target.copyFrom(source, id);
+    const third = { ...SECOND, orders: SECOND["orders"]!.map((text, index) => (index < 5 ? `and\n${text}` : text)) };
+    const facts = { snapshotAt: "2026-11-22T10:03:00.000Z" };
+    const { id } = await backUp(source, { tables: third, makesDeltas: true, facts });
+    for (const repository of [source, target]) {
+      await repository.expire({ rules: { ...NO_RULES, last: 1 }, isDryRun: false });
+      for (let count = 0; count < 2; count += 1) await repository.prune(PRUNE);
+    }
+    await target.copyFrom(source, id);
+    expect(deltaCount(await chunksOf(target, id))).toBe(10);
+    expect(await wholeTables(target, id)).toEqual(third);
     expect((await target.check({ readFraction: 1 })).findings).toEqual([]);
   });
 

@@ -1,5 +1,6 @@
 // Writes the lists of a copy: every chunk refers to where it lies in the target, or is opened, checked as a restore
-// checks it, and sealed anew; a delta becomes a full chunk then. Segments, large objects and chunks stay in their order.
+// checks it, and sealed anew; a delta becomes a full chunk then, unless the target has what it leans on. Segments, large
+// objects and chunks stay in their order.
 // Memory: RELATIONS_AT_ONCE relations, each with what ChunkReader reads ahead and CHUNKS_AT_ONCE chunks with their plaintexts,
 // and a RecordBatch.
 
@@ -10,7 +11,7 @@ import type { ChunkReference, FinishedList, LargeObjectRecord, SegmentRecord } f
 import type { LargeObjectSet, RelationRecord } from "../manifest.ts";
 import type { UnsealedChunk } from "../chunk-reader.ts";
 import type { RestorePoint } from "../restore-point.ts";
-import type { Run } from "../run.ts";
+import type { NewChunk, Run } from "../run.ts";
 import { compress } from "../sealed-object.ts";
 import { corrupt } from "../sealing.ts";
 import type { ChunkFinder } from "./chunk-finder.ts";
@@ -160,18 +161,32 @@ export class DataCopier {
     if (raw.buffer !== bytes.buffer) freeBuffer(raw);
     const there = finder.findOpened(reference, id, known);
     if (there !== null) return there;
-    const isDelta = reference.base !== null;
-    const encoding = isDelta ? "zstd" : chunk.encoding;
-    const full = isDelta ? await compress(bytes, DELTA_LEVEL) : bytes;
-    const stored = await run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, encoding, bytes: full });
-    if (isDelta) freeBuffer(bytes);
+    const stored = await run.storeChunk({ kind, id, rawLengthBytes, rowCount, continues, ...(await this.#formOf(chunk, known)) }); // prettier-ignore
+    if (chunk.delta !== undefined) freeBuffer(bytes);
     // Else it was found among what a copy that broke off has left.
     const isNew = stored.pack.startsWith(`${run.id}-`);
     this.resealedChunkCount += isNew ? 1 : 0;
     this.resealedBytes += isNew ? stored.lengthBytes : 0;
     return stored;
   }
+
+  /**
+   * What is sealed of a chunk: its stored form. A delta stays one where the target has what it leans on, equal to its last
+   * byte by the id that it has there; else it becomes a full chunk.
+   */
+  async #formOf({ bytes, delta, encoding, reference }: UnsealedChunk, known: Known): Promise<StoredForm> {
+    const { base } = reference;
+    if (base === null || delta === undefined) return { encoding, bytes };
+    const { finder, restorePoint, run, secret } = this.#parts;
+    const idOf = (plaintext: Uint8Array): Uint8Array => chunkId(secret ?? null, base.kind, plaintext);
+    const baseId = secret === undefined ? base.id : await restorePoint.chunks.withBase(base, idOf);
+    const there = run.takesDeltas ? finder.findOpened(base, baseId, known) : null;
+    if (there?.base === null) return { encoding: "zstd-delta", base: there, bytes: delta };
+    return { encoding: "zstd", bytes: await compress(bytes, DELTA_LEVEL) };
+  }
 }
+
+type StoredForm = Pick<NewChunk, "encoding" | "base" | "bytes">;
 
 /** How many deltas there are is said by the list that was written. */
 function withoutDeltas<T extends RelationRecord | LargeObjectSet>(record: T): T {

@@ -146,6 +146,9 @@ function nothingKnown(): Known {
 function addPair({ bySourceId, byTargetId }: Known, { reference, sourceId }: Pair): boolean {
   if (sourceId !== null) bySourceId.set(chunkKey(sourceId), reference);
   byTargetId.set(chunkKey(reference.id), reference);
+  // What a delta of the parent leans on, the next one may lean on too.
+  const { base } = reference;
+  if (base !== null && !byTargetId.has(chunkKey(base.id))) byTargetId.set(chunkKey(base.id), base);
   return byTargetId.size < KNOWN_CHUNKS_MAX;
 }
 
