@@ -1,12 +1,13 @@
 // Turns the bytes of a COPY OUT answer, as they come from the socket, into chunks of COPY text. The socket writes
 // straight into the assembler's buffer; the five-byte CopyData headers between the rows are squeezed out in place.
-// A chunk is cut at the first row end at or after the chunk size, whatever the reads were, so that the same rows
-// always give the same chunks. A row that would make a chunk larger than twice the chunk size is split at exact chunk
+// Chunks are cut at row ends as chunk-borders.ts says, whatever the reads were, so that the same rows always give the
+// same chunks. A row that would make a chunk larger than twice the chunk size is split at exact chunk
 // sizes, its pieces marked as continuing. Messages that are not CopyData are handed out as they are.
 // Source: PostgreSQL manual, "Message Formats", CopyData.
 
 import { assert } from "../base/assert.ts";
 import { KIB } from "../base/units.ts";
+import { ChunkBorders } from "./chunk-borders.ts";
 
 /** Room that a socket read always finds. */
 const READ_SIZE_BYTES_MIN = 64 * KIB;
@@ -31,6 +32,9 @@ export class CopyAssembler {
   #scan = 0;
   #rawEnd = 0;
   #rowCount = 0;
+  readonly #borders: ChunkBorders;
+  /** Where the present row begins, as far as it is in the buffer. */
+  #rowStart = 0;
   /** Payload bytes of the current row still to come, and whether it is being split. */
   #rowRemaining = 0;
   #splitting = false;
@@ -40,6 +44,7 @@ export class CopyAssembler {
   constructor(chunkSizeBytes: number, events: AssemblerEvents) {
     this.#chunkSizeBytes = chunkSizeBytes;
     this.#events = events;
+    this.#borders = new ChunkBorders(chunkSizeBytes);
     this.#buffer = Buffer.allocUnsafeSlow(2 * chunkSizeBytes + 4 * READ_SIZE_BYTES_MIN);
   }
 
@@ -69,6 +74,7 @@ export class CopyAssembler {
   finish(): void {
     assert(this.#rowRemaining === 0, "COPY ends at the end of a row");
     if (this.#textEnd > 0) this.#cut(false);
+    this.#borders.restart();
   }
 
   #takeHeader(): boolean {
@@ -81,6 +87,7 @@ export class CopyAssembler {
     this.#scan = at + HEADER_SIZE_BYTES;
     if (buffer[at] === MESSAGE_COPY_DATA) {
       this.#rowRemaining = lengthBytes;
+      this.#rowStart = this.#textEnd;
       this.#splitting = this.#textEnd + lengthBytes > 2 * this.#chunkSizeBytes;
       if (lengthBytes === 0) this.#rowCount += 1;
     } else {
@@ -103,7 +110,9 @@ export class CopyAssembler {
     if (this.#rowRemaining === 0) {
       this.#rowCount += 1;
       this.#splitting = false;
-      if (this.#textEnd >= this.#chunkSizeBytes) this.#cut(false);
+      const { minBytes } = this.#borders;
+      if (this.#textEnd >= minBytes && this.#borders.endsAt(this.#buffer, this.#rowStart, this.#textEnd))
+        this.#cut(false);
     } else if (this.#splitting && this.#textEnd >= this.#chunkSizeBytes) {
       this.#cut(true);
     }
@@ -122,7 +131,9 @@ export class CopyAssembler {
 
   #cut(continues: boolean): void {
     this.#events.chunk(this.#buffer.subarray(0, this.#textEnd), this.#rowCount, continues);
+    this.#borders.passed();
     this.#textEnd = 0;
+    this.#rowStart = 0;
     this.#rowCount = 0;
     this.#compact();
   }

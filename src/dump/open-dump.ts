@@ -119,7 +119,7 @@ export class Dump implements AsyncDisposable {
 }
 
 /** Raised when the readers give other text, or other borders of chunks, for the same blocks. */
-export const READER_VERSION = 1;
+export const READER_VERSION = 2;
 
 /** Equal bytes for equal blocks: no parallel plans, no synchronized scans, no time zone of the server. */
 const READER_SETTINGS = [

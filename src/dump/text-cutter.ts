@@ -1,7 +1,8 @@
-// Cuts COPY text that comes without message boundaries into the same chunks as CopyAssembler: at the first row end at or
-// after the chunk size; a row that would make a chunk larger than twice that is split at exact chunk sizes. In COPY text
-// a newline byte is always a row end, in every server encoding.
+// Cuts COPY text that comes without message boundaries into the same chunks as CopyAssembler: at row ends as
+// chunk-borders.ts says; a row that would make a chunk larger than twice the chunk size is split at exact chunk sizes. In
+// COPY text a newline byte is always a row end, in every server encoding.
 
+import { ChunkBorders } from "./chunk-borders.ts";
 import type { AssemblerEvents } from "./copy-assembler.ts";
 
 const NEWLINE = 0x0a;
@@ -15,10 +16,12 @@ export class TextCutter {
   #rowCount = 0;
   #scanned = 0;
   #splitting = false;
+  readonly #borders: ChunkBorders;
 
   constructor(chunkSizeBytes: number, chunk: AssemblerEvents["chunk"]) {
     this.#chunkSizeBytes = chunkSizeBytes;
     this.#chunk = chunk;
+    this.#borders = new ChunkBorders(chunkSizeBytes);
     this.#buffer = Buffer.allocUnsafeSlow(2 * chunkSizeBytes);
   }
 
@@ -50,8 +53,9 @@ export class TextCutter {
       if (newline < 0) break;
       this.#splitting = false;
       this.#rowCount += 1;
+      const rowStart = this.#scanned;
       this.#scanned = end;
-      if (end >= this.#chunkSizeBytes) {
+      if (end >= this.#borders.minBytes && this.#borders.endsAt(text, rowStart, end)) {
         this.#cut(end, false);
         return true;
       }
@@ -64,6 +68,7 @@ export class TextCutter {
 
   #cut(end: number, continues: boolean): void {
     this.#chunk(this.#buffer.subarray(0, end), this.#rowCount, continues);
+    this.#borders.passed();
     this.#buffer.copyWithin(0, end, this.#length);
     this.#length -= end;
     this.#scanned = 0;
