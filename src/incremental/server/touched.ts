@@ -62,6 +62,23 @@ function toTouchedFile(row: Rows[number]): TouchedFile {
     tablespaceOid: Number(textOf(row, 0)),
     filenode: Number(textOf(row, 1)),
     limitBlock: row[2] === null || row[2] === undefined ? null : Number(row[2]),
-    segmentIndexes: row[3] === null || row[3] === undefined ? [] : row[3].split(",").map(Number),
+    segmentIndexes: parseIndexes(row[3] ?? ""),
   };
+}
+
+/** Numbers with commas between them, without a string for each. */
+function parseIndexes(text: string): number[] {
+  const indexes: number[] = [];
+  let value = 0;
+  for (let position = 0; position < text.length; position += 1) {
+    const digit = text.charCodeAt(position) - 48;
+    if (digit >= 0) {
+      value = value * 10 + digit;
+    } else {
+      indexes.push(value);
+      value = 0;
+    }
+  }
+  if (text !== "") indexes.push(value);
+  return indexes;
 }
