@@ -18,6 +18,8 @@ import { compression } from "./steps/compression.ts";
 import { dump } from "./steps/dump.ts";
 import { exportArchive } from "./steps/export.ts";
 import { firstBackup } from "./steps/first-backup.ts";
+import { hourly } from "./steps/hourly.ts";
+import { incremental } from "./steps/incremental.ts";
 import { largeValue } from "./steps/large-value.ts";
 import { oneTable } from "./steps/one-table.ts";
 import { profile } from "./steps/profile.ts";
@@ -36,6 +38,8 @@ const STEPS: Readonly<Record<string, (bench: Bench) => Promise<StepResult>>> = {
   export: exportArchive,
   schema,
   "large-value": largeValue,
+  incremental,
+  hourly,
   profile,
   compression,
 };

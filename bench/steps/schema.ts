@@ -22,8 +22,8 @@ DO $$ BEGIN
   END LOOP;
 END $$`;
 
-export async function schema(bench: Bench): Promise<StepResult> {
-  const { server } = bench;
+/** The database of so many tables, made by the step that needs it first; gives its URI. */
+export async function manyTables({ server }: Bench): Promise<string> {
   if (!(await server.hasDatabase(DATABASE))) {
     process.stderr.write(`  generating ${TABLE_COUNT} tables\n`);
     await server.createDatabase(`${DATABASE}_new`);
@@ -31,7 +31,11 @@ export async function schema(bench: Bench): Promise<StepResult> {
     await server.psql(`${DATABASE}_new`, "-c", "VACUUM ANALYZE");
     await server.psql("postgres", "-c", `ALTER DATABASE ${DATABASE}_new RENAME TO ${DATABASE}`);
   }
-  const uri = server.uri(DATABASE);
+  return server.uri(DATABASE);
+}
+
+export async function schema(bench: Bench): Promise<StepResult> {
+  const uri = await manyTables(bench);
   const file = bench.path("schema.dump");
   const backup = async (args: readonly string[], label: string) => {
     const repository = await bench.newRepository("schema");

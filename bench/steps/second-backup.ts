@@ -5,20 +5,10 @@
 import { rm } from "node:fs/promises";
 
 import { folderSizeBytes, type Bench } from "../bench.ts";
+import { appendedRows } from "../changing-database.ts";
 import { atMost, type StepResult } from "../figure.ts";
 
 const DATABASE = "bench_second";
-
-const APPEND = `
-INSERT INTO events SELECT id + s.n, happened_at + interval '1 year', customer_id, kind, amount, payload, note
-  FROM events, (SELECT max(id) AS n FROM events) AS s WHERE id % 100 = 0;
-INSERT INTO orders SELECT id + s.n, customer_id, placed_at, total, address
-  FROM orders, (SELECT max(id) AS n FROM orders) AS s WHERE id % 100 = 0;
-INSERT INTO documents SELECT id + s.n, title, reverse(body)
-  FROM documents, (SELECT max(id) AS n FROM documents) AS s WHERE id % 100 = 0;
-INSERT INTO ratings SELECT id + s.n, product_id, stars, comment
-  FROM ratings, (SELECT max(id) AS n FROM ratings) AS s WHERE id % 100 = 0;
-`;
 
 export async function secondBackup(bench: Bench): Promise<StepResult> {
   const { server } = bench;
@@ -34,9 +24,9 @@ export async function secondBackup(bench: Bench): Promise<StepResult> {
     const percent = (grownBytes / firstBytes) * 100;
     return { run, percent, text: `${percent.toFixed(2)} % (${grownBytes} of ${firstBytes} bytes)` };
   };
-  await server.psql(DATABASE, "-c", APPEND);
+  await server.psql(DATABASE, "-c", appendedRows(1, 0));
   const appended = await next("cairn backup (second)");
-  await server.psql(DATABASE, "-c", "VACUUM", "-c", APPEND);
+  await server.psql(DATABASE, "-c", "VACUUM", "-c", appendedRows(1, 0));
   const scattered = await next("cairn backup (third)");
   await server.dropDatabase(DATABASE);
   await rm(repository, { recursive: true });
