@@ -11,14 +11,14 @@ const CHANGING_BUILT_IN_TYPES = new Set(["aclitem", "money"]);
  * Extension → its base types whose output functions read their bytes only. Not listed, so read each time: isn (a setting,
  * tables in its library), PostGIS (a library that changes while the extension's version stays), and all unknown ones.
  */
-const EXTENSION_TYPES: Readonly<Record<string, readonly string[]>> = {
-  citext: ["citext"],
-  cube: ["cube"],
-  hstore: ["hstore"],
-  ltree: ["lquery", "ltree", "ltxtquery"],
-  seg: ["seg"],
-  vector: ["halfvec", "sparsevec", "vector"],
-};
+const EXTENSION_TYPES: ReadonlyMap<string, readonly string[]> = new Map([
+  ["citext", ["citext"]],
+  ["cube", ["cube"]],
+  ["hstore", ["hstore"]],
+  ["ltree", ["lquery", "ltree", "ltxtquery"]],
+  ["seg", ["seg"]],
+  ["vector", ["halfvec", "sparsevec", "vector"]],
+]);
 
 /** What the catalog says of one type. */
 export interface TypeFacts {
@@ -41,6 +41,6 @@ export function objectionToType({ oid, name, kind, extensionName, isArray }: Typ
     return isChanging ? `the text of type ${name} depends on more than the stored value` : null;
   }
   if (extensionName === null) return `type ${name} is printed by a function that may change`;
-  if (EXTENSION_TYPES[extensionName]?.includes(name) === true) return null;
+  if (EXTENSION_TYPES.get(extensionName)?.includes(name) === true) return null;
   return `type ${name} of extension ${extensionName} is not known to print the same text for the same bytes`;
 }
