@@ -8,8 +8,9 @@ const FIRST_USER_OID = 16_384;
 const CHANGING_BUILT_IN_TYPES = new Set(["aclitem", "money"]);
 
 /**
- * Extension → its base types whose output functions read their bytes only. Not listed, so read each time: isn (a setting,
- * tables in its library), PostGIS (a library that changes while the extension's version stays), and all unknown ones.
+ * Extension → its base types whose output functions read their bytes only. Those of contrib change with the server's version,
+ * which is recorded; pgvector prints the shortest decimals that give the same numbers. Not listed, so read each time: isn
+ * (a setting, tables in its library), PostGIS (its library may change while server and extension version stay), all unknown ones.
  */
 const EXTENSION_TYPES: ReadonlyMap<string, readonly string[]> = new Map([
   ["citext", ["citext"]],
