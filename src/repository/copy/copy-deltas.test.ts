@@ -97,6 +97,20 @@ describe.each(MODES)("Repository.copyFrom() of deltas, repositories %s,", (mode)
     expect((await target.check({ readFraction: 1 })).findings).toEqual([]);
   });
 
+  test("never as a delta of another chunk of the same segment and length", async () => {
+    const other = { ...FIRST, orders: [rows("another"), ...FIRST["orders"]!.slice(1)] };
+    const { ids, source, target } = await bench(mode, other);
+    const tables = { ...other, orders: [`${other.orders[0]!}one more\n`, ...other.orders.slice(1)] };
+    const facts = { snapshotAt: "2026-11-22T10:03:00.000Z" };
+    const { id } = await backUp(source, { tables, makesDeltas: true, facts });
+    const [delta] = await chunksOf(source, id);
+    expect(delta!.base!.rawLengthBytes).toBe(FIRST["orders"]![0]!.length);
+    // The one between, which has what it leans on, is not copied.
+    await target.copyFrom(source, ids[0]);
+    await target.copyFrom(source, id);
+    expect(await wholeTables(target, id)).toEqual(tables);
+  });
+
   test("alone: the pack of what they lean on goes too", async () => {
     const { ids, source, target } = await bench(mode, SECOND);
     await target.copyFrom(source, ids[1]);
