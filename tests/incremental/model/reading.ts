@@ -4,7 +4,7 @@
 
 import { createHash } from "node:crypto";
 
-import { changedRelations, readRelationStates } from "../../../src/dump/catalog-facts.ts";
+import { changedRelations, readRelationStates, type RelationState } from "../../../src/dump/catalog-facts.ts";
 import { planTable, type TablePlan } from "../../../src/dump/segment-plan.ts";
 import { readSnapshotFacts } from "../../../src/dump/snapshot-facts.ts";
 import {
@@ -129,7 +129,7 @@ async function openSnapshot({ holder, second }: RunSessions, options: ReadingOpt
       const oids = copies.map(([oid]) => oid);
       const states = await readRelationStates(holder, oids, { countsBlocks: true, signal });
       const now = await readRelationStates(second, oids, { countsBlocks: false, signal });
-      if (changedRelations(states, now).length === 0) {
+      if (changedRelations(states, now).length === 0 && areNamesEqual(states, now)) {
         const { major } = holder.serverVersion;
         return copies.map(([oid, , copyStatement]) =>
           planTable(
@@ -142,6 +142,14 @@ async function openSnapshot({ holder, second }: RunSessions, options: ReadingOpt
     } else await options.release();
     await holder.query("ROLLBACK");
   }
+}
+
+/** LOCK and COPY go by names: a relation that was renamed since the snapshot would be mistaken for another one. */
+function areNamesEqual(states: ReadonlyMap<number, RelationState>, now: ReadonlyMap<number, RelationState>): boolean {
+  return [...states].every(([oid, { facts }]) => {
+    const today = now.get(oid)?.facts;
+    return today?.name === facts.name && today.namespace === facts.namespace;
+  });
 }
 
 async function locks(holder: Session, names: readonly string[]): Promise<boolean> {
@@ -222,9 +230,12 @@ async function readSegment(holder: Session, statement: string, { release }: Read
     released = release();
   }, COPY_PATIENCE_MS);
   const hash = createHash("sha1");
-  for await (const piece of holder.copyOut(statement)) hash.update(piece);
-  clearTimeout(timer);
-  await released;
+  try {
+    for await (const piece of holder.copyOut(statement)) hash.update(piece);
+  } finally {
+    clearTimeout(timer);
+    await released;
+  }
   return hash.digest("base64");
 }
 
