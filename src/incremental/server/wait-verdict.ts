@@ -5,7 +5,7 @@ import { formatDuration } from "../../base/units.ts";
 /** The summarizer naps up to 30 s when there was nothing to do, and 10 s after an error. */
 export const SUMMARIZER_STALL_MS = 60_000;
 
-/** A checkpoint that came due and was left out, since nothing had been written, is tried again every 15 s. */
+/** How long an idle primary is waited for on a standby, where nothing can be written to end its idleness. */
 export const IDLE_WAIT_MS = 45_000;
 
 /** Where summaries, summarizer and checkpoints are. */
@@ -18,7 +18,7 @@ export interface WaitProgress {
   readonly isTimelineOver: boolean;
   /** The last checkpoint began after the LSN awaited: from then on only the summarizer is waited for. */
   readonly isCheckpointPast: boolean;
-  /** It is older than two intervals: the server leaves them out, since it has nothing to write. */
+  /** It is older than two intervals: they are left out while nothing is written. */
   readonly isIdle: boolean;
   /** Changes when the summarizer does anything. */
   readonly summarizer: string;
@@ -46,6 +46,6 @@ export function vainBecause(progress: WaitProgress, { waitedMs, stillMs, stallMs
       ? null
       : `the WAL summarizer has done nothing for ${formatDuration(stillMs)} although a checkpoint has passed`;
   }
-  if (!progress.isIdle || waitedMs <= IDLE_WAIT_MS) return null;
-  return `${progress.isStandby ? "the primary" : "the server"} is idle and makes no timed checkpoint`;
+  if (!progress.isStandby || !progress.isIdle || waitedMs <= IDLE_WAIT_MS) return null;
+  return "the primary is idle and makes no timed checkpoint";
 }
