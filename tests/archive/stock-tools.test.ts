@@ -218,7 +218,7 @@ describe.each(MAJORS)("an archive of torture.sql by pg_dump %i", (major) => {
     expect(await largeObjectsOf(other)).toEqual(await largeObjectsOf(reader));
   });
 
-  const forms = { 15: ["gzip", "tar"], 17: ["lz4", "none"], 18: ["zstd", "tar"] } as const;
+  const forms = { 15: ["gzip", "tar"], 17: ["gzip"], 18: ["lz4", "none", "zstd", "tar"] } as const;
   test.each(forms[major as 15 | 17 | 18])(
     "copied as a directory (%s) prints the same with stock pg_restore",
     async (form) => {
