@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openLocalStorage } from "../storage/index.ts";
 import { openRepository } from "./index.ts";
+import { rows } from "./prune/prune.fixture.ts";
 import {
   backUp,
   DyingStorage,
@@ -15,8 +16,10 @@ import {
   temporaryFolder,
 } from "./repository.fixture.ts";
 
-const FIRST = { orders: ["1\ta\n", "2\tb\n"], items: ["9\tz\n"] };
-const SECOND = { orders: ["1\ta\n", "2\tc\n"], items: ["9\tz\n"] };
+const LONG = rows("long");
+const FIRST = { orders: ["1\ta\n", "2\tb\n", LONG], items: ["9\tz\n"] };
+/** One full chunk is new, and one delta. */
+const SECOND = { orders: ["1\ta\n", "2\tc\n", `${LONG}more\n`], items: ["9\tz\n"] };
 
 test(
   "Run.commit(), killed at each storage call, leaves the earlier restore point and room for the next",
@@ -32,7 +35,7 @@ test(
       await cp(seed, path, { recursive: true });
       const dying = new DyingStorage(openLocalStorage(path), failAt);
       const isDone = await openRepository(dying, { passphrase: PASSPHRASE })
-      .then(async (opened) => await backUp(opened, { tables: SECOND }))
+      .then(async (opened) => await backUp(opened, { tables: SECOND, makesDeltas: true }))
       .then(() => true, () => false); // prettier-ignore
       const after = await openRepository(openLocalStorage(path), { passphrase: PASSPHRASE });
       const found = await after.restorePoints();
@@ -48,10 +51,11 @@ test(
       }
       const left = await after.leftovers();
       expect(left.unreadable).toEqual([]);
-      const next = await backUp(after, { tables: SECOND });
+      const next = await backUp(after, { tables: SECOND, makesDeltas: true });
       const last = await after.openRestorePoint(next.id);
       expect((await after.verifyRestorePoint(last)).isWhole).toBe(true);
       expect(await readTables(last)).toEqual(SECOND);
+      expect(last.manifest.relations[0]).toMatchObject({ deltaChunkCount: 1 });
       await rm(path, { recursive: true });
       if (isDone) break;
       expect(failAt).toBeLessThan(500);
