@@ -1,0 +1,109 @@
+// What deltas lean on is read back while a backup runs: when that hangs, the backup can still be cancelled, and when it is
+// damaged, the backup is whole without it.
+
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { OperatingError } from "../../src/base/errors.ts";
+import { backUpDatabase, type BackupReceipt } from "../../src/operations/backup/index.ts";
+import { openRepository } from "../../src/repository/index.ts";
+import { openLocalStorage, type Storage } from "../../src/storage/index.ts";
+import { TestRepository } from "../matrix/support.ts";
+import { server, type TestDatabase, type TestServer } from "../support/servers.ts";
+
+/** Longer ranges of packs are chunks of rows. */
+const PAGE_BYTES_MAX = 50_000;
+
+/** A storage that gives chunks as `readChunk` says, and is where `isLocal` says. */
+function withChunks(storage: Storage, readChunk: () => Promise<Uint8Array>, isLocal: boolean): Storage {
+  const read: Storage["read"] = async (name, range, signal) => {
+    if (name.startsWith("packs/") && (range?.lengthBytes ?? 0) > PAGE_BYTES_MAX) return await readChunk();
+    return await storage.read(name, range, signal);
+  };
+  return new Proxy(storage, {
+    get: (target, property) => {
+      if (property === "read") return read;
+      if (property === "isLocal") return isLocal;
+      const value: unknown = Reflect.get(target, property);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+describe("a backup that reads back what deltas lean on", () => {
+  const disposables = new AsyncDisposableStack();
+  let pg: TestServer;
+  let source: TestDatabase;
+  let repository: TestRepository;
+
+  beforeAll(async () => {
+    pg = await server(18);
+    source = disposables.use(await pg.createDatabase());
+    repository = disposables.use(await TestRepository.create({ isEncrypted: false }));
+    await source.psql(`CREATE TABLE t AS SELECT i AS id, md5(i::text) || md5('a' || i) AS word
+      FROM generate_series(1, 60000) i`);
+    await repository.backup(source.uri);
+  });
+  beforeEach(async () => {
+    await source.psql("UPDATE t SET word = word || '!' WHERE id % 500 = 7");
+  });
+  afterAll(() => disposables.disposeAsync());
+
+  async function backUp(
+    readChunk: () => Promise<Uint8Array>,
+    { signal, isLocal = true }: { readonly signal?: AbortSignal; readonly isLocal?: boolean } = {},
+  ): Promise<BackupReceipt> {
+    const storage = withChunks(openLocalStorage(repository.access.location), readChunk, isLocal);
+    await using opened = await openRepository(storage);
+    return await backUpDatabase({ ...repository.context(), ...(signal && { signal }) }, opened, {
+      source: source.uri,
+      repository: repository.access,
+      lineage: null,
+      jobs: 2,
+      tags: {},
+      compression: null,
+      pgDump: null,
+      selection: [],
+    });
+  }
+
+  test("ends when it is cancelled while it waits for one", { timeout: 60_000 }, async () => {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    let askedCount = 0;
+    const readChunk = async (): Promise<never> => {
+      askedCount += 1;
+      setTimeout(() => controller.abort(reason), 200);
+      return await new Promise(() => {});
+    };
+    await expect(backUp(readChunk, { signal: controller.signal })).rejects.toBe(reason);
+    expect(askedCount).toBeGreaterThan(0);
+    expect((await repository.list()).restorePoints.length).toBe(1);
+    const sessions = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`;
+    await expect.poll(async () => await source.psql(sessions), { timeout: 20_000 }).toBe("0");
+  });
+
+  test.each(["corrupt", "not_found"] as const)("stores full chunks when one is %s", async (code) => {
+    let askedCount = 0;
+    const receipt = await backUp(async () => {
+      askedCount += 1;
+      throw new OperatingError(code, "for this test");
+    });
+    expect(askedCount).toBeGreaterThan(0);
+    expect(receipt.deltas.chunkCount).toBe(0);
+    await using copy = await pg.createDatabase();
+    expect(await repository.restore(receipt.id, copy.uri)).toMatchObject({ isComplete: true });
+    const contents = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM t";
+    expect(await copy.psql(contents)).toBe(await source.psql(contents));
+  });
+
+  test("reads none back behind a network", async () => {
+    const readChunk = (): Promise<never> => Promise.reject(new Error("a chunk was read"));
+    const { deltas } = await backUp(readChunk, { isLocal: false });
+    expect(deltas).toEqual({ chunkCount: 0, rawBytes: 0, storedBytes: 0, fetchedBytes: 0 });
+  });
+
+  test("fails when the storage does", async () => {
+    const failing = backUp(() => Promise.reject(new OperatingError("storage_failed", "the disk is gone")));
+    await expect(failing).rejects.toThrow("the disk is gone");
+  });
+});
