@@ -71,7 +71,13 @@ export function chunkOf(secret: Uint8Array | null, text: string, kind: ChunkKind
 
 /** The same as a delta of a chunk of that text. */
 export function deltaOf(secret: Uint8Array | null, text: string, base: ChunkReference, baseText: Uint8Array): NewChunk {
-  const params = { [constants.ZSTD_c_checksumFlag]: 1 };
+  // A table large enough to find what a base of 2 MB has in common.
+  const tables = {
+    [constants.ZSTD_c_compressionLevel]: 1,
+    [constants.ZSTD_c_windowLog]: 23,
+    [constants.ZSTD_c_hashLog]: 19,
+  };
+  const params = { [constants.ZSTD_c_checksumFlag]: 1, ...tables };
   const bytes = zstdCompressSync(text, { params, pledgedSrcSize: Buffer.byteLength(text), dictionary: baseText });
   return { ...chunkOf(secret, text, base.kind), encoding: "zstd-delta", base, bytes };
 }
