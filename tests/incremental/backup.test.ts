@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { runCopy } from "../../src/operations/copy/index.ts";
 import { openRepository } from "../../src/repository/index.ts";
 import { openLocalStorage } from "../../src/storage/index.ts";
 import { openSession, resolveConnection } from "../../src/postgres/index.ts";
@@ -143,6 +144,26 @@ test("a restore point stays whole when its parent is expired and pruned", async 
   const third = await bench.backup();
   expect(third.reading.takenOverSegmentCount).toBe(SEGMENT_COUNT);
   await bench.expectEqual(third.id);
+});
+
+test("a backup into a repository of copies takes over from the copy", async () => {
+  await using bench = await IncrementalBench.on(servers.get(18)!);
+  const first = await bench.backup();
+  await using copies = await IncrementalBench.of(bench.source);
+  await runCopy(bench.repository.context(), {
+    from: bench.repository.access,
+    to: copies.repository.access,
+    references: [first.id],
+    isAll: false,
+    last: null,
+    tags: [],
+    isDryRun: false,
+    allowsUnencrypted: false,
+  });
+  const { id, parentId, reading } = await copies.backup();
+  expect(parentId).toBe(first.id);
+  expect(reading).toMatchObject({ readSegmentCount: 0, allReadBecause: null });
+  await copies.expectEqual(id);
 });
 
 test("what the parent has lost is read again", async () => {
