@@ -9,9 +9,10 @@ import type { BackupReceipt } from "../../../src/operations/backup/index.ts";
 import { READING_DEFAULTS } from "../../../src/operations/backup/incremental/types.ts";
 import { TestRepository } from "../../matrix/support.ts";
 import { compareDatabases, formatDifferences } from "../../support/compare.ts";
+import { IncrementalBench } from "../support.ts";
 import { Dice } from "./dice.ts";
 import { endAll, startHurry, work } from "./load.ts";
-import { DATABASE, World } from "./world.ts";
+import { connect, DATABASE, World } from "./world.ts";
 
 const isFull = process.env["CAIRN_TEST_INCREMENTAL"] === "full";
 const seed = Number(process.env["CAIRN_TEST_SEED"] ?? Date.now() % 1_000_000);
@@ -95,3 +96,26 @@ async function expectEqual(world: World, repository: TestRepository, id: string)
   const { differences } = await compareDatabases(source, copy);
   expect(differences, formatDifferences(differences)).toEqual([]);
 }
+
+// LOCK and COPY go by names, what is taken over by OIDs; src/dump/catalog-facts.ts compares no names. A known defect: it
+// fails here when it is mended.
+test.fails("two tables exchange their names while cairn backup waits for the lock: the next one takes over the right rows", async () => {
+  await using server = await IncrementalBench.startServer(18);
+  await using bench = await IncrementalBench.on(server);
+  for (const statement of EXCHANGEABLE.split(";")) await bench.source.psql(statement);
+  await using other = await connect(server, bench.source.name, "other");
+  await other.query(
+    `BEGIN; ALTER TABLE one RENAME TO aside; ALTER TABLE two RENAME TO one; ALTER TABLE aside RENAME TO two`,
+  );
+  const running = bench.backup();
+  const waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock')";
+  for (let isWaiting = false; !isWaiting;) isWaiting = (await bench.source.psql(waits)) === "t";
+  await other.query("COMMIT");
+  await running;
+  await bench.expectEqual((await bench.backup()).id);
+});
+
+const EXCHANGEABLE = `
+CREATE TABLE one (a int); INSERT INTO one VALUES (1), (2), (3); VACUUM (FREEZE) one;
+CREATE TABLE two (a int); INSERT INTO two VALUES (9); VACUUM (FREEZE) two;
+CHECKPOINT`;
