@@ -34,7 +34,7 @@ test("after a crash the backup takes over and is right", async () => {
   await bench.source.psql("UPDATE item SET word = 'before the crash' WHERE id < 5");
   await server.stop("immediate");
   await server.start();
-  await bench.source.psql("UPDATE item SET word = 'after the crash' WHERE id > 23990");
+  await bench.source.psql("UPDATE item SET word = 'after the crash' WHERE id > 12990");
   const { reading, id } = await bench.backup();
   expect(reading.readSegmentCount).toBeLessThan(SEGMENT_COUNT);
   await bench.expectEqual(id);
@@ -91,7 +91,7 @@ test("a self-check that finds another block than it should ends with exit status
   });
   expect(backupVerb.exitStatus(checked)).toBe(1);
   expect(backupVerb.render(checked)).toContain("public.item, blocks 512 to 1023");
-  expect(checked.warnings[0]).toMatch(/1 of 6 segments are not what would have been taken over/);
+  expect(checked.warnings[0]).toMatch(/1 of 4 segments are not what would have been taken over/);
   await bench.expectEqual(checked.id);
 
   const distrusted = await bench.backup();

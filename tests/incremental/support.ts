@@ -26,8 +26,8 @@ export const READING: ReadingSettings = {
 };
 
 /** Segments of the table `item`; a block holds about ten rows. */
-export const SEGMENT_COUNT = 5;
-const ROW_COUNT = 24_000;
+export const SEGMENT_COUNT = 3;
+const ROW_COUNT = 13_000;
 
 /** `item` of several segments, `kind` with an enum, both with rows all visible so that reading them touches nothing. */
 export const SAMPLE = `
