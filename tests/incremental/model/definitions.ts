@@ -145,9 +145,10 @@ const CHANGES: readonly Change[] = [
   sequence,
 ];
 
-/** A random change of a table or a type. */
-export function definitionChange(dice: Dice, folder: string): readonly string[] {
-  return dice.pick(CHANGES)(dice, dice.pick(MODEL_TABLES), folder);
+/** A random change of a table or a type, by name. */
+export function definitionChange(dice: Dice, folder: string): { name: string; statements: readonly string[] } {
+  const change = dice.pick(CHANGES);
+  return { name: change.name, statements: change(dice, dice.pick(MODEL_TABLES), folder) };
 }
 
 /** Changes that may stand in a transaction which stays open or is rolled back. */

@@ -3,7 +3,7 @@
 import { Dice } from "./dice.ts";
 import { perhapsEvent } from "./events.ts";
 import { compare, FileContents, judge, judgeDoctored, questionOf, type Answers } from "./judgement.ts";
-import { endAll, startHurry, work } from "./load.ts";
+import { changeDefinition, endAll, startHurry, work } from "./load.ts";
 import { leaveOut, MUTATIONS, type MutationName } from "./mutations.ts";
 import { takeReading, type Reading, type Situation } from "./reading.ts";
 import type { World } from "./world.ts";
@@ -25,8 +25,14 @@ export class Tally {
   readonly wrong: string[] = [];
   readonly reasons = new Map<string, number>();
   readonly events = new Map<string, number>();
+  /** Changes of definitions that the server did not refuse, and transactions prepared. */
+  readonly changes: ReadonlyMap<string, number>;
   /** Wrong segments of each rule left out. */
   readonly mutations = new Map<MutationName, number>();
+
+  constructor(changes: ReadonlyMap<string, number>) {
+    this.changes = changes;
+  }
 
   count<Key>(counts: Map<Key, number>, key: Key, by = 1): void {
     counts.set(key, (counts.get(key) ?? 0) + by);
@@ -43,6 +49,7 @@ export class Tally {
       `${this.roundCount} rounds, ${this.takenOverCount} segments taken over, ${this.wrong.length} wrong`,
       `  read: ${listed(this.reasons)}`,
       `  events: ${listed(this.events)}`,
+      `  changes: ${listed(this.changes)}`,
       `  wrong with a rule left out: ${listed(this.mutations)}`,
     ].join("\n");
   }
@@ -57,7 +64,7 @@ interface Judged {
 
 /** A history under way. */
 export class History {
-  readonly tally = new Tally();
+  readonly tally: Tally;
   readonly #world: World;
   readonly #dice: Dice;
   readonly #files = new FileContents();
@@ -65,6 +72,7 @@ export class History {
 
   constructor(world: World, seed: number) {
     this.#world = world;
+    this.tally = new Tally(world.done);
     this.#dice = new Dice(seed);
   }
 
@@ -76,6 +84,7 @@ export class History {
     if (event === "data folder put back" || event === "other clone" || event === "crash") this.#files.forget();
     const endHurry = dice.chance(0.5) ? await startHurry(world, dice) : null;
     await work(world, dice, dice.between(0, 14));
+    if (dice.chance(0.5)) await changeDefinition(world, dice);
     await this.#read();
     await endHurry?.();
     this.tally.roundCount += 1;

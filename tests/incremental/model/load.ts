@@ -4,7 +4,7 @@
 
 import { definitionChange, undoableChange } from "./definitions.ts";
 import type { Dice } from "./dice.ts";
-import { manyTransactions, rowStatement } from "./statements.ts";
+import { manyTransactions, rowStatement, sharedLocks } from "./statements.ts";
 import type { World } from "./world.ts";
 
 const ACTORS = ["actor 1", "actor 2", "actor 3", "actor 4"] as const;
@@ -34,18 +34,31 @@ export async function stepActor(world: World, dice: Dice): Promise<void> {
   else await endTransaction(world, dice, actor);
 }
 
+/** Several actors lock the same rows, each in its transaction, which stays open. */
+async function lockTogether(world: World, dice: Dice): Promise<void> {
+  const first = dice.below(ACTORS.length);
+  for (const [index, statement] of sharedLocks(dice).entries()) {
+    const actor = ACTORS[(first + index) % ACTORS.length]!;
+    await world.tries(actor, world.isOpen(actor) ? statement : `BEGIN; ${statement}`);
+  }
+}
+
 async function endTransaction(world: World, dice: Dice, actor: string): Promise<void> {
   const draw = dice.next();
   if (draw < 0.5) await world.tries(actor, "COMMIT");
   else if (draw < 0.7) await world.tries(actor, "ROLLBACK");
   else if (draw < 0.85 && (await world.prepared()).length < PREPARED_COUNT_MAX) {
-    await world.tries(actor, `PREPARE TRANSACTION 'p${dice.below(1_000_000)}'`);
+    const isDone = await world.tries(actor, `PREPARE TRANSACTION 'p${dice.below(1_000_000)}'`);
+    if (isDone) world.done.set("prepare", (world.done.get("prepare") ?? 0) + 1);
   }
 }
 
 /** A random change of definitions, in a session of its own. */
 export async function changeDefinition(world: World, dice: Dice): Promise<void> {
-  for (const statement of definitionChange(dice, world.server.socketDirectory)) await world.tries("definer", statement);
+  const { name, statements } = definitionChange(dice, world.server.socketDirectory);
+  let isDone = true;
+  for (const statement of statements) isDone = (await world.tries("definer", statement)) && isDone;
+  if (isDone) world.done.set(name, (world.done.get(name) ?? 0) + 1);
 }
 
 /** Ends one of the prepared transactions, when there is one. */
@@ -68,6 +81,7 @@ export async function work(world: World, dice: Dice, stepCount: number): Promise
   for (let step = 0; step < stepCount; step += 1) {
     const draw = dice.next();
     if (draw < 0.05) await world.tries("control", "CHECKPOINT");
+    else if (draw < 0.12) await lockTogether(world, dice);
     else if (draw < 0.82) await stepActor(world, dice);
     else if (draw < 0.91) await changeDefinition(world, dice);
     else await endPrepared(world, dice);

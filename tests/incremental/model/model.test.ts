@@ -57,12 +57,19 @@ async function runHistory(major: Major, index: number): Promise<Tally> {
   const { tally } = history;
   try {
     for (let round = 0; round < HISTORY_ROUND_COUNT; round += 1) await history.round();
+    process.stdout.write(`${await multixactCount(world)} multixacts\n`);
     if (crosses) expect(tally.xmaxHighest, "the highest xmax").toBeGreaterThan(2n ** 32n);
   } finally {
     const title = `PostgreSQL ${major}, history ${index}${crosses ? " across 2^32 xids" : ""}, CAIRN_TEST_SEED=${seed}`;
     process.stdout.write(`${title}: ${tally.describe()}\n`);
   }
   return tally;
+}
+
+/** Since the server was made. */
+async function multixactCount(world: World): Promise<string> {
+  const query = "CHECKPOINT; SELECT next_multixact_id::text::bigint - 1 FROM pg_catalog.pg_control_checkpoint()";
+  return await world.server.psql("postgres", query);
 }
 
 test(

@@ -75,6 +75,21 @@ export function rowStatement(dice: Dice): string {
   return subtransactions(dice, table);
 }
 
+/** Statements for sessions in turn that lock the same rows without excluding one another: these get multixacts. */
+export function sharedLocks(dice: Dice): readonly string[] {
+  const name = dice.pick(MODEL_TABLES).name;
+  const first = dice.below(12);
+  const rows = `ctid >= '(${first},0)' AND ctid < '(${first + 1},0)'`;
+  const lock = (strength: string): string =>
+    `SELECT count(*) FROM (SELECT 1 FROM ${name} WHERE ${rows} FOR ${strength}) AS locked`;
+  const update = `UPDATE ${name} SET v = v + 1 WHERE ${rows} AND ${hasRoom(name)}`;
+  return dice.pick([
+    [lock("KEY SHARE"), lock("SHARE"), lock("KEY SHARE")],
+    [lock("KEY SHARE"), update],
+    [lock("KEY SHARE"), lock("KEY SHARE"), lock("NO KEY UPDATE")],
+  ]);
+}
+
 /** Many small transactions, one after another, for a session that works while others do. */
 export function manyTransactions(dice: Dice): string {
   const { name } = dice.pick(MODEL_TABLES);

@@ -31,6 +31,8 @@ const SERVER_SETTINGS = {
 export class World implements AsyncDisposable {
   readonly server: OwnServer;
   readonly major: Major;
+  /** What was done how often, of what may be refused. */
+  readonly done = new Map<string, number>();
   #sessions = new Map<string, Session>();
 
   private constructor(server: OwnServer) {
