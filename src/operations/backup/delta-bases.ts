@@ -9,6 +9,8 @@ import type { ChunkReference, Run } from "../../repository/index.ts";
 /** Less than this is not worth reading something back for. */
 const BASE_BYTES_MIN = 16 * KIB;
 const BASE_BYTES_MAX = 8 * MIB;
+/** Chunks of one segment; a longer one (32 GiB of text, where a table is one segment) has no deltas. */
+const OFFERED_COUNT_MAX = 16 * KIB;
 
 /** What deltas did. */
 export interface DeltaCounts {
@@ -32,7 +34,7 @@ export class DeltaBases {
 
   /** What the parent's chunks of a segment are to deltas; null: nothing. */
   offer(chunks: readonly ChunkReference[]): readonly OfferedChunk[] | null {
-    if (!this.#isOn) return null;
+    if (!this.#isOn || chunks.length > OFFERED_COUNT_MAX) return null;
     const offered = chunks.map((chunk) => this.#offered(chunk));
     return offered.some(({ base }) => base !== null) ? offered : null;
   }
@@ -55,7 +57,8 @@ export class DeltaBases {
   }
 
   #offered(chunk: ChunkReference): OfferedChunk {
-    const { id, rawLengthBytes } = chunk;
+    const { rawLengthBytes } = chunk;
+    const id = Uint8Array.from(chunk.id); // alone: its own buffer is a whole page of the list, which would cross threads too
     const base = baseOf(chunk);
     const isRight = base.rawLengthBytes >= BASE_BYTES_MIN && base.rawLengthBytes <= BASE_BYTES_MAX;
     const isUsable = isRight && base.encoding === "zstd" && this.#run.canReuse(base);
