@@ -109,18 +109,9 @@ export const MUTATIONS = {
       ...shape,
       filenode: question.shapes.get(oid)?.filenode ?? shape.filenode,
     })),
-  "tablespace not compared": (question) =>
-    withShapes(question, (shape, oid) => ({
-      ...shape,
-      tablespaceOid: question.shapes.get(oid)?.tablespaceOid ?? shape.tablespaceOid,
-    })),
-  "system identifier not compared": (question) => withPosition(question, "systemIdentifier"),
   "database not compared": (question) => withPosition(question, "databaseOid"),
-  "timeline not compared": (question) => withPosition(question, "timeline"),
-  "version not compared": (question) => withPosition(question, "serverVersionNum"),
   "settings not compared": (question) => withText(question, "settings"),
   "segment size not compared": (question) => withText(question, "segmentBlockCount"),
-  "reader's version not compared": (question) => withText(question, "readerVersion"),
 } satisfies Record<string, Doctor>;
 
 export type MutationName = keyof typeof MUTATIONS;
