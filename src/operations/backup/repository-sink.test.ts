@@ -1,3 +1,5 @@
+import { setTimeout as delay } from "node:timers/promises";
+
 import { expect, test } from "vitest";
 
 import { planTable, type TablePlan } from "../../dump/segment-plan.ts";
@@ -5,12 +7,12 @@ import type { Run } from "../../repository/index.ts";
 import { RepositorySink } from "./repository-sink.ts";
 
 /** A run without a parent whose lists take a while to add a segment, as when a page of the list is full. */
-function slowRun(): { run: Run; added: number[]; finishedCount: () => number } {
+function slowRun(addMs = 5): { run: Run; added: number[]; finishedCount: () => number } {
   const added: number[] = [];
   let finished = 0;
   const list = {
     add: async ({ firstBlock }: { firstBlock: number }) => {
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      if (addMs > 0) await new Promise((resolve) => setTimeout(resolve, addMs));
       added.push(firstBlock);
     },
     finish: async () => {
@@ -60,7 +62,7 @@ function parentOf(segmentCount: number, options: { readonly listEndsAt?: number;
       yield { firstBlock: block, blockCount, rowCount: 1, chunks: [chunkOf(block)] };
     }
   }
-  const { run } = slowRun() as unknown as { run: object };
+  const { run } = slowRun(0) as unknown as { run: object };
   const parent = { manifest: { relations: [relation] }, segments };
   return { ...run, parent, canReuse: (chunk: { block: number }) => chunk.block !== lost } as unknown as Run;
 }
@@ -88,4 +90,29 @@ test("takesOver() leaves the segment before a damage of the list to be read: mor
 
 test("takesOver() leaves a segment of another block range to be read", async () => {
   expect(await takenOver(parentOf(3), 4)).toEqual([true, true, false, false]);
+});
+
+test("takesOver() waits when thousands of segments stand behind one that is being read, until it is done or all ends", async () => {
+  const segmentCount = 4200;
+  const sink = new RepositorySink(parentOf(segmentCount), "zstd", (_, index) => (index === 0 ? "read" : "take over"));
+  const plan = planOfSegments(segmentCount);
+  const ended = new AbortController();
+  await sink.knownTableChunks(plan, 0);
+  const takeAll = async (): Promise<void> => {
+    for (let index = 1; index < segmentCount; index += 1) await sink.takesOver(plan, index, ended.signal);
+  };
+  const all = takeAll();
+  await expect(Promise.race([all, delay(200, "waits")])).resolves.toBe("waits");
+  expect(sink.segments.takenOverCount).toBe(4096);
+  await sink.segmentDone(plan, 0, 0);
+  await all;
+  expect(sink.relations).toHaveLength(1);
+
+  const other = new RepositorySink(parentOf(segmentCount), "zstd", (_, index) => (index === 0 ? "read" : "take over"));
+  await other.knownTableChunks(plan, 0);
+  const aborted = async (): Promise<void> => {
+    for (let index = 1; index < segmentCount; index += 1) await other.takesOver(plan, index, ended.signal);
+  };
+  setTimeout(() => ended.abort(new Error("it ended")), 200);
+  await expect(aborted()).rejects.toThrow("it ended");
 });

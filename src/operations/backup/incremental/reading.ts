@@ -34,6 +34,7 @@ export class IncrementalReading implements AsyncDisposable {
   readonly #parts: ReadingParts;
   readonly #plan: ReadingPlan;
   readonly #unstable = new Set<number>();
+  #isStabilityKnown = true;
 
   private constructor(context: OperationContext, parts: ReadingParts, plan: ReadingPlan) {
     this.#context = context;
@@ -70,7 +71,9 @@ export class IncrementalReading implements AsyncDisposable {
     const { server } = this.#plan;
     const { source, dump } = this.#parts;
     if (server === null) return [];
-    for (const { dumpId } of await findUnstable(this.#context, source, { dump, server })) this.#unstable.add(dumpId);
+    const { unstable, isKnown } = await findUnstable(this.#context, source, { dump, server });
+    for (const { dumpId } of unstable) this.#unstable.add(dumpId);
+    this.#isStabilityKnown = isKnown;
     const mixed = dump.tables.filter((table) => this.#unstable.has(table.dumpId) && sink.takenOverOf(table) > 0);
     await sink.discard(mixed);
     return mixed;
@@ -104,8 +107,10 @@ export class IncrementalReading implements AsyncDisposable {
     if (unstable.length === 0) return [];
     const named = unstable.slice(0, TABLES_NAMED_MAX).map(nameOf).join(", ");
     const more = unstable.length > TABLES_NAMED_MAX ? ` and ${unstable.length - TABLES_NAMED_MAX} more` : "";
-    const message = `columns or types changed while these tables were read: ${named}${more}`;
-    const detail = "Their rows may show the new definition, while the table of contents has the old one.";
+    const message = this.#isStabilityKnown
+      ? `columns or types changed while these tables were read: ${named}${more}`
+      : `it could not be found out whether columns or types changed while these tables were read: ${named}${more}`;
+    const detail = "Rows may show a new definition, while the table of contents has the old one.";
     return [warn(this.#context, { message, detail, hint: "Take another backup, and drill it." })];
   }
 

@@ -9,18 +9,28 @@ import { askServer, readShapes, type ServerView } from "./server-view.ts";
 
 const ATTEMPT_COUNT_MAX = 3;
 
-/** Tables that changed since `server` was viewed; all of them where it cannot be found out. */
+/** What became of the tables' definitions while they were read. */
+export interface Stability {
+  readonly unstable: readonly TablePlan[];
+  /** False: it could not be found out, and all tables count as unstable. */
+  readonly isKnown: boolean;
+}
+
+/** Tables that changed since `server` was viewed. */
 export async function findUnstable(
   context: OperationContext,
   source: SettledSource,
   { dump, server }: { readonly dump: Dump; readonly server: ServerView },
-): Promise<readonly TablePlan[]> {
+): Promise<Stability> {
   for (let attempt = 1; attempt <= ATTEMPT_COUNT_MAX; attempt += 1) {
     const now = await askServer(context, source, (session) => readShapes(session, dump, context.signal));
     if (now.kind === "unknown") continue;
-    return dump.tables.filter(({ relation: { oid } }) => !isSame(server.shapes.get(oid), now.value.get(oid)));
+    const unstable = dump.tables.filter(({ relation: { oid } }) => {
+      return !isSame(server.shapes.get(oid), now.value.get(oid));
+    });
+    return { unstable, isKnown: true };
   }
-  return dump.tables;
+  return { unstable: dump.tables, isKnown: false };
 }
 
 function isSame(before: RelationShape | undefined, after: RelationShape | undefined): boolean {
