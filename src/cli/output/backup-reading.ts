@@ -13,9 +13,11 @@ const DIFFERENCES_SHOWN_MAX = 100;
 /** Fields of the receipt. */
 export function readingFields(reading: ReadingFacts): Field[] {
   const { readSegmentCount, takenOverSegmentCount, allReadBecause, noParentBecause, selfCheck } = reading;
+  const lost = reading.notReusableSegmentCount;
   const compared = selfCheck?.comparedSegmentCount ?? 0;
   return [
     ["read", `${countOf(readSegmentCount, "segment")}, ${formatSize(reading.readRawBytes)} of plain text`],
+    ["", lost === 0 ? null : `${countOf(lost, "segment")} of them because the parent's chunks cannot be used any more`],
     [
       "  not read",
       takenOverSegmentCount === 0

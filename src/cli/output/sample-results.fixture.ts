@@ -54,6 +54,7 @@ export const backupReceipt: BackupReceipt = {
   reading: {
     readSegmentCount: 3,
     takenOverSegmentCount: 0,
+    notReusableSegmentCount: 0,
     readRawBytes: 3_000_000,
     takenOverRawBytes: 0,
     allReadBecause: HOSTILE,

@@ -150,7 +150,7 @@ export class IncrementalReading implements AsyncDisposable {
     { sealed, selfCheck }: { readonly sealed: SealedRecord | null; readonly selfCheck: SelfCheckFacts | null },
   ): Promise<ReadingFacts> {
     const { server, wait, allReadBecause } = this.#plan;
-    const { readCount, takenOverCount, takenOverRawBytes } = sink.segments;
+    const { readCount, takenOverCount, takenOverRawBytes, notReusableCount } = sink.segments;
     const { isExplained } = this.#parts.settings;
     const explained = {
       ...this.#parts,
@@ -162,6 +162,7 @@ export class IncrementalReading implements AsyncDisposable {
     return {
       readSegmentCount: readCount,
       takenOverSegmentCount: takenOverCount,
+      notReusableSegmentCount: notReusableCount,
       readRawBytes: sink.rawBytes,
       takenOverRawBytes,
       allReadBecause,

@@ -49,6 +49,8 @@ export interface WaitFacts {
 export interface ReadingFacts {
   readonly readSegmentCount: number;
   readonly takenOverSegmentCount: number;
+  /** Read because what the parent has of them is missing, damaged or about to be pruned. */
+  readonly notReusableSegmentCount: number;
   /** Plain text. */
   readonly readRawBytes: number;
   readonly takenOverRawBytes: number;
