@@ -1,11 +1,22 @@
 // Which of the parent's chunks a chunk that differs most likely has its text from (pure). Both texts are laid beside one
-// another: a chunk that the parent has too says where one stands in the other, until then rows are taken to have kept their
-// places. The chunk with the longest stretch in common is chosen.
+// another, and the chunk with the longest stretch in common is chosen. Where one text stands in the other is known from a
+// chunk that the parent has too, and from where a chunk's first row was found in what it leans on; behind these, rows are
+// taken to have kept their places.
 
 import type { OfferedChunk } from "./data-sink.ts";
 
 /** After so many refusals in a row, no more are waited for than this allows. */
 const PASSED_OVER_MAX = 15;
+
+/** A chosen chunk, and what was thought when it was chosen. */
+export interface ChosenBase {
+  readonly index: number;
+  /** Where the new chunk was taken to begin in the parent's text. */
+  readonly start: number;
+  readonly drift: number;
+  /** Chunks before it. */
+  readonly number: number;
+}
 
 /** Follows one segment's chunks in their order. */
 export class BaseChoice {
@@ -14,6 +25,11 @@ export class BaseChoice {
   readonly #indexesById: ReadonlyMap<string, number>;
   /** Where the next chunk begins in the parent's text, as far as is known. */
   #position = 0;
+  /** By how much this was put right so far. What was chosen before a correction must not bring the same one again. */
+  #drift = 0;
+  #chunkCount = 0;
+  /** The last chunk that put anything right; what earlier ones tell afterwards is older. */
+  #correctedBy = -1;
 
   constructor(offered: readonly OfferedChunk[]) {
     this.#offered = offered;
@@ -31,13 +47,21 @@ export class BaseChoice {
   /** The parent has this chunk too. */
   passEqual(id: Uint8Array, lengthBytes: number): void {
     const index = this.#indexesById.get(keyOf(id));
-    this.#position = (index === undefined ? this.#position : this.#starts[index]!) + lengthBytes;
+    const number = this.#chunkCount++;
+    if (index !== undefined) this.#correct(number, this.#starts[index]! - this.#position);
+    this.#position += lengthBytes;
   }
 
-  /** The index of the offered chunk to lean on; null: there is none. */
-  choose(lengthBytes: number): number | null {
+  /** The new chunk's text begins at that offset of the text of what it leans on. */
+  foundAt({ drift, index, number, start }: ChosenBase, offset: number): void {
+    this.#correct(number, this.#starts[index]! + offset - start - (this.#drift - drift));
+  }
+
+  /** The offered chunk to lean on; null: there is none. */
+  choose(lengthBytes: number): ChosenBase | null {
     const start = this.#position;
     const end = start + lengthBytes;
+    const number = this.#chunkCount++;
     this.#position = end;
     let best: number | null = null;
     let bestBytes = 0;
@@ -48,7 +72,14 @@ export class BaseChoice {
       best = index;
       bestBytes = commonBytes;
     }
-    return best;
+    return best === null ? null : { index: best, start, drift: this.#drift, number };
+  }
+
+  #correct(number: number, lengthBytes: number): void {
+    if (number < this.#correctedBy) return;
+    this.#correctedBy = number;
+    this.#position += lengthBytes;
+    this.#drift += lengthBytes;
   }
 }
 

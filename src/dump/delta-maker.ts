@@ -10,6 +10,20 @@ import type { FromReader } from "./reader-messages.ts";
 /** Deltas under way at once: one being made, the next one's base being fetched. */
 export const DELTAS_UNDER_WAY_MAX = 2;
 
+const NEWLINE = 0x0a;
+
+/** Shorter rows stand in more than one place; of longer ones so much is looked for. */
+const FOUND_ROW_BYTES_MIN = 16;
+const FOUND_ROW_BYTES_MAX = 256;
+
+/** What became of a text. */
+export interface MadeDelta {
+  /** Null: it does not pay. */
+  readonly frame: Uint8Array | null;
+  /** Where the text begins in its base, by its first row; null: that is not there. */
+  readonly foundAt: number | null;
+}
+
 /** A chunk of the parent to lean on. */
 export interface WantedBase {
   readonly taskId: number;
@@ -40,16 +54,8 @@ export class DeltaMaker {
     this.#asked.delete(requestId);
   }
 
-  /**
-   * Fetches the base; what is returned makes the delta of a text, or gives null where it does not pay, and must be called
-   * once. Null at once: it is not worth trying.
-   */
-  begin({
-    taskId,
-    offeredIndex,
-    lengths,
-    table,
-  }: WantedBase): ((text: Uint8Array) => Promise<Uint8Array | null>) | null {
+  /** Fetches the base; what is returned makes the delta of a text, and must be called once. Null: it is not worth trying. */
+  begin({ taskId, offeredIndex, lengths, table }: WantedBase): ((text: Uint8Array) => Promise<MadeDelta>) | null {
     if (!this.#trials.isWanted(table)) return null;
     const requestId = this.#requestCount++;
     const answered = new Promise<Uint8Array | null>((resolve) => this.#asked.set(requestId, resolve));
@@ -57,11 +63,21 @@ export class DeltaMaker {
     this.#ask({ type: "base-wanted", requestId, taskId, offeredIndex });
     return async (text) => {
       const base = await answered;
-      const delta = base === null ? null : makeDelta(text, base, deltaLengthMax(text.length, lengths));
+      const frame = base === null ? null : makeDelta(text, base, deltaLengthMax(text.length, lengths));
+      const foundAt = base === null ? null : findFirstRow(text, base);
       if (base !== null) freeBuffer(base);
-      this.#trials.tried(delta !== null);
+      this.#trials.tried(frame !== null);
       this.#underWayCount -= 1;
-      return delta;
+      return { frame, foundAt };
     };
   }
+}
+
+/** Where the first row of a text, or its beginning, stands in a base; null: nowhere, or it is too short to tell. */
+function findFirstRow(text: Uint8Array, base: Uint8Array): number | null {
+  const head = text.subarray(0, FOUND_ROW_BYTES_MAX);
+  const row = head.subarray(0, head.indexOf(NEWLINE) + 1 || head.length);
+  if (row.length < FOUND_ROW_BYTES_MIN) return null;
+  const at = Buffer.from(base.buffer, base.byteOffset, base.length).indexOf(row);
+  return at < 0 ? null : at;
 }

@@ -207,20 +207,21 @@ class ReaderThread {
   /** False: a full frame is to be made. */
   #beginDelta(running: RunningTask, source: ChunkSource, id: Uint8Array): boolean {
     const { lockName: table, offered, taskId } = running.task;
-    const offeredIndex = running.bases.choose(source.text.length);
-    const lengths = offeredIndex === null ? null : offered![offeredIndex]!.base;
-    if (offeredIndex === null || lengths === null) return false;
-    const finish = this.#deltas.begin({ taskId, offeredIndex, lengths, table });
+    const chosen = running.bases.choose(source.text.length);
+    const lengths = chosen === null ? null : offered![chosen.index]!.base;
+    if (chosen === null || lengths === null) return false;
+    const finish = this.#deltas.begin({ taskId, offeredIndex: chosen.index, lengths, table });
     if (finish === null) return false;
     const text = Buffer.allocUnsafeSlow(source.text.length);
     text.set(source.text); // the session's buffer is filled again meanwhile
     this.#outbox.addLater(async () => {
-      const delta = await finish(text);
+      const { foundAt, frame: delta } = await finish(text);
       if (this.#failed) return;
+      if (foundAt !== null) running.bases.foundAt(chosen, foundAt);
       const frame = delta ?? makeFrame(this.#options.chunks.compression, text);
       const chunk = chunkOf({ ...source, text }, id, frame);
       freeBuffer(text);
-      this.#postChunk(running, delta === null ? chunk : { ...chunk, deltaOf: offeredIndex });
+      this.#postChunk(running, delta === null ? chunk : { ...chunk, deltaOf: chosen.index });
       this.#resume();
     });
     return true;
