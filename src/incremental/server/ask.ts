@@ -2,12 +2,17 @@
 // search path, so that nothing stays behind in the session and no function of a user's is called. What the server refuses
 // is no failure of a backup: it is a reason to read everything.
 
-import { isOperatingError, messageOf } from "../../base/errors.ts";
+import { isOperatingError, messageOf, OperatingError } from "../../base/errors.ts";
+import { formatDuration } from "../../base/units.ts";
 import type { Session } from "../../postgres/index.ts";
 
 /** Longest that one question may take, and wait for a lock; none of them takes a lock on a user's table. */
 const STATEMENT_TIMEOUT_MS = 120_000;
 const LOCK_TIMEOUT_MS = 5_000;
+
+/** Longest that an answer is waited for here: a server or network that is silent keeps no limit of its own. */
+const ANSWER_LIMIT_MS = 150_000;
+const ROLLBACK_LIMIT_MS = 5_000;
 
 /** What the server told, or why it did not. */
 export type Answer<T> =
@@ -33,11 +38,36 @@ SET LOCAL standard_conforming_strings TO on`;
 /** The rows of one query, asked of a session that is in no transaction. Throws what the server says. */
 export async function ask(session: Session, sql: string, signal: AbortSignal): Promise<Rows> {
   try {
-    const { all } = await session.query(`${BEGIN};\n${sql};\nCOMMIT`, { signal });
+    const { all } = await withinLimit(session, () => session.query(`${BEGIN};\n${sql};\nCOMMIT`, { signal }));
     return all.at(-2)!.rows; // before COMMIT
   } catch (error) {
-    if (session.isConnected) await session.query("ROLLBACK").catch(() => {}); // what failed first is thrown
+    if (session.isConnected) {
+      const undone = withinLimit(session, () => session.query("ROLLBACK"), ROLLBACK_LIMIT_MS);
+      await undone.catch(() => {}); // what failed first is thrown
+    }
     throw error;
+  }
+}
+
+/** What `work` gives with the session. One that has not answered by the limit is cut off: "stalled". */
+export async function withinLimit<T>(
+  session: Session,
+  work: () => Promise<T>,
+  limitMs: number = ANSWER_LIMIT_MS,
+): Promise<T> {
+  let isOver = false;
+  const timer = setTimeout(() => {
+    isOver = true;
+    session.destroy();
+  }, limitMs);
+  try {
+    return await work();
+  } catch (error) {
+    if (!isOver || !isOperatingError(error, "connection_lost")) throw error;
+    const message = `the server gave no answer for ${formatDuration(limitMs)}`;
+    throw new OperatingError("stalled", message, { retryable: true, cause: error });
+  } finally {
+    clearTimeout(timer);
   }
 }
 

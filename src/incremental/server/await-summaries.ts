@@ -15,6 +15,9 @@ import { hasMoved, SUMMARIZER_STALL_MS, vainBecause } from "./wait-verdict.ts";
 /** How long it is waited at most: a timed checkpoint comes every five minutes by default. */
 export const SUMMARY_WAIT_LIMIT_MS = 360_000;
 
+/** A question that is still open so long after the limit is cut off with its session. */
+const CUT_OFF_MS = 2_000;
+
 const POLL_MS_MIN = 25;
 const POLL_MS_MAX = 1_000;
 
@@ -36,22 +39,21 @@ export type SummaryWait = {
   readonly isCheckpointMade: boolean;
 } & ({ readonly kind: "reached" } | { readonly kind: "not-reached"; readonly reason: string });
 
-/**
- * Waits on a session that is in no transaction. Throws when the session is lost or the signal aborted; all else is told in
- * the outcome.
- */
+/** Waits on a session that is in no transaction. Throws when the signal is aborted; all else is told in the outcome. */
 export async function awaitSummaries(session: Session, options: AwaitSummariesOptions): Promise<SummaryWait> {
   const startedMs = performance.now();
   const limit = AbortSignal.timeout(options.limitMs);
   const limited = { ...options, signal: AbortSignal.any([options.signal, limit]) };
   const wait = new Wait(session, limited);
+  const cutOff = setTimeout(() => session.destroy(), options.limitMs + CUT_OFF_MS);
   let reason: string | null;
   try {
     reason = await wait.run();
   } catch (error) {
     options.signal.throwIfAborted();
-    if (!session.isConnected) throw error;
     reason = limit.aborted ? tooLong(options) : refusal(error, wait.isCheckpointMade);
+  } finally {
+    clearTimeout(cutOff);
   }
   const { isCheckpointMade } = wait;
   const cost = { waitedMs: Math.round(performance.now() - startedMs), isCheckpointMade };

@@ -1,6 +1,7 @@
 // awaitSummaries() on servers of our own: what ends a wait, and what it leaves behind; and a standby, where a checkpoint
 // asked for brings nothing.
 
+import { connect, createServer, type AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
@@ -77,6 +78,39 @@ test("awaitSummaries() throws the signal's reason and leaves the session usable"
   setTimeout(() => abort.abort(new Error("stopped by the user")), 100);
   await expect(waiting).rejects.toThrow("stopped by the user");
   expect((await session.query("SELECT 1")).value).toBe("1");
+});
+
+test("awaitSummaries() ends at its limit when its connection falls silent, and tells of one that is lost", async () => {
+  let isSilent = false;
+  const between = createServer((socket) => {
+    const onward = connect(pg.port, "127.0.0.1").on("error", () => {});
+    onward.on("data", (bytes) => void (isSilent || socket.write(bytes))).on("close", () => socket.destroy());
+    socket.on("data", (bytes) => void (isSilent || onward.write(bytes))).on("close", () => onward.destroy());
+    socket.on("error", () => {});
+  });
+  await new Promise<void>((resolve) => between.listen(0, "127.0.0.1", resolve));
+  try {
+    const uri = pg.uri("postgres").replace(`:${pg.port}/`, `:${(between.address() as AddressInfo).port}/`);
+    const silenced = await sessionOn(uri);
+    const options = await untilNow({ mode: "wait", limitMs: 500 });
+    const waiting = awaitSummaries(silenced, options);
+    setTimeout(() => (isSilent = true), 200);
+    expect(await waiting).toMatchObject({
+      kind: "not-reached",
+      reason: expect.stringMatching(/^no WAL summary reached/),
+    });
+  } finally {
+    between.close();
+  }
+  const lost = await sessionOn(pg.uri("postgres"));
+  const pid = (await lost.query("SELECT pg_backend_pid()")).value;
+  const waiting = awaitSummaries(lost, await untilNow({ mode: "wait" }));
+  await delay(100);
+  await session.query(`SELECT pg_terminate_backend(${pid})`);
+  expect(await waiting).toMatchObject({
+    kind: "not-reached",
+    reason: expect.stringMatching(/^waiting for the WAL summaries failed: lost the connection/),
+  });
 });
 
 test("awaitSummaries() gives up a summarizer that stands still", async () => {
