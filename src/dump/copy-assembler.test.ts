@@ -64,6 +64,31 @@ const rowLengths = fc.array(
   ),
   { maxLength: 60 },
 );
+/** Small rows up to behind the chunk size, where no border may come for half a chunk, and then one that is larger than that. */
+const smallAndLarge = fc
+  .array(
+    fc.tuple(
+      fc.integer({ min: 600, max: 2000 }),
+      fc.integer({ min: 40, max: 160 }),
+      fc.integer({ min: Math.ceil(0.6 * CHUNK_SIZE_BYTES), max: 3 * CHUNK_SIZE_BYTES }),
+    ),
+    { minLength: 1, maxLength: 4 },
+  )
+  .map((parts) => parts.flatMap(([count, small, large]) => [...Array.from({ length: count }, () => small), large]));
+
+/** Rows of these lengths that have little in common. */
+function differentRows(lengths: readonly number[]): string[] {
+  return lengths.map((length, index) => `${`${index * 7919} `.repeat(length / 2).slice(0, length - 1)}\n`);
+}
+
+/** The rows that end in each chunk, and whether it ends within one. */
+function expectRightCounts(cuts: readonly Cut[], rows: readonly string[]): void {
+  expect(cuts.map(({ text }) => text).join("") === rows.join("")).toBe(true);
+  expect(cuts.map(({ rowCount }) => rowCount)).toEqual(cuts.map(({ text }) => text.split("\n").length - 1));
+  expect(cuts.map(({ continues }) => continues)).toEqual(cuts.map(({ text }) => !text.endsWith("\n")));
+  expect(cuts.reduce((sum, { rowCount }) => sum + rowCount, 0)).toBe(rows.length);
+}
+
 const readSizes = fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1, maxLength: 8 });
 
 describe("CopyAssembler", () => {
@@ -85,6 +110,16 @@ describe("CopyAssembler", () => {
     );
   });
 
+  test("ends a chunk that is large enough at the row end before a row that is split", () => {
+    fc.assert(
+      fc.property(smallAndLarge, readSizes, (lengths, sizes) => {
+        const rows = differentRows(lengths);
+        expectRightCounts(assemble(frame(rows), sizes).cuts, rows);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
   test("takes a stream one byte at a time", () => {
     const rows = ["a\tb\n", "\n", "c\n"];
     expect(assemble(frame(rows), [1]).cuts).toEqual([{ text: "a\tb\n\nc\n", rowCount: 3, continues: false }]);
@@ -99,6 +134,18 @@ describe("TextCutter", () => {
         expect(cutText(rows.join(""), sizes)).toEqual(assemble(frame(rows), []).cuts);
       }),
       { numRuns: 60 },
+    );
+  });
+
+  test("cuts as CopyAssembler does, and counts each row once, where a row is split behind the chunk size", () => {
+    fc.assert(
+      fc.property(smallAndLarge, readSizes, (lengths, sizes) => {
+        const rows = differentRows(lengths);
+        const cuts = cutText(rows.join(""), sizes);
+        expectRightCounts(cuts, rows);
+        expect(cuts).toEqual(assemble(frame(rows), []).cuts);
+      }),
+      { numRuns: 30 },
     );
   });
 });

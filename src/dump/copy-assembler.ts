@@ -2,7 +2,7 @@
 // straight into the assembler's buffer; the five-byte CopyData headers between the rows are squeezed out in place.
 // Chunks are cut at row ends as chunk-borders.ts says, whatever the reads were, so that the same rows always give the
 // same chunks. A row that would make a chunk larger than twice the chunk size is split at exact chunk
-// sizes, its pieces marked as continuing. Messages that are not CopyData are handed out as they are.
+// sizes, its pieces marked as continuing; a chunk that has its size already ends before it. Messages that are not CopyData are handed out as they are.
 // Source: PostgreSQL manual, "Message Formats", CopyData.
 
 import { assert } from "../base/assert.ts";
@@ -114,7 +114,7 @@ export class CopyAssembler {
       if (this.#textEnd >= minBytes && this.#borders.endsAt(this.#buffer, this.#rowStart, this.#textEnd))
         this.#cut(false);
     } else if (this.#splitting && this.#textEnd >= this.#chunkSizeBytes) {
-      this.#cut(true);
+      this.#cut(this.#rowStart < this.#textEnd); // false: nothing of the row is in the chunk yet
     }
   }
 

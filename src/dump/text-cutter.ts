@@ -1,6 +1,6 @@
 // Cuts COPY text that comes without message boundaries into the same chunks as CopyAssembler: at row ends as
-// chunk-borders.ts says; a row that would make a chunk larger than twice the chunk size is split at exact chunk sizes. In
-// COPY text a newline byte is always a row end, in every server encoding.
+// chunk-borders.ts says; a row that would make a chunk larger than twice the chunk size is split at exact chunk sizes, and a
+// chunk that has its size already ends before it. In COPY text a newline byte is always a row end, in every server encoding.
 
 import { ChunkBorders } from "./chunk-borders.ts";
 import type { AssemblerEvents } from "./copy-assembler.ts";
@@ -61,8 +61,10 @@ export class TextCutter {
       }
     }
     if (this.#length < this.#buffer.length) return false;
-    this.#splitting = true; // a full buffer without a row end in its second half
-    this.#cut(this.#chunkSizeBytes, true);
+    // A full buffer that ends within a row, which is split: from where the chunk is large enough without it.
+    this.#splitting = true;
+    const isEnough = this.#scanned >= this.#chunkSizeBytes;
+    this.#cut(isEnough ? this.#scanned : this.#chunkSizeBytes, !isEnough);
     return true;
   }
 
