@@ -12,7 +12,7 @@ export type ErrorCode =
   | "pg_dump_failed"
   | "query_failed" // the server answered with an error
   | "lock_timeout"
-  | "source_unstable" // tables kept being rewritten between snapshot and lock
+  | "source_unstable" // tables or their names kept changing, or names were exchanged while they were read
   | "value_too_large"
   | "preflight_failed"
   | "no_repository"

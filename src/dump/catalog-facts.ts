@@ -1,6 +1,6 @@
 // What the catalog says of the relations to be read, asked twice: within the snapshot and outside it. A relation whose
 // file or columns differ was rewritten between snapshot and lock: COPY in the snapshot would then give no rows and no
-// error.
+// error. One whose name differs, or whose schema was altered, is perhaps not the one that was locked: LOCK goes by names.
 
 import { assert } from "../base/assert.ts";
 import type { Session } from "../postgres/index.ts";
@@ -9,16 +9,27 @@ import type { RelationFacts } from "./segment-plan.ts";
 /** One relation as one of the two sessions sees it. */
 export interface RelationState {
   readonly facts: RelationFacts;
-  /** Changes when the relation's file or columns change. */
+  /** Changes when the relation's file or columns or names change. */
   readonly fingerprint: string;
+  /** The part of it that NAMES_EXPRESSION gives. */
+  readonly names: string;
 }
+
+// Of pg_class c and pg_namespace n. The schema's row version shows a renaming there and back, and other changes of it. Bytes
+// as they are stored: two sessions may have different encodings.
+const hexOf = (name: string): string =>
+  `pg_catalog.encode(pg_catalog.convert_to(${name}::pg_catalog.text, pg_catalog.getdatabaseencoding()), 'hex')`;
+
+/** SQL that gives another text when a relation or its schema has another name, and when its schema was altered. */
+export const NAMES_EXPRESSION = `pg_catalog.concat_ws(' ', n.oid, n.xmin, ${hexOf("n.nspname")}, ${hexOf("c.relname")})`;
 
 const FACTS_QUERY = `
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, coalesce(a.amname, ''), c.reltablespace, c.relfilenode,
        SIZE / pg_catalog.current_setting('block_size')::bigint,
        (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.attnum, t.attname, t.atttypid, t.atttypmod,
                  t.attisdropped, t.attgenerated), ',' ORDER BY t.attnum))
-          FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0)
+          FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0),
+       ${NAMES_EXPRESSION}
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
@@ -65,7 +76,8 @@ function toState(row: readonly (string | null)[]): RelationState {
     filenode: Number(text(7)),
     blockCount: Number(text(8)),
   };
-  return { facts, fingerprint: `${text(7)} ${text(6)} ${text(9)}` };
+  const names = text(10);
+  return { facts, fingerprint: `${text(7)} ${text(6)} ${text(9)} ${names}`, names };
 }
 
 /** Relations that are not now what the snapshot shows. */

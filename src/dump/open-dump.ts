@@ -1,5 +1,5 @@
 // Opens a dump: contents by pg_dump, the holder with its snapshot exported, what the catalog says of each table, and
-// the plan of segments. A table rewritten between snapshot and lock is noticed here and a new snapshot is taken.
+// the plan of segments. A table rewritten or renamed between snapshot and lock is noticed here and a new snapshot is taken.
 
 import type { Toc, TocEntry } from "../archive/index.ts";
 import { assert } from "../base/assert.ts";
@@ -12,12 +12,13 @@ import type { AvailablePgDump } from "./choose-pg-dump.ts";
 import { fetchContents, type Contents } from "./contents.ts";
 import type { LargeObjectBucket } from "./data-sink.ts";
 import { HolderWatch, holderStalled } from "./holder-watch.ts";
+import { checkNames } from "./name-check.ts";
 import { planTable, SEGMENT_BLOCK_COUNT, type TablePlan } from "./segment-plan.ts";
 import { readSnapshotFacts, takeSnapshot, type SnapshotFacts } from "./snapshot-facts.ts";
 import { abortsAfter, READ_STALL_MS, StallWatch } from "./stall-watch.ts";
 import { planLargeObjects } from "./task-list.ts";
 
-/** New snapshots taken when tables were rewritten between snapshot and lock. */
+/** New snapshots taken when tables were rewritten or renamed between snapshot and lock. */
 const SNAPSHOT_ATTEMPT_COUNT_MAX = 4;
 
 export interface OpenDumpOptions {
@@ -49,6 +50,7 @@ export class Dump implements AsyncDisposable {
   /** Aborts with the reason when the holder is lost: nothing read after that belongs to the snapshot. */
   readonly holderLost: AbortSignal;
   readonly holder: Session;
+  readonly #names: ReadonlyMap<number, string>;
   readonly #watch: HolderWatch;
   readonly #onLost: (error: unknown) => void;
   #isPrepared = false;
@@ -56,13 +58,14 @@ export class Dump implements AsyncDisposable {
 
   constructor(
     contents: Contents,
-    examined: { readonly tables: readonly TablePlan[]; readonly snapshot: SnapshotFacts },
+    examined: Omit<Examined, "changed">,
     { lost, segmentBlockCount }: { readonly lost: AbortController; readonly segmentBlockCount: number },
   ) {
     this.segmentBlockCount = segmentBlockCount;
     this.headAndToc = contents.headAndToc;
     this.toc = contents.toc;
     this.tables = examined.tables;
+    this.#names = examined.names;
     this.largeObjectBuckets = planLargeObjects(contents.largeObjectOids);
     this.snapshot = examined.snapshot;
     this.settingStatements = contents.settings;
@@ -80,6 +83,11 @@ export class Dump implements AsyncDisposable {
   /** Statements that put another session into the holder's snapshot with pg_dump's settings, then ours. */
   readerSetup(): string[] {
     return [...takeSnapshot(this.snapshot.exportedName), ...this.settingStatements, ...READER_SETTINGS];
+  }
+
+  /** To be asked when rows were read: throws "source_unstable" when they may be of other tables than those planned. */
+  async checkNames(signal: AbortSignal): Promise<void> {
+    await checkNames({ settings: this.holder.settings, tables: this.tables, names: this.#names }, signal);
   }
 
   get holderIsBusy(): boolean {
@@ -133,7 +141,7 @@ const READER_SETTINGS = [
   "SET application_name TO 'cairn reader'",
 ];
 
-/** Opens a dump. Throws what pg_dump and the server say, and "source_unstable" when tables keep being rewritten. */
+/** Opens a dump. Throws what pg_dump and the server say, and "source_unstable" when tables keep being rewritten or renamed. */
 export async function openDump(options: OpenDumpOptions): Promise<Dump> {
   for (let attempt = 1; ; attempt += 1) {
     const lost = new AbortController();
@@ -152,7 +160,7 @@ export async function openDump(options: OpenDumpOptions): Promise<Dump> {
         .map(({ namespace, name }) => `"${namespace}"."${name}"`)
         .join(", ");
       if (attempt === SNAPSHOT_ATTEMPT_COUNT_MAX) throw unstable(names);
-      options.onNotice?.(`rewritten between snapshot and lock: ${names}; taking a new snapshot`);
+      options.onNotice?.(`rewritten or renamed between snapshot and lock: ${names}; taking a new snapshot`);
     } catch (error) {
       contents.holder.destroy();
       throw error;
@@ -165,6 +173,8 @@ interface Examined {
   readonly changed: readonly { readonly namespace: string; readonly name: string }[];
   readonly tables: readonly TablePlan[];
   readonly snapshot: SnapshotFacts;
+  /** By OID, as the snapshot shows them. */
+  readonly names: ReadonlyMap<number, string>;
 }
 
 async function examine(contents: Contents, options: OpenDumpOptions): Promise<Examined> {
@@ -178,7 +188,8 @@ async function examine(contents: Contents, options: OpenDumpOptions): Promise<Ex
   const changed = changedRelations(inSnapshot, now);
   const snapshot = await readSnapshotFacts(contents.holder, second, signal);
   const tables = changed.length > 0 ? [] : entries.map((entry) => plan(entry, contents, inSnapshot, options));
-  return { changed, tables, snapshot };
+  const names = new Map([...inSnapshot].map(([oid, state]) => [oid, state.names]));
+  return { changed, tables, snapshot, names };
 }
 
 function plan(
@@ -195,11 +206,11 @@ function plan(
 }
 
 function unstable(names: string): OperatingError {
-  return new OperatingError("source_unstable", `tables were rewritten between snapshot and lock: ${names}`, {
-    detail: `This happened ${SNAPSHOT_ATTEMPT_COUNT_MAX} times in a row; reading them would give no rows and no error.`,
+  return new OperatingError("source_unstable", `tables were rewritten or renamed between snapshot and lock: ${names}`, {
+    detail: `This happened ${SNAPSHOT_ATTEMPT_COUNT_MAX} times in a row; reading them would give no rows, or another table's, and no error.`,
     hint:
-      "Something truncates or rewrites these tables all the time: back up when it rests, or leave their rows out " +
-      "with --exclude-table-data.",
+      "Something truncates, rewrites or renames these tables or alters their schemas all the time: back up when it " +
+      "rests, or leave their rows out with --exclude-table-data.",
   });
 }
 

@@ -38,7 +38,10 @@ export function defaultJobs(): number {
   return Math.max(1, Math.min(4, availableParallelism()));
 }
 
-/** Reads everything; settles when all of it is with the sink. The loss of the holder ends it at once. */
+/**
+ * Reads everything; settles when all of it is with the sink. The loss of the holder ends it at once. Throws
+ * "source_unstable" when names that were read by came to stand for other tables.
+ */
 export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<void> {
   const tables = options.tables ?? dump.tables;
   const buckets = options.readsLargeObjects === false ? [] : dump.largeObjectBuckets;
@@ -67,6 +70,7 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
       throw await nameLargeRow(holder, error, signal);
     });
   });
+  await dump.checkNames(signal);
 }
 
 /** The holder has pg_dump's lock on the table already, so nobody's queued lock stands in its way. */

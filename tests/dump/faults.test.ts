@@ -173,6 +173,18 @@ describe("locks", () => {
     ["TRUNCATE", "BEGIN; TRUNCATE z; INSERT INTO z VALUES (101), (102)", null, ["101", "102"]],
     ["ALTER COLUMN TYPE", "BEGIN; ALTER TABLE z ALTER a TYPE bigint USING a + 200", null, ["201", "202", "203"]],
     ["DROP and CREATE", "BEGIN; DROP TABLE z; CREATE TABLE z (a int); INSERT INTO z VALUES (7)", null, ["7"]],
+    [
+      "a swap by RENAME",
+      "BEGIN; ALTER TABLE z RENAME TO y; CREATE TABLE x AS SELECT a + 300 AS a FROM y; ALTER TABLE x RENAME TO z",
+      null,
+      ["301", "302", "303"],
+    ],
+    [
+      "a swap by SET SCHEMA",
+      "BEGIN; CREATE SCHEMA aside; ALTER TABLE z SET SCHEMA aside; CREATE TABLE z AS SELECT 8 AS a",
+      null,
+      ["8"],
+    ],
     ["VACUUM FULL", "BEGIN; LOCK TABLE z IN ACCESS SHARE MODE", "VACUUM FULL z", ["1", "2", "3"]],
   ])("cairn dump takes a new snapshot after %s between snapshot and lock", (_what, before, queued, rows) =>
     inFolder(async () => {

@@ -1,0 +1,88 @@
+// LOCK and COPY go by names, what is stored of a table by its OID. The locks keep tables from being renamed, but nothing
+// keeps a schema: ALTER SCHEMA … RENAME waits for no lock on the tables in it, and the same session's next COPY reads the
+// table that has the name now. So when all is read, it is asked whether every name has been the planned table's all along.
+
+import { setTimeout as delay } from "node:timers/promises";
+
+import { isOperatingError, OperatingError } from "../base/errors.ts";
+import { openSession, type ConnectionSettings, type Session } from "../postgres/index.ts";
+import { NAMES_EXPRESSION } from "./catalog-facts.ts";
+import type { TablePlan } from "./segment-plan.ts";
+import { abortsAfter, READ_STALL_MS } from "./stall-watch.ts";
+
+/** Relations asked for at once. */
+const BATCH_RELATION_COUNT = 5_000;
+
+const ATTEMPT_COUNT_MAX = 4;
+const ATTEMPT_PAUSE_MS = 2_000;
+const TABLES_NAMED_MAX = 5;
+
+/** What was planned, and where to ask. */
+export interface PlannedNames {
+  /** Of the holder's server. */
+  readonly settings: ConnectionSettings;
+  readonly tables: readonly TablePlan[];
+  /** By OID, as the snapshot shows them. */
+  readonly names: ReadonlyMap<number, string>;
+}
+
+/** Throws "source_unstable" when a table or its schema is not what was planned, or the schema's row was written meanwhile. */
+export async function checkNames(planned: PlannedNames, signal: AbortSignal): Promise<void> {
+  if (planned.tables.length === 0) return;
+  const now = await askNames(planned, signal);
+  const other = planned.tables.filter(({ relation: { oid } }) => now.get(oid) !== planned.names.get(oid));
+  if (other.length > 0) throw renamed(other);
+}
+
+/** A connection that cannot be had at once must not cost all that was read. */
+async function askNames(planned: PlannedNames, signal: AbortSignal): Promise<ReadonlyMap<number, string>> {
+  const oids = planned.tables.map(({ relation }) => relation.oid);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const limited = AbortSignal.any([signal, abortsAfter(READ_STALL_MS, stalled())]);
+      await using session = await openSession(planned.settings, { signal: limited, applicationName: "cairn" });
+      return await readNames(session, oids, limited);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (attempt === ATTEMPT_COUNT_MAX || !isOperatingError(error) || error.code === "stalled") throw error;
+    }
+    await delay(ATTEMPT_PAUSE_MS, undefined, { signal });
+  }
+}
+
+async function readNames(session: Session, oids: readonly number[], signal: AbortSignal): Promise<Map<number, string>> {
+  const names = new Map<number, string>();
+  for (let start = 0; start < oids.length; start += BATCH_RELATION_COUNT) {
+    const batch = oids.slice(start, start + BATCH_RELATION_COUNT).join(",");
+    const { rows } = await session.query(
+      `SELECT c.oid, ${NAMES_EXPRESSION}
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = ANY (ARRAY[${batch}]::pg_catalog.oid[])`,
+      { signal },
+    );
+    for (const row of rows) names.set(Number(row[0]), row[1] ?? "");
+  }
+  return names;
+}
+
+function renamed(tables: readonly TablePlan[]): OperatingError {
+  const named = tables
+    .slice(0, TABLES_NAMED_MAX)
+    .map(({ relation: { namespace, name } }) => `"${namespace}"."${name}"`);
+  const more = tables.length > TABLES_NAMED_MAX ? ` and ${tables.length - TABLES_NAMED_MAX} more` : "";
+  return new OperatingError(
+    "source_unstable",
+    `schemas or tables were renamed or altered while they were read: ${named.join(", ")}${more}`,
+    {
+      detail: "Rows are read by name: what was read may be of other tables.",
+      hint: "Start again, at a time when no schema is renamed, given to another owner or granted on.",
+    },
+  );
+}
+
+function stalled(): OperatingError {
+  return new OperatingError("stalled", "the names of what was read could not be looked at again", {
+    hint: "Look at the server's log, and at the network in between.",
+    retryable: true,
+  });
+}
