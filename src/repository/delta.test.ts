@@ -9,10 +9,11 @@ import { promisify } from "node:util";
 import { constants, createZstdCompress, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { ZstdOptions } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { OperatingError } from "../base/errors.ts";
 import { openLocalStorage } from "../storage/index.ts";
 import { packObjectName } from "./identifiers.ts";
 import type { ChunkReference, Repository, RestorePoint, Run } from "./index.ts";
-import { createRepository } from "./index.ts";
+import { createRepository, openRepository } from "./index.ts";
 import type { TakenOver } from "./leftover-packs.ts";
 import { DAY_MS, PruneBench, rows } from "./prune/prune.fixture.ts";
 import { backUp, CHEAP_SCRYPT, chunkOf, deltaOf, FACTS, PASSPHRASE, readTables, temporaryFolder, TOC } from "./repository.fixture.ts"; // prettier-ignore
@@ -176,6 +177,49 @@ describe("damage", () => {
     expect(await readTables(await repository.openRestorePoint(id))).toEqual(SECOND);
     expect((await repository.verifyRestorePoint(await repository.openRestorePoint(id))).isWhole).toBe(true);
   });
+
+  test.each([true, false])(
+    "of a base that a run finds, marks allowed: %s, stops what leans on it from then on",
+    async (isAllowed) => {
+      const { delta } = await openedSecond();
+      const base = delta.base!;
+      await flip(base, base.offset + 10);
+      const storage = openLocalStorage(bench.path);
+      const put = storage.put.bind(storage);
+      storage.put = async (name, ...rest) => {
+        if (name.startsWith("marks/") && !isAllowed) throw new OperatingError("permission_denied", "for this test");
+        return await put(name, ...rest);
+      };
+      await using repository = await openRepository(storage, { passphrase: PASSPHRASE });
+      const found = { relation: "public.orders", reason: "for this test" };
+      const finding = async (leansOnIt: boolean): Promise<unknown> => {
+        const parent = await repository.readParent(FACTS.lineage);
+        await using run = await repository.startRun({ kind: "backup", parent, lineageName: FACTS.lineage.name });
+        const chunks = await chunksOf(run.parent!);
+        const list = run.openSegmentList();
+        expect(run.canReuse(chunks[1]!)).toBe(true);
+        const chunk = chunks[leansOnIt ? 1 : 0]!;
+        await list.add({ firstBlock: 0, blockCount: 8, rowCount: chunk.rowCount, chunks: [chunk] });
+        run.noteDamage(base, found);
+        run.noteDamage(base, found);
+        expect(chunks.map((chunk) => run.canReuse(chunk))).toEqual([true, false, true, true, true, true]);
+        expect(run.canReuse(base)).toBe(false);
+        expect(run.foundDamage).toHaveLength(1);
+        const place = { dumpId: 1, oid: 1, namespace: "public", name: "orders", storage: null, blockCount: 8, segmentBlocks: 8 }; // prettier-ignore
+        return await run.commit({ ...FACTS, relations: [{ ...place, ...(await list.finish()) }], largeObjects: [], toc: TOC }); // prettier-ignore
+      };
+      const failed = { code: "corrupt", retryable: true, message: expect.stringContaining("found damaged") as string };
+      await expect(finding(true)).rejects.toMatchObject(failed);
+      if (!isAllowed) {
+        expect(await finding(false)).toHaveProperty("id");
+        return;
+      }
+      const id = await bench.backUp(SECOND); // asks nothing but the mark
+      const restorePoint = await repository.openRestorePoint(id);
+      expect((await chunksOf(restorePoint))[1]).toMatchObject({ encoding: "zstd", base: null });
+      expect((await repository.verifyRestorePoint(restorePoint)).isWhole).toBe(true);
+    },
+  );
 
   test("of a delta is found at its own place, wherever a bit flips", async () => {
     const { delta, repository, restorePoint } = await openedSecond();

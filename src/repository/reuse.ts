@@ -10,7 +10,7 @@ import { ItemSet } from "./item-set.ts";
 import type { ChunkReference } from "./lists.ts";
 import type { PackRecord } from "./manifest.ts";
 import { readDamage } from "./marks.ts";
-import type { DamageRegister } from "./marks.ts";
+import type { Damage, DamageRegister } from "./marks.ts";
 import { MOVES_MAX, readMoved } from "./moved.ts";
 import type { MovedItems, PackItemPlace } from "./moved.ts";
 import { ListedForPruning, readPruneLists } from "./prune/prune-lists.ts";
@@ -38,6 +38,8 @@ export class ReusablePacks {
   readonly #items = new Map<string, ItemSet>();
   /** Packs of dead runs that this run's record claims. */
   readonly #claimed = new Set<string>();
+  /** Of chunks that the run itself could not read back. */
+  readonly #found: Damage[] = [];
 
   private constructor(context: RepositoryContext, packs: Map<string, PackRecord>, facts: PackFacts) {
     this.#context = context;
@@ -101,6 +103,17 @@ export class ReusablePacks {
     this.#claimed.add(record[0]);
   }
 
+  /** What addDamage() was told. */
+  get foundDamage(): readonly Damage[] {
+    return this.#found;
+  }
+
+  /** The run could not read that chunk back: from now on it may not be referred to, and confirm() fails where it was. */
+  addDamage(damage: Damage): void {
+    this.#facts.damage.add(damage);
+    this.#found.push(damage);
+  }
+
   /** Remembers that the run refers to that item. */
   refer(pack: string, itemNumber: number): void {
     const items = this.#items.get(pack) ?? new ItemSet();
@@ -112,6 +125,7 @@ export class ReusablePacks {
   async confirm(packs: readonly PackRecord[], signal?: AbortSignal): Promise<void> {
     if (packs.length === 0) return;
     const facts = await readFacts(this.#context, packs, signal);
+    for (const damage of this.#found) facts.damage.add(damage); // the mark may not have been allowed
     for (const record of packs) {
       const isClaimed = this.#claimed.has(record[0]);
       const problem = problemOf(record, this.#items.get(record[0]) ?? new ItemSet(), facts);

@@ -27,6 +27,8 @@ import type {
 import { confirmOwnPacks } from "./own-packs.ts";
 import { PackStream } from "./pack-stream.ts";
 import type { FinishedPack } from "./pack-stream.ts";
+import { markWhereAllowed } from "./marks.ts";
+import type { Damage } from "./marks.ts";
 import { openManifest } from "./restore-point.ts";
 import type { RestorePoint } from "./restore-point.ts";
 import type { ReusablePacks } from "./reuse.ts";
@@ -100,6 +102,7 @@ export class Run implements AsyncDisposable {
   /** Bytes of packs that were taken as they are from another repository. */
   readonly #adopted = new Map<string, number>();
   #keptBytes = 0;
+  #isDamageMarked = false;
   #isManifestInDoubt = false;
   /** From then on others may have seen the manifest and refer to the packs: only prune may delete them. */
   #wasManifestBegun = false;
@@ -118,6 +121,20 @@ export class Run implements AsyncDisposable {
   /** True when a list of this run may refer to that chunk of the parent, and to its base, instead of storing it anew. */
   canReuse(reference: Pick<ChunkReference, "pack" | "itemNumber" | "base">): boolean {
     return this.#parts.reusable.canReuse(reference);
+  }
+
+  /** A chunk of the parent could not be read back: the run refers to it no more, and marks it when it ends, so that no later one does. */
+  noteDamage(
+    { itemNumber, pack }: ChunkReference,
+    found: { readonly relation: string; readonly reason: string },
+  ): void {
+    const isKnown = this.foundDamage.some((one) => one.pack === pack && one.itemNumber === itemNumber);
+    if (!isKnown) this.#parts.reusable.addDamage({ pack, itemNumber, ...found });
+  }
+
+  /** What noteDamage() was told. */
+  get foundDamage(): readonly Damage[] {
+    return this.#parts.reusable.foundDamage;
   }
 
   /** False where readers may not know deltas, so that every chunk has to be a full one. */
@@ -180,6 +197,7 @@ export class Run implements AsyncDisposable {
       return [this.#indexOf(place.pack), place.itemNumber, place.offset, rawLengthBytes] as const;
     });
     const packs = this.#packRecords();
+    await this.#markDamage();
     await this.#confirmPacks(packs, signal);
     const { toc, relations, largeObjects, incremental, globals, copied, ...facts } = input;
     const body: ManifestBody = {
@@ -204,6 +222,7 @@ export class Run implements AsyncDisposable {
     if (this.#state === "ended") return;
     this.#state = "ended";
     const { beacon, keptBytesMin } = this.#parts;
+    await this.#markDamage().catch(() => undefined); // the next run finds it too
     const durable = await this.#packs.abort();
     const durableBytes = durable.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     if (durableBytes >= keptBytesMin) {
@@ -219,6 +238,14 @@ export class Run implements AsyncDisposable {
       if (beacon.isOverdue || deadline.aborted) return;
       await this.#context.storage.delete(packObjectName(name), deadline).catch(() => undefined);
     }
+  }
+
+  async #markDamage(): Promise<void> {
+    if (this.foundDamage.length === 0 || this.#isDamageMarked) return;
+    this.#isDamageMarked = true;
+    const at = this.#context.clock.now().toISOString();
+    const facts = { restorePointId: this.parent!.id, at, chunkCount: 0, rawBytes: 0 };
+    await markWhereAllowed(this.#context, "damage", { ...facts, damage: this.foundDamage });
   }
 
   /**

@@ -90,6 +90,11 @@ describe("a backup that reads back what deltas lean on", () => {
     });
     expect(askedCount).toBeGreaterThan(0);
     expect(receipt.deltas.chunkCount).toBe(0);
+    expect(receipt.warnings.join()).toMatch(
+      /^restore point \S+ is damaged: .*could not be read back \(public\.t: .*for this test\)$/,
+    );
+    const marked = (await repository.list()).restorePoints.find(({ id }) => id === receipt.parentId);
+    expect(marked).toMatchObject({ isDamaged: true });
     await using copy = await pg.createDatabase();
     expect(await repository.restore(receipt.id, copy.uri)).toMatchObject({ isComplete: true });
     const contents = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM t";

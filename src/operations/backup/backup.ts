@@ -34,7 +34,7 @@ import { CAIRN_VERSION } from "../version.ts";
 import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
 import { IncrementalReading, noteCheckpoint, READING_DEFAULTS, type ReadingOutcome } from "./incremental/index.ts";
-import type { DeltaCounts } from "./delta-bases.ts";
+import { warnOfDamage, type DeltaCounts } from "./delta-bases.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
 import { watchDrops } from "./watch-drops.ts";
@@ -107,6 +107,7 @@ export async function backUpDatabase(
   const input = commitInput(facts);
   const findings = await watchDrops(context, { repository, parent, input, limits: settings.dropLimits });
   warnings.push(...findings.map(({ message }) => message), ...warnOfRefusedPacks(context, run));
+  warnings.push(...warnOfDamage(context, run));
   const summary = await run.commit({ ...input, warnings });
   const takenOver = takenOverFacts(run);
   return makeReceipt({ ...facts, summary, repository, findings, takenOver, deltas: sink.deltas });

@@ -73,9 +73,12 @@ describe("DeltaBases", () => {
     expect(new DeltaBases(given, encoding).offer([chunk(1)])).toBeNull();
   });
 
-  test("counts what it fetched, damaged or not", async () => {
-    const bases = new DeltaBases(run(), "zstd");
-    expect(await bases.load(chunk(1))).toBeNull();
+  test("counts what it fetched, damaged or not, and tells the run of damage", async () => {
+    const noted: unknown[] = [];
+    const noteDamage = (...facts: unknown[]): number => noted.push(facts);
+    const bases = new DeltaBases(Object.assign(run(), { noteDamage }), "zstd");
+    expect(await bases.load(chunk(1), "public.t")).toBeNull();
+    expect(noted).toEqual([[chunk(1), { relation: "public.t", reason: "for this test" }]]);
     bases.count(2_000_000, 900);
     expect(bases.counts).toEqual({ chunkCount: 1, rawBytes: 2_000_000, storedBytes: 900, fetchedBytes: 700_000 });
   });

@@ -1,10 +1,12 @@
 // What deltas of a backup may lean on: the full chunks of the parent's same segment. They are read back from the storage, so
 // only where that costs no network; elsewhere every changed chunk is stored as a full one.
 
-import { isOperatingError } from "../../base/errors.ts";
+import { isOperatingError, messageOf } from "../../base/errors.ts";
 import { KIB, MIB } from "../../base/units.ts";
 import type { OfferedChunk } from "../../dump/index.ts";
 import type { ChunkReference, Run } from "../../repository/index.ts";
+import { warn } from "../events.ts";
+import type { OperationContext } from "../operation.ts";
 
 /** Less than this is not worth reading something back for. */
 const BASE_BYTES_MIN = 16 * KIB;
@@ -39,13 +41,19 @@ export class DeltaBases {
     return offered.some(({ base }) => base !== null) ? offered : null;
   }
 
-  /** The plaintext of a base; null when it is damaged or missing, which costs a full chunk and not the backup. */
-  async load(base: ChunkReference): Promise<Uint8Array | null> {
+  /**
+   * The plaintext of a base; null when it is damaged or missing. That costs a full chunk, and not the backup unless it had
+   * taken over already what needs the base: the run refers to it no more, and its mark makes the next one store it anew.
+   */
+  async load(base: ChunkReference, relation: string): Promise<Uint8Array | null> {
     this.counts.fetchedBytes += base.lengthBytes;
     try {
       return await this.#run.parent!.loadChunk(base);
     } catch (error) {
-      if (isOperatingError(error, "corrupt") || isOperatingError(error, "not_found")) return null;
+      if (isOperatingError(error, "corrupt") || isOperatingError(error, "not_found")) {
+        this.#run.noteDamage(base, { relation, reason: messageOf(error) });
+        return null;
+      }
       throw error;
     }
   }
@@ -70,4 +78,18 @@ export class DeltaBases {
 /** The full chunk that a delta which resembles this one leans on: the depth stays one. */
 export function baseOf(chunk: ChunkReference): ChunkReference {
   return chunk.base ?? chunk;
+}
+
+/** A warning when the run could not read back what the parent has. */
+export function warnOfDamage(context: OperationContext, { foundDamage, parent }: Run): readonly string[] {
+  const [first] = foundDamage;
+  if (first === undefined) return [];
+  const ofWhich = foundDamage.length === 1 ? "a chunk" : `${foundDamage.length} chunks`;
+  return [
+    warn(context, {
+      message: `restore point ${parent!.id} is damaged: ${ofWhich} could not be read back (${first.relation}: ${first.reason})`,
+      detail: "What a backup needs of that is stored anew.",
+      hint: 'Run "cairn verify" on the earlier restore points: they may need the same chunks.',
+    }),
+  ];
 }

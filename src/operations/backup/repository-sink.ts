@@ -125,7 +125,8 @@ export class RepositorySink implements DataSink {
   async loadBase(table: TablePlan, segmentIndex: number, offeredIndex: number): Promise<Uint8Array | null> {
     const segment = this.#tables.get(table.dumpId)?.segments.get(segmentIndex);
     assert(segment !== undefined, "a segment's bases are wanted before its end");
-    return await this.#deltas.load(baseOf(segment.parentChunks[offeredIndex]!));
+    const { name, namespace } = table.relation;
+    return await this.#deltas.load(baseOf(segment.parentChunks[offeredIndex]!), `${namespace}.${name}`);
   }
 
   async tableChunk(table: TablePlan, segmentIndex: number, chunk: ReadChunk): Promise<void> {
@@ -204,9 +205,11 @@ export class RepositorySink implements DataSink {
     assert(bytes !== null, "a delta has a frame");
     this.rawBytes += rawLengthBytes;
     this.storedBytes += bytes.length;
-    this.#deltas.count(rawLengthBytes, bytes.length);
     const facts = { kind: "table", id, rawLengthBytes, rowCount, continues, encoding: "zstd-delta" } as const;
-    return await this.#run.storeChunk({ ...facts, base, bytes });
+    const stored = await this.#run.storeChunk({ ...facts, base, bytes });
+    // What a run that broke off left may be a full chunk.
+    if (stored.encoding === "zstd-delta") this.#deltas.count(rawLengthBytes, bytes.length);
+    return stored;
   }
 
   #countTakenOver({ dumpId }: TablePlan, { chunks }: ParentSegment): void {
