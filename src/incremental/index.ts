@@ -1,8 +1,10 @@
 // Incremental reading: what a run may take over from its parent without reading it (docs/formats/incremental.md).
 
+export { withinLimit } from "./server/ask.ts";
 export type { Answer } from "./server/ask.ts";
 export { awaitSummaries, SUMMARY_WAIT_LIMIT_MS } from "./server/await-summaries.ts";
 export type { AwaitSummariesOptions, SummaryWait } from "./server/await-summaries.ts";
+export { markHistory } from "./server/mark-history.ts";
 export { readCheckpoint, readPosition } from "./server/position.ts";
 export type { SnapshotOfRun } from "./server/position.ts";
 export { readRelationShapes } from "./server/relation-shapes.ts";

@@ -16,6 +16,7 @@ import {
   digestSummaries,
   encodeIncremental,
   listSummaries,
+  markHistory,
   provenCheckpoints,
   readCheckpoint,
   readPosition,
@@ -74,6 +75,8 @@ export interface ReadingOptions {
   /** Whether the run waits for summaries, so that it can be sealed. */
   readonly awaits: boolean;
   readonly segmentBlockCount?: number;
+  /** False: the run leaves no mark of its own in the WAL. */
+  readonly marks?: boolean;
   /** Statements after the readers' usual settings. */
   readonly settings?: string;
   /** Other sessions' work while the run is under way. */
@@ -98,6 +101,7 @@ export async function takeReading(sessions: RunSessions, options: ReadingOptions
   const facts = await readSnapshotFacts(holder, second, signal);
   const position = known(await readPosition(second, facts, signal));
   const shapes = await shapesOf(second, plans);
+  if (options.marks ?? true) known(await markHistory(second, position, { signal }));
   const summariesBefore = known(await listSummaries(second, position.timeline, signal));
   await options.between();
   if (options.awaits) await waitFor(second, position);
