@@ -2,6 +2,7 @@
 
 export { availablePgDumps, type PgDumpRequest } from "./available-pg-dumps.ts";
 export { choosePgDump, type AvailablePgDump, type PgDumpChoice } from "./choose-pg-dump.ts";
+export { parseCopyStatement } from "./copy-statement.ts";
 export type {
   ChunkHashing,
   DataSink,

@@ -1,8 +1,9 @@
 // cairn backup reads only the segments that can have changed, and says why it reads the others.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
@@ -10,7 +11,7 @@ import { runCopy } from "../../src/operations/copy/index.ts";
 import { openRepository } from "../../src/repository/index.ts";
 import { openLocalStorage } from "../../src/storage/index.ts";
 import { openSession, resolveConnection } from "../../src/postgres/index.ts";
-import { server as sharedServer, type Major, type OwnServer } from "../support/servers.ts";
+import { server as sharedServer, type Major, type OwnServer, type TestDatabase } from "../support/servers.ts";
 import { IncrementalBench, reasonsOf, SEGMENT_COUNT } from "./support.ts";
 
 const servers = new Map<Major, OwnServer>();
@@ -209,6 +210,35 @@ test("a type that changes while its tables are taken over: they are read whole, 
   expect(next.reading.readSegmentCount).toBe(1);
   await bench.expectEqual(next.id);
 });
+
+test("a table of which only some rows were selected is read, whatever its extension's condition became meanwhile", async () => {
+  await using bench = await IncrementalBench.on(servers.get(18)!);
+  const { source } = bench;
+  const condition = (text: string): string =>
+    `UPDATE pg_extension SET extconfig = ARRAY['config'::regclass::oid], extcondition = ARRAY['${text}'] WHERE extname = 'citext'`;
+  await source.psql(`CREATE EXTENSION citext; CREATE TABLE config AS SELECT i AS a FROM generate_series(1, 3) i;
+    ALTER EXTENSION citext ADD TABLE config; VACUUM config; ${condition("WHERE a > 1")}; CHECKPOINT`);
+  const held = spawn(bench.server.tools.psql, ["-X", "-q", "-d", source.uri], {
+    env: {},
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  held.stdin.write("BEGIN; LOCK TABLE config;\n");
+  await untilLock(source, "granted AND mode = 'AccessExclusiveLock' AND relation = 'config'::regclass");
+  const running = bench.backup();
+  await untilLock(source, "NOT granted AND mode = 'AccessShareLock'");
+  await source.psql(condition(""));
+  held.stdin.end("ROLLBACK;\n");
+  expect((await running).rowCount).toBe(14_002);
+  const next = await bench.backup();
+  expect(Object.keys(reasonsOf(next, "public.config"))).toEqual([
+    "when the parent was made: pg_dump's statement for it selects rows",
+  ]);
+  expect(next.rowCount).toBe(14_003);
+});
+
+async function untilLock(database: TestDatabase, condition: string): Promise<void> {
+  while ((await database.psql(`SELECT EXISTS (SELECT FROM pg_locks WHERE ${condition})`)) !== "t") await delay(20);
+}
 
 test.each([15, 16] as const)("on %i the receipt says why everything was read", async (major) => {
   const pg = await sharedServer(major);

@@ -3,7 +3,7 @@
 // backup: what cannot be known is a reason to read everything.
 
 import { isOperatingError, messageOf } from "../../../base/errors.ts";
-import { READER_VERSION, toArguments, type Dump } from "../../../dump/index.ts";
+import { parseCopyStatement, READER_VERSION, toArguments, type Dump } from "../../../dump/index.ts";
 import {
   readCheckpoint,
   readPosition,
@@ -22,6 +22,8 @@ import type { SettledSource } from "../../source/settle-source.ts";
 
 /** Settings besides those that shape text by themselves: they decide in which order rows come. */
 const ORDER_SETTINGS = ["max_parallel_workers_per_gather", "synchronize_seqscans", "enable_tidscan"] as const;
+
+const SELECTS_ROWS = "pg_dump's statement for it selects rows";
 
 /** The server with the snapshot and the locks taken. */
 export interface ServerView {
@@ -81,14 +83,24 @@ export async function viewServer(
   });
 }
 
-/** How the relations are stored now, outside of the snapshot. */
+/**
+ * How the relations are stored now, outside of the snapshot. One whose statement was not plain in the snapshot is always
+ * read, whatever the catalog says of it now.
+ */
 export async function readShapes(
   session: Session,
   { tables }: Dump,
   signal: AbortSignal,
 ): Promise<Answer<ReadonlyMap<number, RelationShape>>> {
   const relations = tables.map(({ relation: { oid, blockCount } }) => ({ oid, blockCount }));
-  return await readRelationShapes(session, relations, signal);
+  const shapes = await readRelationShapes(session, relations, signal);
+  if (shapes.kind === "unknown") return shapes;
+  for (const { relation, copyStatement } of tables) {
+    const shape = shapes.value.get(relation.oid);
+    if (shape === undefined || parseCopyStatement(copyStatement) !== null) continue;
+    shapes.value.set(relation.oid, { ...shape, alwaysReadBecause: shape.alwaysReadBecause ?? SELECTS_ROWS });
+  }
+  return shapes;
 }
 
 /** Asked of a session that is set as those of the readers are, not assumed. */
