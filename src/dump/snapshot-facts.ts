@@ -70,8 +70,11 @@ export function snapshotRefused(cause: unknown): OperatingError {
   });
 }
 
-/** What the second session tells must be of the holder's server, not of another one behind the same address. */
-async function checkSameServer(second: Session, exportedName: string, signal: AbortSignal): Promise<void> {
+/**
+ * What another session tells must be of the holder's server, not of another one behind the same address: one that cannot take
+ * the snapshot throws, and is left in a failed transaction. The holder has to live still.
+ */
+export async function checkSameServer(second: Session, exportedName: string, signal: AbortSignal): Promise<void> {
   try {
     await second.query(`${takeSnapshot(exportedName).join("; ")}; ROLLBACK`, { signal });
   } catch (error) {

@@ -33,7 +33,7 @@ import { givingUp, takenOverFacts, warnOfRefusedPacks, type TakenOverFacts } fro
 import { CAIRN_VERSION } from "../version.ts";
 import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
-import { IncrementalReading, noteCheckpoint, READING_DEFAULTS, type ReadingOutcome } from "./incremental/index.ts";
+import { IncrementalReading, READING_DEFAULTS, ServerLife, type ReadingOutcome } from "./incremental/index.ts";
 import { warnOfDamage, type DeltaCounts } from "./delta-bases.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
@@ -64,7 +64,7 @@ export async function backUpDatabase(
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
-  const noted = await noteCheckpoint(context, source); // it is of use only when it is older than the snapshot
+  await using life = await ServerLife.begin(context, source); // before the snapshot's LSN is read
   await using dump = await openSourceDump(context, source);
   const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
   const lineage = makeLineage(lineageName, source, dump);
@@ -92,13 +92,14 @@ export async function backUpDatabase(
   await using reading = await IncrementalReading.plan(context, {
     source,
     dump,
-    noted,
+    life,
     parent,
     settings: readingSettings,
   });
   const jobs = settings.jobs ?? defaultJobs();
   const sink = await store(context, { repository, dump, run, compression, jobs, reading });
   const largeObjects = await finishSink(dump, sink);
+  dump.holderLost.throwIfAborted();
   await dump[Symbol.asyncDispose](); // nothing more is read: the server need not keep its snapshot
   const outcome = await reading.finish(sink);
   warnings.push(...outcome.warnings);
@@ -153,7 +154,7 @@ async function store(context: OperationContext, storing: Storing): Promise<Repos
   });
   const tables = await reading.settle(sink);
   if (tables.length === 0) return sink;
-  beginPhase(context, "read", `reading ${tables.length} tables again, which changed meanwhile`);
+  beginPhase(context, "read", reading.describeAgain(tables.length));
   await readDump(dump, { ...options, tables, readsLargeObjects: false });
   return sink;
 }

@@ -17,6 +17,8 @@ interface Explaining extends ReadingParts {
   /** Of this run; null: none. */
   readonly record: IncrementalRecord | null;
   readonly unstable: ReadonlySet<number>;
+  /** False: whether tables changed while they were read could not be found out, and all count as unstable. */
+  readonly isStabilityKnown: boolean;
 }
 
 /** Explains a run that has read everything it reads. */
@@ -62,12 +64,15 @@ function lsnText(lsn: bigint | null | undefined): string | null {
   return lsn === null || lsn === undefined ? null : formatLsn(lsn);
 }
 
-function explainTable(table: TablePlan, { plan, sink, unstable }: Explaining): ExplainedRelation {
+function explainTable(table: TablePlan, { plan, sink, unstable, isStabilityKnown }: Explaining): ExplainedRelation {
   const { dumpId, relation, segments } = table;
   const takenOverCount = sink.takenOverOf(table);
   const common = { name: `${relation.namespace}.${relation.name}`, segmentCount: segments.length, takenOverCount };
   if (plan.allReadBecause !== null) return { ...common, readBecause: { "everything is read": segments.length } };
-  if (unstable.has(dumpId)) return { ...common, readBecause: { "it changed while it was read": segments.length } };
+  if (unstable.has(dumpId)) {
+    const why = isStabilityKnown ? "it changed" : "it could not be found out whether it changed";
+    return { ...common, readBecause: { [`${why} while it was read`]: segments.length } };
+  }
   const verdict = plan.judgement?.relations.get(dumpId);
   const readBecause = reasonsOf(verdict, segments.length);
   const named = Object.values(readBecause).reduce((sum, count) => sum + count, 0);

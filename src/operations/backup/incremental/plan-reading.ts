@@ -3,18 +3,14 @@
 
 import { formatDuration, formatSize, GIB } from "../../../base/units.ts";
 import type { Dump } from "../../../dump/index.ts";
-import {
-  listSummaries,
-  type Answer,
-  type CheckpointRecord,
-  type IncrementalRecord,
-} from "../../../incremental/index.ts";
+import { listSummaries, type Answer, type IncrementalRecord } from "../../../incremental/index.ts";
 import type { RestorePoint } from "../../../repository/index.ts";
 import { beginPhase } from "../../events.ts";
 import type { OperationContext } from "../../operation.ts";
 import type { SettledSource } from "../../source/settle-source.ts";
 import { judgeParent, objectionTo, viewParent, type Judgement, type ParentView } from "./judge-parent.ts";
-import { askServer, viewServer, type ServerView } from "./server-view.ts";
+import type { ServerLife } from "./server-life.ts";
+import { viewServer, type ServerView } from "./server-view.ts";
 import { SummariesAwaited } from "./summary-wait.ts";
 import type { ReadingSettings } from "./types.ts";
 
@@ -27,8 +23,8 @@ const WAITING_PAYS_BYTES_MIN = GIB;
 export interface ReadingParts {
   readonly source: SettledSource;
   readonly dump: Dump;
-  /** The last checkpoint as it was before the snapshot. */
-  readonly noted: Answer<CheckpointRecord>;
+  /** Begun before the snapshot. */
+  readonly life: ServerLife;
   readonly parent: RestorePoint | null;
   readonly settings: ReadingSettings;
 }
@@ -52,10 +48,11 @@ export interface ReadingPlan {
 
 /** Plans a run. Throws only when the operation is cancelled. */
 export async function planReading(context: OperationContext, parts: ReadingParts): Promise<ReadingPlan> {
-  const { source, dump, noted, settings } = parts;
+  const { source, dump, life, settings } = parts;
   const parent = viewParent(parts.parent);
-  const viewed = await viewServer(context, source, { dump, noted });
+  const viewed = await viewServer(context, source, { dump, life });
   if (viewed.kind === "unknown") {
+    await life[Symbol.asyncDispose]();
     const nothing = { judgement: null, isCompared: false, wait: null, waitsAfter: false };
     return { parent, server: null, allReadBecause: viewed.reason, ...nothing };
   }
@@ -83,14 +80,14 @@ interface Judging extends Omit<ReadingParts, "parent"> {
 }
 
 async function judge(context: OperationContext, judging: Judging): Promise<Answer<Judgement>> {
-  const { source, dump, server, settings, wait, waitsFor } = judging;
+  const { life, dump, server, settings, wait, waitsFor } = judging;
   const { record, restorePoint, distrustedBecause } = judging.parent;
   const { signal } = context;
   if (settings.isFull) return no("--full asks for it");
   if (restorePoint === null) return no("it is the first restore point of its lineage");
   if (distrustedBecause !== null) return no(`incremental reading is off until a run with --full: ${distrustedBecause}`);
   if (record === null) return no("its parent recorded nothing for incremental reading");
-  const summaries = await askServer(context, source, (session) => {
+  const summaries = await life.ask((session) => {
     return listSummaries(session, server.position.timeline, signal);
   });
   if (summaries.kind === "unknown") return summaries;
@@ -106,7 +103,7 @@ async function judge(context: OperationContext, judging: Judging): Promise<Answe
     }
   }
   const { tables } = dump;
-  return await askServer(context, source, async (session) => {
+  return await life.ask(async (session) => {
     return await judgeParent(session, record, { server, parent: restorePoint, tables, signal });
   });
 }

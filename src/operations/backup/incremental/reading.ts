@@ -34,7 +34,7 @@ export class IncrementalReading implements AsyncDisposable {
   readonly #parts: ReadingParts;
   readonly #plan: ReadingPlan;
   readonly #unstable = new Set<number>();
-  #isStabilityKnown = true;
+  #unknownBecause: string | null = null;
 
   private constructor(context: OperationContext, parts: ReadingParts, plan: ReadingPlan) {
     this.#context = context;
@@ -63,17 +63,26 @@ export class IncrementalReading implements AsyncDisposable {
     return this.#plan.isCompared ? "everything is read and compared" : "what cannot have changed is taken over";
   }
 
+  /** The same for tables that settle() gave back. */
+  describeAgain(tableCount: number): string {
+    const why =
+      this.#unknownBecause === null
+        ? "which changed meanwhile"
+        : "as it could not be found out whether they changed meanwhile";
+    return `reading ${tableCount} tables again, ${why}`;
+  }
+
   /**
    * Looks again at the relations' definitions, when all is read. What was in part taken over and changed is forgotten by
    * the sink, and returned: all of it must be read, in the same snapshot.
    */
   async settle(sink: RepositorySink): Promise<readonly TablePlan[]> {
     const { server } = this.#plan;
-    const { source, dump } = this.#parts;
+    const { source, dump, life } = this.#parts;
     if (server === null) return [];
-    const { unstable, isKnown } = await findUnstable(this.#context, source, { dump, server });
+    const { unstable, unknownBecause } = await findUnstable(this.#context, { source, dump, server, life });
     for (const { dumpId } of unstable) this.#unstable.add(dumpId);
-    this.#isStabilityKnown = isKnown;
+    this.#unknownBecause = unknownBecause;
     const mixed = dump.tables.filter((table) => this.#unstable.has(table.dumpId) && sink.takenOverOf(table) > 0);
     await sink.discard(mixed);
     return mixed;
@@ -100,6 +109,7 @@ export class IncrementalReading implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#plan.wait?.[Symbol.asyncDispose]();
+    await this.#parts.life[Symbol.asyncDispose]();
   }
 
   #warnOfUnstable({ tables }: Dump): string[] {
@@ -107,10 +117,13 @@ export class IncrementalReading implements AsyncDisposable {
     if (unstable.length === 0) return [];
     const named = unstable.slice(0, TABLES_NAMED_MAX).map(nameOf).join(", ");
     const more = unstable.length > TABLES_NAMED_MAX ? ` and ${unstable.length - TABLES_NAMED_MAX} more` : "";
-    const message = this.#isStabilityKnown
-      ? `columns or types changed while these tables were read: ${named}${more}`
-      : `it could not be found out whether columns or types changed while these tables were read: ${named}${more}`;
-    const detail = "Rows may show a new definition, while the table of contents has the old one.";
+    const reason = this.#unknownBecause;
+    const message =
+      reason === null
+        ? `columns or types changed while these tables were read: ${named}${more}`
+        : `it could not be found out whether columns or types changed while these tables were read: ${named}${more}`;
+    const doubt = "Rows may show a new definition, while the table of contents has the old one.";
+    const detail = reason === null ? doubt : `${reason}. If they did: ${doubt}`;
     return [warn(this.#context, { message, detail, hint: "Take another backup, and drill it." })];
   }
 
@@ -134,9 +147,17 @@ export class IncrementalReading implements AsyncDisposable {
     if (server === null) return null;
     const hasTakenOver = sink.segments.takenOverCount > 0;
     const runsSinceFullRead = hasTakenOver ? (parent.record?.runsSinceFullRead ?? 0) + 1 : 0;
-    const { source } = this.#parts;
+    const { life } = this.#parts;
     const counts = { runsSinceFullRead, distrustedBecause };
-    return await sealRecord(this.#context, { source, server, parentRecord: parent.record, counts });
+    return await sealRecord(this.#context, { life, server, parentRecord: parent.record, counts });
+  }
+
+  #noParentBecause(sealed: SealedRecord | null): string | null {
+    const { server, allReadBecause } = this.#plan;
+    if (server === null) return allReadBecause;
+    const unsealed = sealed?.noParentBecause ?? null;
+    if (unsealed !== null || this.#unknownBecause === null) return unsealed;
+    return `it could not be found out whether its tables were changed while they were read: ${this.#unknownBecause}`;
   }
 
   #withShape(relation: RelationRecord): RelationRecord {
@@ -149,7 +170,7 @@ export class IncrementalReading implements AsyncDisposable {
     sink: RepositorySink,
     { sealed, selfCheck }: { readonly sealed: SealedRecord | null; readonly selfCheck: SelfCheckFacts | null },
   ): Promise<ReadingFacts> {
-    const { server, wait, allReadBecause } = this.#plan;
+    const { wait, allReadBecause } = this.#plan;
     const { readCount, takenOverCount, takenOverRawBytes, notReusableCount } = sink.segments;
     const { isExplained } = this.#parts.settings;
     const explained = {
@@ -158,6 +179,7 @@ export class IncrementalReading implements AsyncDisposable {
       sink,
       record: sealed?.record ?? null,
       unstable: this.#unstable,
+      isStabilityKnown: this.#unknownBecause === null,
     };
     return {
       readSegmentCount: readCount,
@@ -167,7 +189,7 @@ export class IncrementalReading implements AsyncDisposable {
       takenOverRawBytes,
       allReadBecause,
       waited: wait?.facts ?? NO_WAIT,
-      noParentBecause: server === null ? allReadBecause : (sealed?.noParentBecause ?? null),
+      noParentBecause: this.#noParentBecause(sealed),
       selfCheck,
       explanation: isExplained ? await explain(this.#context, explained) : null,
     };

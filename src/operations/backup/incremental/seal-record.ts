@@ -13,8 +13,8 @@ import {
   type WalSummary,
 } from "../../../incremental/index.ts";
 import type { OperationContext } from "../../operation.ts";
-import type { SettledSource } from "../../source/settle-source.ts";
-import { askServer, type ServerView } from "./server-view.ts";
+import type { ServerLife } from "./server-life.ts";
+import type { ServerView } from "./server-view.ts";
 
 /** What is recorded, and why it may be of no use. */
 export interface SealedRecord {
@@ -24,7 +24,8 @@ export interface SealedRecord {
 }
 
 interface Sealing {
-  readonly source: SettledSource;
+  /** The seal must be seen in the life of the server in which the snapshot was. */
+  readonly life: ServerLife;
   readonly server: ServerView;
   readonly parentRecord: IncrementalRecord | null;
   readonly counts: Pick<IncrementalRecord, "runsSinceFullRead" | "distrustedBecause">;
@@ -32,9 +33,9 @@ interface Sealing {
 
 /** Makes the record. Throws only when the operation is cancelled. */
 export async function sealRecord(context: OperationContext, sealing: Sealing): Promise<SealedRecord> {
-  const { source, server } = sealing;
+  const { life, server } = sealing;
   const { position } = server;
-  const answer = await askServer(context, source, async (session) => {
+  const answer = await life.ask(async (session) => {
     const summaries = await listSummaries(session, position.timeline, context.signal);
     if (summaries.kind === "unknown") return summaries;
     const record = makeRecord(sealing, summaries.value);
@@ -43,11 +44,10 @@ export async function sealRecord(context: OperationContext, sealing: Sealing): P
     const range = { timeline: position.timeline, fromLsn: baseLsn, toLsn: sealLsn };
     const within = summariesWithin(summaries.value, range);
     if (within === null) {
-      const record = makeRecord(sealing, []);
-      return known({ record, noParentBecause: "WAL summaries are missing between its base and its seal" });
+      return known(unsealed(record, "WAL summaries are missing between its base and its seal"));
     }
     const digest = await digestSummaries(session, within, position.databaseOid, context.signal);
-    if (digest.kind === "unknown") return digest;
+    if (digest.kind === "unknown") return known(unsealed(record, digest.reason));
     return known({ record: { ...record, summaryDigest: digest.value }, noParentBecause: null });
   });
   if (answer.kind === "known") return answer.value;
@@ -56,6 +56,11 @@ export async function sealRecord(context: OperationContext, sealing: Sealing): P
 
 function known(value: SealedRecord): Answer<SealedRecord> {
   return { kind: "known", value };
+}
+
+/** The checkpoint records stay: the parent's were proven by its own seal. */
+function unsealed(record: IncrementalRecord, noParentBecause: string): SealedRecord {
+  return { record: { ...record, sealLsn: null, summaryDigest: null }, noParentBecause };
 }
 
 function missing({ sealLsn }: IncrementalRecord): string {

@@ -3,13 +3,13 @@
 // backup: what cannot be known is a reason to read everything.
 
 import { isOperatingError, messageOf } from "../../../base/errors.ts";
-import { parseCopyStatement, READER_VERSION, toArguments, type Dump } from "../../../dump/index.ts";
+import { checkSameServer, parseCopyStatement, READER_VERSION, toArguments, type Dump } from "../../../dump/index.ts";
 import {
-  readCheckpoint,
+  markHistory,
   readPosition,
   readRelationShapes,
-  readServerSupport,
   TEXT_SETTINGS,
+  withinLimit,
   type Answer,
   type CheckpointRecord,
   type RelationShape,
@@ -19,11 +19,15 @@ import {
 import { openSession, type Session } from "../../../postgres/index.ts";
 import type { OperationContext } from "../../operation.ts";
 import type { SettledSource } from "../../source/settle-source.ts";
+import { openAsking, type ServerLife } from "./server-life.ts";
 
 /** Settings besides those that shape text by themselves: they decide in which order rows come. */
 const ORDER_SETTINGS = ["max_parallel_workers_per_gather", "synchronize_seqscans", "enable_tidscan"] as const;
 
 const SELECTS_ROWS = "pg_dump's statement for it selects rows";
+
+/** Selection flags that change neither what is selected nor its text. */
+const FLAGS_WITHOUT_TEXT = new Set(["snapshot", "lock-wait-timeout"]);
 
 /** The server with the snapshot and the locks taken. */
 export interface ServerView {
@@ -35,15 +39,16 @@ export interface ServerView {
   readonly shapes: ReadonlyMap<number, RelationShape>;
 }
 
-/** What `work` gives with a session of its own, or why it gives nothing. Throws only when the operation is cancelled. */
+/** What `work` gives with a session of its own on the holder's server, or why it gives nothing. Throws only when cancelled. */
 export async function askServer<T>(
   context: OperationContext,
-  source: SettledSource,
+  { source, dump }: { readonly source: SettledSource; readonly dump: Dump },
   work: (session: Session) => Promise<Answer<T>>,
 ): Promise<Answer<T>> {
   const { signal } = context;
   try {
-    await using session = await openSession(source.settings, { signal, applicationName: "cairn" });
+    await using session = await openAsking(source.settings, signal);
+    await proveSameServer(session, dump, signal);
     return await work(session);
   } catch (error) {
     signal.throwIfAborted();
@@ -52,31 +57,27 @@ export async function askServer<T>(
   }
 }
 
-/** To be asked before the snapshot is taken: the last checkpoint, where the server keeps WAL summaries. */
-export async function noteCheckpoint(
-  context: OperationContext,
-  source: SettledSource,
-): Promise<Answer<CheckpointRecord>> {
-  return await askServer(context, source, async (session) => {
-    const support = await readServerSupport(session, context.signal);
-    if (support.kind === "unsupported") return { kind: "unknown", reason: support.reason };
-    return await readCheckpoint(session, context.signal);
-  });
+async function proveSameServer(session: Session, { snapshot }: Dump, signal: AbortSignal): Promise<void> {
+  await withinLimit(session, () => checkSameServer(session, snapshot.exportedName, signal));
 }
 
 /** To be asked when the snapshot is there and the locks are held. */
 export async function viewServer(
   context: OperationContext,
   source: SettledSource,
-  { dump, noted }: { readonly dump: Dump; readonly noted: Answer<CheckpointRecord> },
+  { dump, life }: { readonly dump: Dump; readonly life: ServerLife },
 ): Promise<Answer<ServerView>> {
+  const { noted } = life;
   if (noted.kind === "unknown") return noted;
   const { signal } = context;
-  return await askServer(context, source, async (session) => {
+  return await life.ask(async (session) => {
+    await proveSameServer(session, dump, signal);
     const position = await readPosition(session, dump.snapshot, signal);
     if (position.kind === "unknown") return position;
     const shapes = await readShapes(session, dump, signal);
     if (shapes.kind === "unknown") return shapes;
+    const marked = await markHistory(session, position.value, { signal });
+    if (marked.kind === "unknown") return marked;
     const text = await readTextShape(dump, source, signal);
     const value = { checkpoint: noted.value, position: position.value, text, shapes: shapes.value };
     return { kind: "known", value };
@@ -106,14 +107,16 @@ export async function readShapes(
 /** Asked of a session that is set as those of the readers are, not assumed. */
 async function readTextShape(dump: Dump, source: SettledSource, signal: AbortSignal): Promise<TextShape> {
   await using session = await openSession(dump.holder.settings, { signal, applicationName: "cairn" });
-  for (const statement of dump.readerSetup()) await session.query(Buffer.from(statement, "latin1"), { signal });
   const names = [...TEXT_SETTINGS, ...ORDER_SETTINGS];
   const values = names.map((name) => `pg_catalog.current_setting('${name}')`);
-  const { rows } = await session.query(`SELECT ${values.join(", ")}`, { signal });
+  const { rows } = await withinLimit(session, async () => {
+    for (const statement of dump.readerSetup()) await session.query(Buffer.from(statement, "latin1"), { signal });
+    return await session.query(`SELECT ${values.join(", ")}`, { signal });
+  });
   const settings = Object.fromEntries(names.map((name, index) => [name, rows[0]?.[index] ?? ""]));
   return {
     settings,
-    selection: toArguments(source.flags),
+    selection: toArguments(source.flags.filter(({ name }) => !FLAGS_WITHOUT_TEXT.has(name))),
     segmentBlockCount: dump.segmentBlockCount,
     readerVersion: READER_VERSION,
   };

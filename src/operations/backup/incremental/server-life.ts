@@ -1,0 +1,121 @@
+// One session with the server for all that a run finds out for incremental reading: open from before the snapshot's LSN is
+// read until the seal is found. A crash of the server ends all of its sessions, so that this one lives on proves that the seal is of
+// the history that the snapshot saw. No transaction stays open in it. When it is lost the run goes on, and is not sealed.
+// Source: docs/formats/incremental.md.
+
+import { isOperatingError, messageOf } from "../../../base/errors.ts";
+import {
+  readCheckpoint,
+  readServerSupport,
+  withinLimit,
+  type Answer,
+  type CheckpointRecord,
+} from "../../../incremental/index.ts";
+import { openSession, type ConnectionSettings, type Session } from "../../../postgres/index.ts";
+import type { OperationContext } from "../../operation.ts";
+import type { SettledSource } from "../../source/settle-source.ts";
+
+/** How often an idle session is asked for a sign of life, so that nothing in between takes it for forgotten. */
+const SIGN_INTERVAL_MS = 30_000;
+
+/** See the head of this file. Dispose of it when the seal was found. */
+export class ServerLife implements AsyncDisposable {
+  readonly #signal: AbortSignal;
+  #session: Session | null = null;
+  #endedBecause = "";
+  #noted: Answer<CheckpointRecord> = { kind: "unknown", reason: "the server was not asked" };
+  #isBusy = false;
+  #sign: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** To be begun before the snapshot is taken. Throws only when the operation is cancelled. */
+  static async begin({ signal }: OperationContext, { settings }: SettledSource): Promise<ServerLife> {
+    const life = new ServerLife(signal);
+    try {
+      life.#session = await openAsking(settings, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isOperatingError(error)) throw error;
+      life.#endedBecause = messageOf(error);
+    }
+    try {
+      life.#noted = await life.ask((session) => noteCheckpoint(session, signal));
+    } catch (error) {
+      await life[Symbol.asyncDispose]();
+      throw error;
+    }
+    if (life.#noted.kind === "unknown") await life[Symbol.asyncDispose]();
+    else life.#timer = setInterval(() => life.#giveSign(), SIGN_INTERVAL_MS).unref();
+    return life;
+  }
+
+  /** The last checkpoint before the snapshot, where the server keeps WAL summaries. */
+  get noted(): Answer<CheckpointRecord> {
+    return this.#noted;
+  }
+
+  /** What `work` gives with the session, or why it gives nothing. One at a time; throws only when the operation is cancelled. */
+  async ask<T>(work: (session: Session) => Promise<Answer<T>>): Promise<Answer<T>> {
+    this.#isBusy = true;
+    try {
+      await this.#sign;
+      const session = this.#session;
+      if (session === null) return { kind: "unknown", reason: this.#endedBecause };
+      return await work(session);
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      if (!isOperatingError(error)) throw error;
+      this.#endIfLost(error);
+      return { kind: "unknown", reason: this.#session === null ? this.#endedBecause : messageOf(error) };
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    const session = this.#session;
+    this.#session = null;
+    this.#endedBecause ||= "the session was closed";
+    await session?.close();
+  }
+
+  #giveSign(): void {
+    const session = this.#session;
+    if (session === null || this.#isBusy) return;
+    this.#isBusy = true;
+    this.#sign = withinLimit(session, () => session.query("SELECT 1"))
+      .then(
+        () => {},
+        (error: unknown) => this.#endIfLost(error),
+      )
+      .finally(() => (this.#isBusy = false));
+  }
+
+  /** A session that was lost, or that a refusal left in a transaction, is of no more use. */
+  #endIfLost(error: unknown): void {
+    const session = this.#session;
+    if (session === null || (session.isConnected && session.transactionStatus === "idle")) return;
+    this.#endedBecause = session.isConnected
+      ? messageOf(error)
+      : `the session that was open since before the snapshot was lost, the server may have crashed: ${messageOf(error)}`;
+    this.#session = null;
+    session.destroy();
+  }
+}
+
+/** A session by which the server is asked about incremental reading. */
+export async function openAsking(settings: ConnectionSettings, signal: AbortSignal): Promise<Session> {
+  return await openSession(settings, { signal, applicationName: "cairn incremental" });
+}
+
+async function noteCheckpoint(session: Session, signal: AbortSignal): Promise<Answer<CheckpointRecord>> {
+  const support = await readServerSupport(session, signal);
+  if (support.kind === "unsupported") return { kind: "unknown", reason: support.reason };
+  await withinLimit(session, () => session.query("SET idle_session_timeout TO 0", { signal }));
+  return await readCheckpoint(session, signal);
+}
