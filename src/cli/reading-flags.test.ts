@@ -11,9 +11,9 @@ async function settingsOf(...words: string[]): Promise<unknown> {
 
 test("readingSettingsOf() takes the defaults, and what is given", async () => {
   expect(await settingsOf()).toEqual(READING_DEFAULTS);
-  const words = ["--full", "--explain", "--reread", "--reread-every", "0", "--checkpoint", "now"];
+  const words = ["--explain", "--reread", "--reread-every", "0", "--checkpoint", "now"];
   expect(await settingsOf(...words)).toEqual({
-    isFull: true,
+    isFull: false,
     isExplained: true,
     isReread: true,
     rereadEvery: 0,
@@ -27,4 +27,9 @@ test.each([
   ["--reread-every", "10000000"],
 ])("readingSettingsOf() refuses %s %s", async (...words) => {
   await expect(settingsOf(...words)).rejects.toThrow(`${words[0]} must be`);
+});
+
+test("readingSettingsOf() takes --full, and not together with --reread, which would compare nothing", async () => {
+  expect(await settingsOf("--full")).toMatchObject({ isFull: true, isReread: false });
+  await expect(settingsOf("--full", "--reread")).rejects.toThrow("--full and --reread exclude each other");
 });

@@ -36,6 +36,11 @@ export const readingFlags: readonly FlagSpec[] = [
 
 /** How the run reads. Throws "usage" for values that make no sense. */
 export function readingSettingsOf(line: CommandLine): ReadingSettings {
+  if (hasFlag(line, "full") && hasFlag(line, "reread")) {
+    throw new OperatingError("usage", "--full and --reread exclude each other", {
+      hint: "Both read everything; --reread compares it with what would have been taken over, --full does not.",
+    });
+  }
   return {
     isFull: hasFlag(line, "full"),
     isReread: hasFlag(line, "reread"),

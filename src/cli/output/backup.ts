@@ -49,6 +49,7 @@ export function renderBackup(receipt: BackupReceipt): string {
 function deltasText({ deltas }: BackupReceipt): string | null {
   const { chunkCount, fetchedBytes, rawBytes, storedBytes } = deltas;
   if (chunkCount === 0 && fetchedBytes === 0) return null;
+  if (chunkCount === 0) return `tried, none was worth it; ${formatSize(fetchedBytes)} read back for them`;
   const what = `${countOf(chunkCount, "chunk")}, ${formatSize(rawBytes)} of plain text in ${formatSize(storedBytes)}`;
   return `${what}; ${formatSize(fetchedBytes)} read back for them`;
 }

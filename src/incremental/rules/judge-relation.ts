@@ -60,7 +60,7 @@ function textDoubt(then: RelationShape, now: RelationShape): string | null {
 
 /** Why all of the file counts as touched; null: only what is named does. */
 function fileBreak(now: RelationShape, { movedTablespaces, files }: TouchedBlocks): string | null {
-  if (movedTablespaces.has(now.tablespaceOid)) return "the database was moved between tablespaces";
+  if (movedTablespaces.has(now.tablespaceOid)) return "the database was made, or moved between tablespaces";
   const isEmptied = files.get(fileKey(now))?.some(({ limitBlock }) => limitBlock === 0) ?? false;
   return isEmptied ? "its file was made or emptied since the parent's base" : null;
 }
