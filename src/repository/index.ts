@@ -8,6 +8,7 @@ export type { CopyOptions, CopyOutcome, CopyProgress } from "./copy/types.ts";
 export type { CreateOptions, OpenOptions } from "./create.ts";
 export type { DrillMark, DrillOutcome } from "./drill-marks.ts";
 export type { Clock, Random } from "./environment.ts";
+export { fullSizeBytes } from "./full-size.ts";
 export type { ScryptCost } from "./keys.ts";
 export { IDENTITY_FILE_BYTES_MAX, readIdentities } from "./age-slots.ts";
 export { openKeyRegister } from "./key-register.ts";

@@ -2,7 +2,7 @@
 
 import { isOperatingError, messageOf } from "../../base/errors.ts";
 import { formatSize } from "../../base/units.ts";
-import type { Repository, RestorePointSummary, SeenRun } from "../../repository/index.ts";
+import { fullSizeBytes, type Repository, type RestorePointSummary, type SeenRun } from "../../repository/index.ts";
 import { describeRun } from "../describe-run.ts";
 import { openRepositoryAt } from "../open-repository.ts";
 import type { OperationContext, RepositoryAccess } from "../operation.ts";
@@ -75,7 +75,7 @@ async function checkSpace(
   if (freeBytes === null) return [];
   const newest = restorePoints.find(({ lineage }) => lineage.databaseName === subject.databaseName);
   const guessBytes = subject.sizeBytes === null ? null : Math.ceil(subject.sizeBytes * SEALED_PART_OF_DATABASE);
-  const neededBytes = newest?.totals.sealedBytes ?? guessBytes;
+  const neededBytes = newest === undefined ? guessBytes : await fullSizeOf(repository, newest);
   if (neededBytes === null) return [];
   const free = `${formatSize(freeBytes)} free in ${repository.description}`;
   const needed = `a backup may need ${formatSize(neededBytes)}`;
@@ -88,10 +88,19 @@ async function checkSpace(
       detail:
         newest === undefined
           ? "That is half of the database's size; how well it compresses is not known before the first backup."
-          : `That is what restore point ${newest.id} takes; unchanged data is not stored again.`,
+          : `That is what restore point ${newest.id} takes without deltas; unchanged data is not stored again.`,
       hint: "Make room, or use a repository elsewhere.",
     },
   ];
+}
+
+async function fullSizeOf(repository: Repository, { id, totals }: RestorePointSummary): Promise<number> {
+  try {
+    return fullSizeBytes((await repository.openRestorePoint(id)).manifest);
+  } catch (error) {
+    if (!isOperatingError(error)) throw error;
+    return totals.sealedBytes;
+  }
 }
 
 /** A living run of the lineage refuses a second one; see refuse-second-run.ts. */

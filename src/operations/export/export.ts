@@ -2,7 +2,7 @@
 // leaves no file, and no folder.
 
 import { OperatingError } from "../../base/errors.ts";
-import type { Repository, RestorePoint } from "../../repository/index.ts";
+import { fullSizeBytes, type Repository, type RestorePoint } from "../../repository/index.ts";
 import { planArchive } from "../archive-file/archive-plan.ts";
 import { checkFileTarget, checkFreeSpace, TemporaryFile } from "../archive-file/file-sink.ts";
 import { checkFolderTarget, TemporaryFolder } from "../archive-file/folder-sink.ts";
@@ -70,7 +70,7 @@ async function exportArchive(
   const contents = await RestorePointContents.open(restorePoint);
   const plan = planArchive(contents.toc, { format, archiveVersion, compression });
   const { totals } = restorePoint.manifest;
-  await checkFreeSpace(path, plan.algorithm === "none" ? totals.rawBytes : totals.sealedBytes);
+  await checkFreeSpace(path, plan.algorithm === "none" ? totals.rawBytes : fullSizeBytes(restorePoint.manifest));
   beginPhase(context, "write", `writing ${path}`);
   const writing: ArchiveWriting = { contents, plan, totalBytes: totals.rawBytes };
   const output = await (format === "directory"
