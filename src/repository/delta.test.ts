@@ -397,6 +397,33 @@ describe("Run.storeChunk() takes over a delta that a dead run left", () => {
     await bench.expectWhole();
   });
 
+  test("and blames no pack of it when the base turns out to be damaged", async () => {
+    await breakOff();
+    const repository = await bench.open();
+    const parent = await repository.readParent(FACTS.lineage);
+    await using run = await repository.startRun({ kind: "backup", parent, lineageName: FACTS.lineage.name, takesOver: true }); // prettier-ignore
+    const base = (await chunksOf(run.parent!))[1]!;
+    await flip(base, base.offset + 3);
+    const { orders } = FIRST;
+    const delta = deltaOf(repository.chunkIdSecret, SECOND["orders"]![1]!, base, Buffer.from(orders![1]!));
+    expect((await run.storeChunk(delta)).pack).toContain(run.id);
+    expect(run.takenOver).toMatchObject({ chunkCount: 0, refused: [] });
+  });
+
+  test("but a full chunk rather, where it left both", async () => {
+    await bench.backUp(FIRST);
+    const repository = await bench.open();
+    const beforeCommit = async (dead: Run): Promise<void> => {
+      await dead.storeChunk(chunkOf(repository.chunkIdSecret, SECOND["orders"]![1]!));
+      for (let count = 0; count < 24; count += 1) await dead.storeChunk(chunkOf(repository.chunkIdSecret, rows(`n${count}`))); // prettier-ignore
+      throw new Error("broken off");
+    };
+    const dying = backUp(repository, { tables, makesDeltas: true, run: { keptBytesMin: 0, takesOver: true }, beforeCommit }); // prettier-ignore
+    await expect(dying).rejects.toThrow("broken off");
+    const { chunks, takenOver } = await next(false);
+    expect(chunks[1]).toMatchObject({ encoding: "zstd", pack: expect.stringContaining(takenOver.runIds[0]!) as string }); // prettier-ignore
+  });
+
   test("and not by who would store a full chunk", async () => {
     await breakOff();
     const { chunks, takenOver } = await next(false);

@@ -1,7 +1,7 @@
 // What runs of the same lineage that died or broke off have stored, taken over by the next one: whole packs, each read back
 // and authenticated to its last byte before anything refers to it. The run's record claims the dead runs before it looks at
 // their packs, and no prune may be at work then; so every later prune counts them as the run's own.
-// Memory: about 60 bytes for each of at most CHUNK_COUNT_MAX chunks; one group of GROUP_BYTES_MAX, or one larger item.
+// Memory: about 60 bytes (90 of a delta) for each of at most CHUNK_COUNT_MAX chunks; one group of GROUP_BYTES_MAX, or one larger item.
 // Source: docs/formats/repository.md §6 (taking over) and §7.
 
 import { createHash, timingSafeEqual } from "node:crypto";
@@ -86,6 +86,8 @@ export class LeftoverPacks {
   readonly #sizes = new Map<string, number>();
   /** The first 48 bits of an id to pack number and item number. */
   readonly #index = new Map<number, number>();
+  /** Keys of the index that lead to deltas. */
+  readonly #deltas = new Set<number>();
   readonly #contents = new RecentResults<string, readonly ItemEntry[]>(CONTENTS_KEPT);
   readonly #verified = new Map<string, Promise<boolean>>();
   readonly #refused: { pack: string; reason: string }[] = [];
@@ -147,11 +149,27 @@ export class LeftoverPacks {
   ): Promise<boolean> {
     const { chunks } = this.#place;
     if (delta.base === null || Buffer.compare(baseId!, delta.base.id) !== 0) return false;
-    const reference = { ...delta, rowCount: 0, continues: false };
-    const decoded = await this.#refusing(delta.pack, signal, async () => {
-      return await chunks.decode(await chunks.read(reference, signal));
-    });
-    return decoded !== null;
+    const facts = { rowCount: 0, continues: false };
+    try {
+      await chunks.decode(await chunks.read({ ...delta, ...facts }, signal));
+      return true;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      // Damage of the base says nothing of the pack.
+      if (await this.#isReadable(delta.base, signal))
+        this.#refused.push({ pack: delta.pack, reason: messageOf(error) });
+      return false;
+    }
+  }
+
+  async #isReadable(base: ChunkReference, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      await this.#place.chunks.load(base, signal);
+      return true;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return false;
+    }
   }
 
   /** Removes the records of the runs that were taken over: what is left of theirs is for prune. */
@@ -178,10 +196,15 @@ export class LeftoverPacks {
   }
 
   #addToIndex(packNumber: number, items: readonly ItemEntry[]): void {
-    for (const { id, itemNumber } of items) {
+    for (const { encoding, id, itemNumber } of items) {
       if (id === null || this.#index.size >= CHUNK_COUNT_MAX) continue;
       const key = indexKey(id);
-      if (!this.#index.has(key)) this.#index.set(key, packNumber * ITEMS_PER_PACK_MAX + itemNumber);
+      const isDelta = encoding === "zstd-delta";
+      // A full chunk can be used by everybody, a delta only with its base.
+      if (this.#index.has(key) && (isDelta || !this.#deltas.has(key))) continue;
+      this.#index.set(key, packNumber * ITEMS_PER_PACK_MAX + itemNumber);
+      if (isDelta) this.#deltas.add(key);
+      else this.#deltas.delete(key);
     }
   }
 

@@ -144,12 +144,19 @@ function nothingKnown(): Known {
 
 /** False when there is no room for more. */
 function addPair({ bySourceId, byTargetId }: Known, { reference, sourceId }: Pair): boolean {
-  if (sourceId !== null) bySourceId.set(chunkKey(sourceId), reference);
-  byTargetId.set(chunkKey(reference.id), reference);
+  if (sourceId !== null) addPreferred(bySourceId, sourceId, reference);
+  addPreferred(byTargetId, reference.id, reference);
   // What a delta of the parent leans on, the next one may lean on too.
   const { base } = reference;
-  if (base !== null && !byTargetId.has(chunkKey(base.id))) byTargetId.set(chunkKey(base.id), base);
+  if (base !== null) addPreferred(byTargetId, base.id, base);
   return byTargetId.size < KNOWN_CHUNKS_MAX;
+}
+
+/** A full chunk stays: a delta of the same text needs one more. */
+function addPreferred(chunks: Map<string, ChunkReference>, id: Uint8Array, reference: ChunkReference): void {
+  const key = chunkKey(id);
+  const old = chunks.get(key);
+  if (old === undefined || old.base !== null) chunks.set(key, reference);
 }
 
 async function* placedSegments(segments: AsyncIterable<SegmentRecord>): AsyncGenerator<Placed> {
