@@ -116,3 +116,18 @@ test("takesOver() waits when thousands of segments stand behind one that is bein
   setTimeout(() => ended.abort(new Error("it ended")), 200);
   await expect(aborted()).rejects.toThrow("it ended");
 });
+
+test.each([
+  ["zstd-delta", 1],
+  ["zstd", 0],
+] as const)("tableChunk() counts a delta that was stored as %s %i times", async (encoding, count) => {
+  const run = parentOf(1) as unknown as object;
+  const storeChunk = async (chunk: object): Promise<object> => ({ ...chunk, encoding });
+  const sink = new RepositorySink({ ...run, storeChunk } as unknown as Run, "zstd");
+  const plan = planOfSegments(1);
+  await sink.knownTableChunks(plan, 0);
+  const frame = Buffer.alloc(3);
+  const facts = { rawLengthBytes: 11, rowCount: 1, continues: false, deltaOf: 0 };
+  await sink.tableChunk(plan, 0, { id: Buffer.alloc(32, 9), frame, ...facts });
+  expect(sink.deltas.chunkCount).toBe(count);
+});
