@@ -240,12 +240,13 @@ async function untilLock(database: TestDatabase, condition: string): Promise<voi
   while ((await database.psql(`SELECT EXISTS (SELECT FROM pg_locks WHERE ${condition})`)) !== "t") await delay(20);
 }
 
-test.each([15, 16] as const)("on %i the receipt says why everything was read", async (major) => {
+test.each([15, 16] as const)("on %i the receipt says why everything was read, and nothing compared", async (major) => {
   const pg = await sharedServer(major);
   await using source = await pg.createDatabase();
   await source.psql("CREATE TABLE t AS SELECT 1 AS a");
   await using bench = await IncrementalBench.of(source);
-  const { reading } = await bench.backup();
+  const { reading, warnings } = await bench.backup({ isReread: true });
+  expect(warnings.join("\n")).toMatch(/--reread compared nothing/);
   const reason = `PostgreSQL ${major} has no WAL summaries (17 and later have)`;
   expect(reading).toMatchObject({ readSegmentCount: 1, allReadBecause: reason, noParentBecause: reason });
   expect(reading.waited).toEqual({ beforeReadingMs: 0, afterReadingMs: 0, isCheckpointMade: false });

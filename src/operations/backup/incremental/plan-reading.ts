@@ -3,7 +3,12 @@
 
 import { formatDuration, formatSize, GIB } from "../../../base/units.ts";
 import type { Dump } from "../../../dump/index.ts";
-import { listSummaries, type Answer, type IncrementalRecord } from "../../../incremental/index.ts";
+import {
+  listSummaries,
+  SUMMARY_WAIT_LIMIT_MS,
+  type Answer,
+  type IncrementalRecord,
+} from "../../../incremental/index.ts";
 import type { RestorePoint } from "../../../repository/index.ts";
 import { beginPhase } from "../../events.ts";
 import type { OperationContext } from "../../operation.ts";
@@ -110,7 +115,8 @@ async function judge(context: OperationContext, judging: Judging): Promise<Answe
 
 function waitingText({ checkpoint }: ReadingSettings): string {
   if (checkpoint === "now") return "asking the server for a checkpoint, and waiting for its WAL summaries";
-  return "waiting for the server's next checkpoint and its WAL summaries";
+  const limit = formatDuration(SUMMARY_WAIT_LIMIT_MS);
+  return `waiting for the server's next checkpoint and its WAL summaries, at most ${limit} (--checkpoint now asks for one)`;
 }
 
 function tooSmall(bytes: number): string {

@@ -94,6 +94,7 @@ export class IncrementalReading implements AsyncDisposable {
     const warnings = this.#warnOfUnstable(dump);
     const selfCheck = this.#plan.isCompared ? selfCheckFacts(sink, this.#unstable) : null;
     if (selfCheck !== null) warnings.push(...warnOfDifferences(this.#context, selfCheck));
+    else if (this.#parts.settings.isReread) warnings.push(this.#warnOfNoCheck());
     const distrustedBecause = this.#distrust(selfCheck);
     await this.#waitForSeal(sink);
     const sealed = await this.#seal(sink, distrustedBecause);
@@ -125,6 +126,11 @@ export class IncrementalReading implements AsyncDisposable {
     const doubt = "Rows may show a new definition, while the table of contents has the old one.";
     const detail = reason === null ? doubt : `${reason}. If they did: ${doubt}`;
     return [warn(this.#context, { message, detail, hint: "Take another backup, and drill it." })];
+  }
+
+  #warnOfNoCheck(): string {
+    const message = `--reread compared nothing, as nothing could have been taken over: ${this.#plan.allReadBecause}`;
+    return warn(this.#context, { message, hint: "Say it again for the next backup, with --checkpoint now or wait." });
   }
 
   #distrust(selfCheck: SelfCheckFacts | null): string | null {
