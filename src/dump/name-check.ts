@@ -8,6 +8,7 @@ import { isOperatingError, OperatingError } from "../base/errors.ts";
 import { openSession, type ConnectionSettings, type Session } from "../postgres/index.ts";
 import { NAMES_EXPRESSION } from "./catalog-facts.ts";
 import type { TablePlan } from "./segment-plan.ts";
+import { checkSameServer } from "./snapshot-facts.ts";
 import { abortsAfter, READ_STALL_MS } from "./stall-watch.ts";
 
 /** Relations asked for at once. */
@@ -21,6 +22,8 @@ const TABLES_NAMED_MAX = 5;
 export interface PlannedNames {
   /** Of the holder's server. */
   readonly settings: ConnectionSettings;
+  /** The holder's snapshot, which only its server knows. */
+  readonly exportedName: string;
   readonly tables: readonly TablePlan[];
   /** By OID, as the snapshot shows them. */
   readonly names: ReadonlyMap<number, string>;
@@ -41,10 +44,12 @@ async function askNames(planned: PlannedNames, signal: AbortSignal): Promise<Rea
     try {
       const limited = AbortSignal.any([signal, abortsAfter(READ_STALL_MS, stalled())]);
       await using session = await openSession(planned.settings, { signal: limited, applicationName: "cairn" });
+      await checkSameServer(session, planned.exportedName, limited);
       return await readNames(session, oids, limited);
     } catch (error) {
       signal.throwIfAborted();
-      if (attempt === ATTEMPT_COUNT_MAX || !isOperatingError(error) || error.code === "stalled") throw error;
+      const isPassing = isOperatingError(error, "connection_failed") || isOperatingError(error, "connection_lost");
+      if (attempt === ATTEMPT_COUNT_MAX || !isPassing) throw error;
     }
     await delay(ATTEMPT_PAUSE_MS, undefined, { signal });
   }

@@ -87,7 +87,8 @@ export class Dump implements AsyncDisposable {
 
   /** To be asked when rows were read: throws "source_unstable" when they may be of other tables than those planned. */
   async checkNames(signal: AbortSignal): Promise<void> {
-    await checkNames({ settings: this.holder.settings, tables: this.tables, names: this.#names }, signal);
+    const { exportedName } = this.snapshot;
+    await checkNames({ settings: this.holder.settings, exportedName, tables: this.tables, names: this.#names }, signal);
   }
 
   get holderIsBusy(): boolean {

@@ -94,6 +94,7 @@ test("cairn backup and cairn restore meet one server with all their sessions whe
 test.each([
   ["readers", "read", 0],
   ["the session beside the holder", "contents", 1],
+  ["the session that looks at the names again", "read", 1],
 ] as const)("cairn dump says so when %s meet another server behind one address", async (_who, phase, count) => {
   const [pg, other]: TestServer[] = await Promise.all([server(18), server(17)]);
   await using folder = await testFolder();
