@@ -28,7 +28,7 @@ import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 
-const GIB = 1024 ** 3;
+const [GIB, DELTA_BYTES_MAX] = [1024 ** 3, 64 * 1024 ** 2];
 const HEADER_BYTES = 64;
 const TAG_BYTES = 16;
 const TRAILER_BYTES = 16;
@@ -311,7 +311,8 @@ function objectCipher(repository, name, header) {
 function decode(name, item, bytes, dictionary) {
   if (item.encoding === 0) return bytes;
   if (item.encoding !== (dictionary ? 2 : 1) || item.rawLength > GIB) fail(`${name}: bad item ${item.number}`);
-  const raw = zstdDecompressSync(bytes, { maxOutputLength: Math.max(64, item.rawLength), dictionary });
+  const params = dictionary && { [constants.ZSTD_d_windowLogMax]: 26 };
+  const raw = zstdDecompressSync(bytes, { maxOutputLength: Math.max(64, item.rawLength), dictionary, params });
   return raw.length === item.rawLength ? raw : fail(`${name}: item ${item.number} has the wrong length`);
 }
 
@@ -338,8 +339,7 @@ function readObject(repository, name) {
   if (trailer.toString("latin1", 8) !== "CAIRNEND") fail(`${name}: its end is missing`);
   const [contentsLength, number] = [trailer.readUInt32BE(0), trailer.readUInt32BE(4)];
   const contentsOffset = bytes.length - TRAILER_BYTES - contentsLength;
-  if (contentsLength !== number * ENTRY_BYTES + TAG_BYTES || contentsOffset < HEADER_BYTES)
-    fail(`${name}: bad trailer`);
+  if (contentsLength !== number * ENTRY_BYTES + TAG_BYTES || contentsOffset < HEADER_BYTES) fail(`${name}: bad end`);
   const unseal = objectCipher(repository, name, bytes.subarray(0, HEADER_BYTES));
   const contentsItem = { number, kind: "contents", encoding: 0, rawLength: contentsLength - TAG_BYTES };
   const contents = unseal(contentsItem, bytes.subarray(contentsOffset, contentsOffset + contentsLength));
@@ -369,8 +369,7 @@ function packPath(name) {
   return `packs/${createHash("sha256").update(name).digest("hex").slice(0, 2)}/${name}`;
 }
 
-const packCiphers = new Map();
-const movedItems = new Map();
+const [packCiphers, movedItems] = [new Map(), new Map()];
 
 /** Where an item lies now: in its pack, or where it went when the pack was repacked (section 9). */
 function locate(repository, pack, { number, offset }) {
@@ -429,6 +428,7 @@ function* readRecords(bytes) {
     const [item, offset, length, rawLength, rowCount, flags] = Array.from({ length: 6 }, number);
     const encoding = flags >> 1;
     if (encoding === 2 && isBase) fail("a delta leans on a delta");
+    if ((encoding === 2 || isBase) && rawLength > DELTA_BYTES_MAX) fail("a delta or what it leans on is too long");
     const base = encoding === 2 ? chunk(kind, true) : undefined;
     return { kind, id, pack: packs[index], number: item, offset, length, rawLength, rowCount, encoding, base };
   };

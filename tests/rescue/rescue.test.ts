@@ -3,10 +3,12 @@
 import { execFile } from "node:child_process";
 import { cp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { promisify } from "node:util";
+import { constants, createZstdCompress } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { openRepository } from "../../src/repository/index.ts";
-import type { ChunkReference, Repository, RestorePoint, Run } from "../../src/repository/index.ts";
+import type { ChunkReference, NewChunk, Repository, RestorePoint, Run } from "../../src/repository/index.ts";
 import {
   chunkOf,
   deltaOf,
@@ -20,6 +22,7 @@ import { openLocalStorage } from "../../src/storage/index.ts";
 import { runTool, server } from "../support/servers.ts";
 import type { Major, TestDatabase } from "../support/servers.ts";
 
+const HOSTILE_TEXT = `1\t${"a note ".repeat(100)}`;
 const LONG_OBJECT = "a long large object ".repeat(5000);
 const SCHEMA = `
   CREATE TABLE orders (id int PRIMARY KEY, note text);
@@ -206,6 +209,57 @@ test.each([true, false])(
     expect(await rescue(path, ["export", id, "out.dump"], environment)).toMatch(/(authentication|checksum) of item \d+ (failed|is wrong)/); // prettier-ignore
   },
 );
+
+/** A frame whose window is as wide as zstd reads without being told more: 2^27 bytes. */
+async function wideFrame(text: string, dictionary: Uint8Array): Promise<Uint8Array> {
+  const params = { [constants.ZSTD_c_checksumFlag]: 1, [constants.ZSTD_c_windowLog]: 27 };
+  const stream = createZstdCompress({ dictionary, params });
+  const read = buffer(stream);
+  stream.write(text.slice(0, 100));
+  await promisify(stream.flush.bind(stream))();
+  stream.end(text.slice(100));
+  return await read;
+}
+
+test("cairn-rescue.mjs keeps the bounds of deltas: window, raw length", { timeout: 60_000 }, async () => {
+  const pg = await server(18);
+  await using database = await pg.createDatabase();
+  await database.psql(SCHEMA);
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "made");
+  const { repository } = await smallRepository(openLocalStorage(path), false);
+  const first = await repository.openRestorePoint(await backUp(repository, database, folder.path));
+  const { list: _, ...relation } = first.manifest.relations[0]!;
+  const rescued = async (
+    change: (chunk: NewChunk, baseText: Uint8Array) => Promise<NewChunk>,
+    listed = (reference: ChunkReference): ChunkReference => reference,
+  ): Promise<string> => {
+    await using run = await repository.startRun({ kind: "backup", parent: first });
+    const bases: ChunkReference[] = [];
+    for await (const { chunks } of run.parent!.segments(run.parent!.manifest.relations[0]!)) bases.push(...chunks);
+    const baseText = await run.parent!.loadChunk(bases[0]!);
+    const chunk = await change(deltaOf(null, `${HOSTILE_TEXT}\n`, bases[0]!, baseText), baseText);
+    const rows = run.openSegmentList();
+    const reference = await run.storeChunk({ ...chunk, rowCount: 1 });
+    await rows.add({ firstBlock: 0, blockCount: 1, rowCount: 1, chunks: [listed(reference)] });
+    const relations = [{ ...relation, ...(await rows.finish()) }];
+    const { id } = await run.commit({ ...FACTS, relations, largeObjects: [], toc: first.toc });
+    return await rescue(path, ["export", id, `${id}.dump`]);
+  };
+  const same = async (chunk: NewChunk): Promise<NewChunk> => await Promise.resolve(chunk);
+  const wide = async (chunk: NewChunk, baseText: Uint8Array): Promise<NewChunk> => {
+    return { ...chunk, bytes: await wideFrame(`${HOSTILE_TEXT}\n`, baseText) };
+  };
+  // The list's writer refuses such a length, unless it is told so only where it writes it: the second time that it asks.
+  const long = (reference: ChunkReference): ChunkReference => {
+    let asked = 0;
+    const get = (): number => ((asked += 1) === 2 ? 64 * 1024 ** 2 + 1 : reference.rawLengthBytes);
+    return Object.defineProperty({ ...reference }, "rawLengthBytes", { get });
+  };
+  expect(await rescued(same)).toContain("wrote");
+  expect(await rescued(wide)).toMatch(/too much memory/);
+  expect(await rescued(same, long)).toContain("a delta or what it leans on is too long");
+});
 
 describe("cairn-rescue.mjs", () => {
   test("reads with the recovery key, also without cairn.json, and refuses what is not right", async () => {
