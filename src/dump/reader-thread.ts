@@ -1,6 +1,7 @@
 // A reader thread: one connection in the snapshot, tasks in, finished chunks out. Unframing, hashing and compression
 // happen here, synchronously; only finished chunks cross to the main thread, and never more than it gave credit for. A
-// chunk that may become a delta waits for its base meanwhile, with at most one more behind it.
+// chunk that may become a delta waits for its base meanwhile. From two such on nothing more is read from the socket; what
+// was read already, up to two chunks and a little, may give some more.
 
 import { parentPort, workerData } from "node:worker_threads";
 
