@@ -29,12 +29,25 @@ export interface PlannedNames {
   readonly names: ReadonlyMap<number, string>;
 }
 
-/** Throws "source_unstable" when a table or its schema is not what was planned, or the schema's row was written meanwhile. */
-export async function checkNames(planned: PlannedNames, signal: AbortSignal): Promise<void> {
-  if (planned.tables.length === 0) return;
+/**
+ * Throws "source_unstable" when a table or its schema has another name than planned. Gives the tables whose schema's row was
+ * written meanwhile, the names being the same: by a GRANT or a new owner, mostly; a name that went and came back looks alike.
+ */
+export async function checkNames(planned: PlannedNames, signal: AbortSignal): Promise<readonly TablePlan[]> {
+  if (planned.tables.length === 0) return [];
   const now = await askNames(planned, signal);
-  const other = planned.tables.filter(({ relation: { oid } }) => now.get(oid) !== planned.names.get(oid));
+  const changed = planned.tables.filter(({ relation: { oid } }) => now.get(oid) !== planned.names.get(oid));
+  const isRenamed = ({ relation: { oid } }: TablePlan): boolean => {
+    return withoutVersion(now.get(oid)) !== withoutVersion(planned.names.get(oid));
+  };
+  const other = changed.filter(isRenamed);
   if (other.length > 0) throw renamed(other);
+  return changed;
+}
+
+/** Names without the version of the schema's row, the second of their words. */
+function withoutVersion(names: string | undefined): string {
+  return (names ?? "").split(" ").toSpliced(1, 1).join(" ");
 }
 
 /** A connection that cannot be had at once must not cost all that was read. */
@@ -77,10 +90,10 @@ function renamed(tables: readonly TablePlan[]): OperatingError {
   const more = tables.length > TABLES_NAMED_MAX ? ` and ${tables.length - TABLES_NAMED_MAX} more` : "";
   return new OperatingError(
     "source_unstable",
-    `schemas or tables were renamed or altered while they were read: ${named.join(", ")}${more}`,
+    `schemas or tables were renamed while they were read: ${named.join(", ")}${more}`,
     {
       detail: "Rows are read by name: what was read may be of other tables.",
-      hint: "Start again, at a time when no schema is renamed, given to another owner or granted on.",
+      hint: "Start again, at a time when no schema is renamed.",
     },
   );
 }

@@ -53,6 +53,7 @@ export class Dump implements AsyncDisposable {
   readonly #names: ReadonlyMap<number, string>;
   readonly #watch: HolderWatch;
   readonly #onLost: (error: unknown) => void;
+  #tablesInDoubt: readonly TablePlan[] = [];
   #isPrepared = false;
   #holderIsBusy = false;
 
@@ -85,10 +86,16 @@ export class Dump implements AsyncDisposable {
     return [...takeSnapshot(this.snapshot.exportedName), ...this.settingStatements, ...READER_SETTINGS];
   }
 
-  /** To be asked when rows were read: throws "source_unstable" when they may be of other tables than those planned. */
+  /** To be asked when rows were read: throws "source_unstable" when they are of other tables than those planned. */
   async checkNames(signal: AbortSignal): Promise<void> {
     const { exportedName } = this.snapshot;
-    await checkNames({ settings: this.holder.settings, exportedName, tables: this.tables, names: this.#names }, signal);
+    const planned = { settings: this.holder.settings, exportedName, tables: this.tables, names: this.#names };
+    this.#tablesInDoubt = await checkNames(planned, signal);
+  }
+
+  /** After checkNames(): tables whose schemas were altered while they were read, perhaps renamed there and back. */
+  get tablesInDoubt(): readonly TablePlan[] {
+    return this.#tablesInDoubt;
   }
 
   get holderIsBusy(): boolean {

@@ -211,6 +211,21 @@ test("a type that changes while its tables are taken over: they are read whole, 
   await bench.expectEqual(next.id);
 });
 
+test("tables whose schema was altered meanwhile are no parent: its name may have been another one's", async () => {
+  await using bench = await IncrementalBench.on(servers.get(18)!);
+  await bench.backup();
+  const grant = ["-X", "-d", bench.source.uri, "-c", "GRANT USAGE ON SCHEMA public TO public"];
+  const { reading, warnings } = await bench.backup({}, {
+    onEvent: (event: { type: string; phase?: string; message?: string }) => {
+      const isReading = event.type === "phase" && event.message!.includes("cannot have changed");
+      if (isReading) execFileSync(bench.server.tools.psql, grant, { env: {}, stdio: "ignore" });
+    },
+  } as object);
+  expect(warnings).toEqual(['schemas were altered while their tables were read: "public"']);
+  expect(reading.takenOverSegmentCount).toBe(SEGMENT_COUNT + 1);
+  expect((await bench.backup()).reading.takenOverSegmentCount).toBe(0);
+});
+
 test("a table of which only some rows were selected is read, whatever its extension's condition became meanwhile", async () => {
   await using bench = await IncrementalBench.on(servers.get(18)!);
   const { source } = bench;

@@ -28,6 +28,7 @@ import type { OperationContext } from "../operation.ts";
 import { ProgressReporter } from "../progress-reporter.ts";
 import { defaultLineageOf, hostNameOf } from "../source/host-name.ts";
 import { openSourceDump } from "../source/open-source.ts";
+import { warnOfAlteredSchemas } from "../source/warn-of-names.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
 import { givingUp, takenOverFacts, warnOfRefusedPacks, type TakenOverFacts } from "../take-over.ts";
 import { CAIRN_VERSION } from "../version.ts";
@@ -102,7 +103,7 @@ export async function backUpDatabase(
   dump.holderLost.throwIfAborted();
   await dump[Symbol.asyncDispose](); // nothing more is read: the server need not keep its snapshot
   const outcome = await reading.finish(sink);
-  warnings.push(...outcome.warnings);
+  warnings.push(...outcome.warnings, ...warnOfAlteredSchemas(context, dump));
   beginPhase(context, "commit", "confirming what was stored and writing the manifest");
   const facts = { settings, source, dump, outcome, largeObjects, lineage, compression, startedAt, warnings, carried };
   const input = commitInput(facts);

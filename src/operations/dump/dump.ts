@@ -12,6 +12,7 @@ import { beginPhase } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
 import { ProgressReporter } from "../progress-reporter.ts";
 import { openSourceDump } from "../source/open-source.ts";
+import { warnOfAlteredSchemas } from "../source/warn-of-names.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
 import { OrderedArchiveSink } from "./ordered-sink.ts";
 import type { DumpReceipt, DumpSettings } from "./types.ts";
@@ -53,6 +54,7 @@ interface Written {
   readonly entryCount: number;
   readonly snapshotTakenAt: string;
   readonly pgDumpMessages: string;
+  readonly nameWarnings: readonly string[];
   readonly tables: readonly {
     readonly dumpId: number;
     readonly name: string;
@@ -92,7 +94,8 @@ async function writeArchive(context: OperationContext, { source, settings, file 
   const largeObjectCount = dump.largeObjectBuckets.reduce((sum, { oids }) => sum + oids.length, 0);
   const { rawBytes } = sink;
   const { toc, snapshot, pgDumpMessages } = dump;
-  const facts = { entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, pgDumpMessages };
+  const nameWarnings = warnOfAlteredSchemas(context, dump);
+  const facts = { entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, pgDumpMessages, nameWarnings };
   return { plan, ...facts, tables, largeObjectCount, rawBytes };
 }
 
@@ -158,7 +161,11 @@ function makeReceipt(facts: ReceiptFacts): DumpReceipt {
     rawBytes: readBack.rawBytes,
     largeObjectCount: readBack.largeObjectCount,
     readBack: { rowCount: readBack.rowCount, rawBytes: readBack.rawBytes, durationMs: Math.round(facts.readBackMs) },
-    warnings: [...source.warnings, ...(written.pgDumpMessages === "" ? [] : [written.pgDumpMessages])],
+    warnings: [
+      ...source.warnings,
+      ...(written.pgDumpMessages === "" ? [] : [written.pgDumpMessages]),
+      ...written.nameWarnings,
+    ],
   };
 }
 

@@ -169,7 +169,12 @@ export class IncrementalReading implements AsyncDisposable {
   #withShape(relation: RelationRecord): RelationRecord {
     const shape = this.#plan.server?.shapes.get(relation.oid);
     if (shape === undefined) return relation;
-    return { ...relation, storage: storageOf({ ...shape, isStable: !this.#unstable.has(relation.dumpId) }) };
+    return { ...relation, storage: storageOf({ ...shape, isStable: this.#isStable(relation.dumpId) }) };
+  }
+
+  #isStable(dumpId: number): boolean {
+    const { tablesInDoubt } = this.#parts.dump;
+    return !this.#unstable.has(dumpId) && tablesInDoubt.every((table) => table.dumpId !== dumpId);
   }
 
   async #facts(
