@@ -1,7 +1,7 @@
 // Has the target's WAL flushed while rows are loaded, so that the connections that load them need not do it. A COPY fills
 // the server's WAL buffers (4 MiB as they come) in a fraction of the 200 ms for which the walwriter sleeps, and then writes
-// and syncs WAL itself. A transaction that has an id and nothing else commits without waiting, and that wakes the walwriter.
-// For speed alone: what goes wrong here changes nothing. Source: xlog.c, XLogSetAsyncXactLSN; docs/decisions/0007.
+// and syncs WAL itself. An empty message that is flushed (17 and later) has this session do it. For speed alone: what goes
+// wrong here changes nothing. Source: PostgreSQL manual, pg_logical_emit_message; docs/decisions/0007.
 
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -12,8 +12,11 @@ import type { ConnectTarget } from "./session.ts";
 /** COPY text, as far as it is known; less is loaded before it matters. */
 const LOADED_BYTES_MIN = 64 * MIB;
 
-/** Between two commits: 100 transaction ids a second at most. */
+/** Between two flushes. */
 const INTERVAL_MS = 10;
+
+/** First server whose messages can be flushed. */
+const FLUSH_MAJOR_MIN = 17;
 
 /** What is loaded, and where. */
 export interface LoadToHelp {
@@ -45,8 +48,9 @@ async function keepFlushing({ connect, database, loadersOpen, signal }: LoadToHe
     await loadersOpen;
     if (end.aborted) return;
     await using session = await connect(database, AbortSignal.any([signal, end]));
+    if (session.serverVersion.major < FLUSH_MAJOR_MIN) return;
     while (!end.aborted) {
-      await session.query("SELECT pg_catalog.txid_current();", { signal });
+      await session.query("SELECT pg_catalog.pg_logical_emit_message(false, 'cairn', '', true);", { signal });
       await delay(INTERVAL_MS, undefined, { signal: end });
     }
   } catch {

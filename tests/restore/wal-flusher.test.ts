@@ -13,7 +13,7 @@ import { server, type TestDatabase, type TestServer } from "../support/servers.t
 const MIB = 1024 * 1024;
 const applicationName = "cairn wal flusher test";
 
-describe.each([13, 18] as const)("withWalFlushed() on PostgreSQL %i", (major) => {
+describe.each([17, 18] as const)("withWalFlushed() on PostgreSQL %i", (major) => {
   let pg: TestServer;
   let target: TestDatabase;
   let settings: ConnectionSettings;
@@ -47,12 +47,17 @@ describe.each([13, 18] as const)("withWalFlushed() on PostgreSQL %i", (major) =>
     await until("it is gone", async () => (await sessions()) === 0);
   });
 
-  test("takes transaction ids while rows are loaded and none for little data", async () => {
-    const nextId = async (): Promise<number> =>
-      Number(await target.psql("SELECT txid_snapshot_xmax(txid_current_snapshot())"));
-    const before = await nextId();
+  test("has the WAL flushed while rows are loaded, and connects for no little data", async () => {
+    const unflushed = async (): Promise<number> =>
+      Number(await target.psql("SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()"));
     await withWalFlushed(help(64 * MIB), async () => {
-      await until("it took ids", async () => (await nextId()) > before + 5);
+      await until("it is connected", async () => (await sessions()) === 1);
+      const asked =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '" +
+        applicationName +
+        "' AND query LIKE '%emit_message%'";
+      await until("it flushes", async () => (await target.psql(asked)) === "1");
+      await until("nothing is left to flush", async () => (await unflushed()) < 64 * 1024);
     });
     let asked = 0;
     const counting: ConnectTarget = (database, signal) => {
@@ -73,4 +78,28 @@ describe.each([13, 18] as const)("withWalFlushed() on PostgreSQL %i", (major) =>
     await expect(failing).rejects.toThrow("the load failed");
     await until("it is gone", async () => (await sessions()) === 0);
   });
+});
+
+test("withWalFlushed() asks nothing of PostgreSQL 16, which cannot flush a message", async () => {
+  const pg = await server(16);
+  await using target = await pg.createDatabase();
+  const caller = { environment: {}, homeDirectory: "/nonexistent", userName: "x" };
+  const settings = await resolveConnection({ source: target.uri, ...caller });
+  const closed = Promise.withResolvers<void>();
+  const connect: ConnectTarget = async (_database, signal) => {
+    const session = await openSession(settings, { signal, applicationName });
+    const close = session.close.bind(session);
+    session.close = async () => {
+      await close();
+      closed.resolve();
+    };
+    session.query = () => Promise.reject(new Error("nothing is asked"));
+    return session;
+  };
+  const tasks = [{ isWanted: true, sizeBytes: 64 * MIB, load: { kind: "copy" } } as RestoreTask];
+  const { signal } = new AbortController();
+  await withWalFlushed(
+    { connect, database: target.name, tasks, loadersOpen: Promise.resolve(), signal },
+    () => closed.promise,
+  );
 });
