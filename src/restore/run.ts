@@ -21,7 +21,6 @@ import { Schedule, type SchedulableTask } from "./scheduler.ts";
 import { openTargetSession, type ConnectTarget } from "./session.ts";
 import { stopsAtFirstError } from "./options.ts";
 import { TransactionBatches } from "./transaction-batches.ts";
-import { withWalFlushed } from "./wal-flusher.ts";
 import { RestoreWorker } from "./worker.ts";
 
 /** What a run needs besides contents and plan. */
@@ -173,21 +172,12 @@ class RestoreRun {
     this.#emit({ kind: "phase", phase: "data and indexes" });
     const schedule = new Schedule(parallel.map(schedulable), options.jobs ?? 1);
     for (const id of this.#inhibited) schedule.inhibit(id);
-    const opening: Promise<RestoreWorker | null>[] = [Promise.resolve(leader)];
+    const loops = [this.#workerLoop(schedule, Promise.resolve(leader))];
     const hasData = parallel.some((task) => task.load?.kind === "copy");
     for (let index = 1; index < (options.jobs ?? 1); index += 1) {
-      if (index < wantedCount || hasData) opening.push(this.#helper(index, leader));
+      if (index < wantedCount || hasData) loops.push(this.#workerLoop(schedule, this.#helper(index, leader)));
     }
-    const help = {
-      connect: this.#options.connect,
-      database: leader.session.settings.database,
-      tasks: this.#walLevelIsMinimal ? [] : parallel,
-      loadersOpen: Promise.allSettled(opening),
-      signal: this.#abort.signal,
-    };
-    const ends = await withWalFlushed(help, () =>
-      Promise.allSettled(opening.map((worker) => this.#guard(this.#workerLoop(schedule, worker)))),
-    );
+    const ends = await Promise.allSettled(loops.map((loop) => this.#guard(loop)));
     const failed = ends.find((end) => end.status === "rejected");
     if (failed !== undefined) throw this.#abort.signal.aborted ? this.#abort.signal.reason : failed.reason;
     if (this.#isStopped) throw new EndOfRun();
