@@ -1,5 +1,5 @@
 // Backups that read only what changed, on a server with WAL summaries: nothing changed, 1 % appended, 1 % updated at random.
-// The data is vacuumed first: else the first reading marks every page, and the second finds all of them touched.
+// The data is rewritten and read first: else rows are added to holes in old pages, and the first reading marks every page.
 // restic, where it is installed, keeps the plain dumps of the same states.
 
 import { rm } from "node:fs/promises";
