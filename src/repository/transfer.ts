@@ -1,6 +1,7 @@
 // Counts what goes over to the storage and back, for receipts and for tests of how little a restore reads.
 
-import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage/index.ts";
+import { ForwardingStorage } from "../storage/index.ts";
+import type { ByteRange, Leftover, ObjectWriter, PutOptions, StoredObject } from "../storage/index.ts";
 
 /** Requests and bytes since the repository was opened. */
 export interface Transfer {
@@ -10,23 +11,12 @@ export interface Transfer {
 }
 
 /** A storage that counts. */
-export class CountingStorage implements Storage {
-  readonly description: string;
+export class CountingStorage extends ForwardingStorage {
   readonly transfer: Transfer = { requests: 0, bytesRead: 0, bytesWritten: 0 };
-  readonly #storage: Storage;
 
-  constructor(storage: Storage) {
-    this.#storage = storage;
-    this.description = storage.description;
-  }
-
-  get isLocal(): boolean {
-    return this.#storage.isLocal === true;
-  }
-
-  async openWriter(name: string, options?: PutOptions): Promise<ObjectWriter> {
+  override async openWriter(name: string, options?: PutOptions): Promise<ObjectWriter> {
     this.transfer.requests += 1;
-    const writer = await this.#storage.openWriter(name, options);
+    const writer = await this.inner.openWriter(name, options);
     return {
       write: async (bytes) => {
         this.transfer.bytesWritten += bytes.length;
@@ -38,49 +28,41 @@ export class CountingStorage implements Storage {
     };
   }
 
-  async put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject> {
+  override async put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject> {
     this.transfer.requests += 1;
     this.transfer.bytesWritten += bytes.length;
-    return await this.#storage.put(name, bytes, options);
+    return await this.inner.put(name, bytes, options);
   }
 
-  async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
+  override async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
     this.transfer.requests += 1;
-    const bytes = await this.#storage.read(name, range, signal);
+    const bytes = await this.inner.read(name, range, signal);
     this.transfer.bytesRead += bytes.length;
     return bytes;
   }
 
-  async head(name: string, signal?: AbortSignal): Promise<StoredObject | null> {
+  override async head(name: string, signal?: AbortSignal): Promise<StoredObject | null> {
     this.transfer.requests += 1;
-    return await this.#storage.head(name, signal);
+    return await this.inner.head(name, signal);
   }
 
-  list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+  override list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     this.transfer.requests += 1;
-    return this.#storage.list(prefix, signal);
+    return this.inner.list(prefix, signal);
   }
 
-  async delete(name: string, signal?: AbortSignal): Promise<void> {
+  override async delete(name: string, signal?: AbortSignal): Promise<void> {
     this.transfer.requests += 1;
-    await this.#storage.delete(name, signal);
+    await this.inner.delete(name, signal);
   }
 
-  leftovers(signal?: AbortSignal): AsyncIterable<Leftover> {
+  override leftovers(signal?: AbortSignal): AsyncIterable<Leftover> {
     this.transfer.requests += 1;
-    return this.#storage.leftovers(signal);
+    return this.inner.leftovers(signal);
   }
 
-  async deleteLeftover(name: string, signal?: AbortSignal): Promise<void> {
+  override async deleteLeftover(name: string, signal?: AbortSignal): Promise<void> {
     this.transfer.requests += 1;
-    await this.#storage.deleteLeftover(name, signal);
-  }
-
-  async freeSpaceBytes(): Promise<number | null> {
-    return await this.#storage.freeSpaceBytes();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#storage[Symbol.asyncDispose]();
+    await this.inner.deleteLeftover(name, signal);
   }
 }

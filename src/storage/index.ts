@@ -9,6 +9,7 @@ export type {
   StoredObject,
   WrittenContent,
 } from "./storage.ts";
+export { ForwardingStorage } from "./forwarding-storage.ts";
 export { openLocalStorage } from "./local/local-storage.ts";
 export { refuseUnconditionalStorage } from "./conditional-create.ts";
 export { openStorage } from "./open-storage.ts";

@@ -2,9 +2,10 @@
 // not what a driver sends again, nor the requests themselves.
 
 import { MIB } from "../base/units.ts";
+import { ForwardingStorage } from "./forwarding-storage.ts";
 import { RateLimit } from "./rate-limit.ts";
 import type { RateClock } from "./rate-limit.ts";
-import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "./storage.ts";
+import type { ByteRange, ObjectWriter, PutOptions, Storage, StoredObject } from "./storage.ts";
 
 /** Larger reads and writes take their share in pieces, so that one does not hold up all others. */
 const PIECE_BYTES_MAX = 1 * MIB;
@@ -24,29 +25,18 @@ export function limitStorage(storage: Storage, limits: BandwidthLimits, clock?: 
   return new LimitedStorage(storage, limitOf(upload), limitOf(download));
 }
 
-class LimitedStorage implements Storage {
-  readonly description: string;
-  readonly #storage: Storage;
+class LimitedStorage extends ForwardingStorage {
   readonly #upload: RateLimit | null;
   readonly #download: RateLimit | null;
 
   constructor(storage: Storage, upload: RateLimit | null, download: RateLimit | null) {
-    this.#storage = storage;
+    super(storage);
     this.#upload = upload;
     this.#download = download;
-    this.description = storage.description;
   }
 
-  get isLocal(): boolean {
-    return this.#storage.isLocal === true;
-  }
-
-  get retryCount(): number {
-    return this.#storage.retryCount ?? 0;
-  }
-
-  async openWriter(name: string, options?: PutOptions): Promise<ObjectWriter> {
-    const writer = await this.#storage.openWriter(name, options);
+  override async openWriter(name: string, options?: PutOptions): Promise<ObjectWriter> {
+    const writer = await this.inner.openWriter(name, options);
     return {
       write: async (bytes) => {
         await take(this.#upload, bytes.length, options?.signal);
@@ -58,45 +48,17 @@ class LimitedStorage implements Storage {
     };
   }
 
-  async put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject> {
+  override async put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject> {
     await take(this.#upload, bytes.length, options?.signal);
-    return await this.#storage.put(name, bytes, options);
+    return await this.inner.put(name, bytes, options);
   }
 
-  async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
+  override async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
     if (range !== undefined) await take(this.#download, range.lengthBytes, signal);
-    const bytes = await this.#storage.read(name, range, signal);
+    const bytes = await this.inner.read(name, range, signal);
     // How long a whole object is shows only now; whoever comes next waits for it.
     if (range === undefined) await take(this.#download, bytes.length, signal);
     return bytes;
-  }
-
-  async head(name: string, signal?: AbortSignal): Promise<StoredObject | null> {
-    return await this.#storage.head(name, signal);
-  }
-
-  list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
-    return this.#storage.list(prefix, signal);
-  }
-
-  async delete(name: string, signal?: AbortSignal): Promise<void> {
-    await this.#storage.delete(name, signal);
-  }
-
-  leftovers(signal?: AbortSignal): AsyncIterable<Leftover> {
-    return this.#storage.leftovers(signal);
-  }
-
-  async deleteLeftover(name: string, signal?: AbortSignal): Promise<void> {
-    await this.#storage.deleteLeftover(name, signal);
-  }
-
-  async freeSpaceBytes(): Promise<number | null> {
-    return await this.#storage.freeSpaceBytes();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#storage[Symbol.asyncDispose]();
   }
 }
 

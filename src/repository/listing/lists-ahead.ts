@@ -3,7 +3,8 @@
 // runs, then manifests; these only when there are no runs, whose records must be read before manifests are listed. Each list
 // is given out once, and only while it is fresh. Memory: AHEAD_MAX objects of each list.
 
-import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../../storage/index.ts";
+import { ForwardingStorage } from "../../storage/index.ts";
+import type { ByteRange, StoredObject } from "../../storage/index.ts";
 import { BACKUPS_PREFIX, MARKS_PREFIX, PACKS_PREFIX, RUNS_PREFIX } from "../identifiers.ts";
 
 const AHEAD_MAX = 100_000;
@@ -19,33 +20,22 @@ interface AheadList {
 }
 
 /** See the head of this file. */
-export class ListsAhead implements Storage {
-  readonly description: string;
-  readonly #storage: Storage;
+export class ListsAhead extends ForwardingStorage {
   readonly #end = new AbortController();
   #lists: Map<string, Promise<AheadList | null>> | null = null;
 
-  constructor(storage: Storage) {
-    this.#storage = storage;
-    this.description = storage.description;
-  }
-
-  get retryCount(): number {
-    return this.#storage.retryCount ?? 0;
-  }
-
-  async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
-    const bytes = await this.#storage.read(name, range, signal);
+  override async read(name: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
+    const bytes = await this.inner.read(name, range, signal);
     this.#begin();
     return bytes;
   }
 
-  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+  override async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     const coming = this.#lists?.get(prefix);
     this.#lists?.delete(prefix);
     const list = coming === undefined ? null : await this.#unlessAborted(coming, signal);
     if (list === null || performance.now() - list.readAtMs > FRESH_MS) {
-      yield* this.#storage.list(prefix, signal);
+      yield* this.inner.list(prefix, signal);
       return;
     }
     yield* list.objects;
@@ -56,37 +46,9 @@ export class ListsAhead implements Storage {
     }
   }
 
-  async openWriter(name: string, options?: PutOptions): Promise<ObjectWriter> {
-    return await this.#storage.openWriter(name, options);
-  }
-
-  async put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject> {
-    return await this.#storage.put(name, bytes, options);
-  }
-
-  async head(name: string, signal?: AbortSignal): Promise<StoredObject | null> {
-    return await this.#storage.head(name, signal);
-  }
-
-  async delete(name: string, signal?: AbortSignal): Promise<void> {
-    await this.#storage.delete(name, signal);
-  }
-
-  leftovers(signal?: AbortSignal): AsyncIterable<Leftover> {
-    return this.#storage.leftovers(signal);
-  }
-
-  async deleteLeftover(name: string, signal?: AbortSignal): Promise<void> {
-    await this.#storage.deleteLeftover(name, signal);
-  }
-
-  async freeSpaceBytes(): Promise<number | null> {
-    return await this.#storage.freeSpaceBytes();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
+  override async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
-    await this.#storage[Symbol.asyncDispose]();
+    await super[Symbol.asyncDispose]();
   }
 
   #begin(): void {
@@ -107,7 +69,7 @@ export class ListsAhead implements Storage {
   }
 
   async #readAhead(prefix: string): Promise<AheadList> {
-    const iterator = this.#storage.list(prefix, this.#end.signal)[Symbol.asyncIterator]();
+    const iterator = this.inner.list(prefix, this.#end.signal)[Symbol.asyncIterator]();
     const objects: StoredObject[] = [];
     let isAll = false;
     while (!isAll && objects.length < AHEAD_MAX) {
