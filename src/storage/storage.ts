@@ -37,7 +37,10 @@ export interface ObjectWriter extends AsyncDisposable {
 
 export interface PutOptions {
   readonly signal?: AbortSignal;
-  /** Refuse with OperatingError "repository_exists" where an object of that name is there already. */
+  /**
+   * Refuse with OperatingError "repository_exists" where an object of that name is there already. A write that fails then
+   * leaves no object. One without it may have replaced another before it failed, and never takes away what stands there.
+   */
   readonly ifAbsent?: boolean;
   /** For trials: "storage_failed" where the storage drops what it needs to tell one writer's object from another's. */
   readonly needsMark?: boolean;

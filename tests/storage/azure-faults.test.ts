@@ -11,7 +11,7 @@ import type { AzureServer } from "./azure-servers.ts";
 import { collect, namesIn, sha256, stream } from "./contract.ts";
 import { openFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy, PlannedFault } from "./fault-proxy.ts";
-import { meetingOnce, notedRetries, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
+import { meetingOnce, notedRetries, replacingInVain, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
 
 /** Blocks on their way, one being filled, and what the sockets hold. */
 const UNSENT_BYTES_MAX = 48 * MIB;
@@ -174,13 +174,20 @@ test("gives up what stays broken after so many tries, and leaves no block behind
 
 test("what was made although every answer was lost is removed, as the call has failed", async () => {
   proxy.plan({ kind: "lose-answer", method: "PUT", times: 99 });
-  await expect(storage.put("small", Buffer.from("1"))).rejects.toMatchObject({ code: "storage_failed" });
+  await expect(storage.put("small", Buffer.from("1"), IF_ABSENT)).rejects.toMatchObject({ code: "storage_failed" });
   proxy.plan({ kind: "lose-answer", method: "PUT", url: COMMIT, times: 5 });
-  const writer = await storage.openWriter("large");
+  const writer = await storage.openWriter("large", IF_ABSENT);
   await expect(stream(writer, randomBytes(9 * MIB), MIB)).rejects.toMatchObject({ code: "storage_failed" });
   expect(proxy.unmet()).toBe(0);
   expect(await namesIn(storage)).toEqual([]);
   expect(await collect(storage.leftovers())).toEqual([]);
+});
+
+test("what may have replaced another stays, although every answer was lost", async () => {
+  await replacingInVain({ storage, proxy }, { method: "PUT" }, async (name, bytes) => await storage.put(name, bytes));
+  const inBlocks = async (name: string, bytes: Uint8Array): Promise<unknown> =>
+    await stream(await storage.openWriter(name), bytes, MIB);
+  await replacingInVain({ storage, proxy }, { method: "PUT", url: COMMIT }, inBlocks);
 });
 
 test("a server that does not read stops the writer: memory stays bounded", async () => {
@@ -234,15 +241,23 @@ test("an answer to HEAD that is not the service's does not mean that nothing is 
 test.each([
   ["another size", { "content-length": "3" }, "has 3 bytes after writing, not 5"],
   ["another checksum", { "content-md5": "1B2M2Y8AsgTpgAmY7PhCfg==" }, "has another checksum"],
-] as const)("an object of which the storage says %s is corrupt, and removed", async (_, headers, words) => {
-  proxy.plan({ kind: "headers", method: "HEAD", headers });
-  const writer = await storage.openWriter("a");
-  await expect(stream(writer, Buffer.from("whole"), 5)).rejects.toMatchObject({
-    code: "corrupt",
-    message: expect.stringContaining(words) as string,
-  });
-  expect(await namesIn(storage)).toEqual([]);
-});
+] as const)(
+  "an object of which the storage says %s is corrupt, and removed if it is new",
+  async (_, headers, words) => {
+    for (const [name, ifAbsent] of [
+      ["new", true],
+      ["may-be-old", false],
+    ] as const) {
+      proxy.plan({ kind: "headers", method: "HEAD", headers });
+      const writer = await storage.openWriter(name, { ifAbsent });
+      await expect(stream(writer, Buffer.from("whole"), 5)).rejects.toMatchObject({
+        code: "corrupt",
+        message: expect.stringContaining(words) as string,
+      });
+    }
+    expect(await namesIn(storage)).toEqual(["may-be-old"]);
+  },
+);
 
 test("a storage that ignores conditions, or drops metadata, is refused", async () => {
   // Conditions are under the signature of a key: there the proxy cannot take them away.

@@ -16,7 +16,7 @@ import { openFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy, PlannedFault } from "./fault-proxy.ts";
 import { gcsUriAt, openGcsBench, PASS, saying } from "./gcs-support.ts";
 import type { GcsBench } from "./gcs-support.ts";
-import { meetingOnce, notedRetries, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
+import { meetingOnce, notedRetries, replacingInVain, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
 
 const IF_ABSENT = { ifAbsent: true } as const;
 
@@ -166,16 +166,23 @@ test("a storage that asks to be left alone for a while is", async () => {
 
 test("what was made although every answer was lost is removed, as the call has failed", async () => {
   proxy.plan({ kind: "lose-answer", method: "POST", times: 99 });
-  await expect(storage.put("small", Buffer.from("1"))).rejects.toMatchObject({ code: "storage_failed" });
+  await expect(storage.put("small", Buffer.from("1"), IF_ABSENT)).rejects.toMatchObject({ code: "storage_failed" });
   proxy.plan({ ...PASS, method: "PUT" }, { kind: "lose-answer", method: "PUT", times: 99 });
-  const writer = await storage.openWriter("large");
+  const writer = await storage.openWriter("large", IF_ABSENT);
   await expect(stream(writer, randomBytes(9 * MIB), MIB)).rejects.toMatchObject({ code: "storage_failed" });
   expect(await namesIn(storage)).toEqual([]);
 });
 
+test("what may have replaced another stays, although every answer was lost", async () => {
+  await replacingInVain({ storage, proxy }, { method: "POST" }, async (name, bytes) => await storage.put(name, bytes));
+  const inPieces = async (name: string, bytes: Uint8Array): Promise<unknown> =>
+    await stream(await storage.openWriter(name), bytes, MIB);
+  await replacingInVain({ storage, proxy }, { method: "PUT", before: [{ ...PASS, method: "PUT" }] }, inPieces);
+});
+
 test("what replaced ours before it could be removed stays", async () => {
   proxy.plan({ kind: "lose-answer", method: "POST", times: 5 }, { kind: "slow", ms: 500, method: "GET" });
-  const failing = storage.put("a", Buffer.from("ours"));
+  const failing = storage.put("a", Buffer.from("ours"), IF_ABSENT);
   failing.catch(() => undefined);
   await until("it was looked for", async () => await Promise.resolve(proxy.unmet() === 0));
   await delay(100);
@@ -210,17 +217,19 @@ test.each([
   ["another checksum", { md5Hash: "AAAA" }, "corrupt", "has another checksum"],
   ["no checksum", { md5Hash: "" }, "storage_failed", "does not say its checksum"],
   ["no size", { size: "many" }, "storage_failed", "does not say its size"],
-] as const)("an object of which the storage says %s does not stay", async (_, lies, code, words) => {
+] as const)("an object of which the storage says %s does not stay if it is new", async (_, lies, code, words) => {
   const refused = { code, message: expect.stringContaining(words) as string };
   bench.server.bucket.lies = lies;
   try {
-    await expect(storage.put("small", Buffer.from("whole"))).rejects.toMatchObject(refused);
-    await expect(stream(await storage.openWriter("large"), randomBytes(9 * MIB), MIB)).rejects.toMatchObject(refused);
+    await expect(storage.put("small", Buffer.from("whole"), IF_ABSENT)).rejects.toMatchObject(refused);
+    const large = await storage.openWriter("large", IF_ABSENT);
+    await expect(stream(large, randomBytes(9 * MIB), MIB)).rejects.toMatchObject(refused);
+    await expect(storage.put("may-be-old", Buffer.from("whole"))).rejects.toMatchObject(refused);
   } finally {
     bench.server.bucket.lies = {};
   }
   const left = [...bench.server.bucket.objects.keys()].filter((name) => name.startsWith(place));
-  expect(left).toEqual([]);
+  expect(left).toEqual([`${place}/may-be-old`]);
 });
 
 describe("cairn storage test", () => {

@@ -16,10 +16,11 @@ import { openFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy, PlannedFault } from "./fault-proxy.ts";
 import { s3Servers, surroundingsOf, uriAt } from "./s3-servers.ts";
 import type { S3Server } from "./s3-servers.ts";
-import { meetingOnce, notedRetries, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
+import { meetingOnce, notedRetries, replacingInVain, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
 
 /** A part on its way, the parts waiting behind it, one being filled, and what the sockets hold. */
 const UNSENT_BYTES_MAX = 48 * MIB;
+const IF_ABSENT = { ifAbsent: true } as const;
 
 describe.each(s3Servers())("s3 on $name behind a bad network", ({ checksRights, start }) => {
   let server: S3Server;
@@ -147,11 +148,19 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ checksRights, 
 
   test("what was made although every answer was lost is removed, as the call has failed", async () => {
     proxy.plan({ kind: "lose-answer", method: "PUT", times: 99 });
-    await expect(storage.put("small", Buffer.from("1"))).rejects.toMatchObject({ code: "storage_failed" });
+    await expect(storage.put("small", Buffer.from("1"), IF_ABSENT)).rejects.toMatchObject({ code: "storage_failed" });
     proxy.plan({ kind: "lose-answer", method: "POST", url: "uploadId=", times: 99 });
-    const writer = await storage.openWriter("large");
+    const writer = await storage.openWriter("large", IF_ABSENT);
     await expect(stream(writer, randomBytes(9 * MIB), MIB)).rejects.toMatchObject({ code: "storage_failed" });
     expect(await namesIn(storage)).toEqual([]);
+    expect(await collect(storage.leftovers())).toEqual([]);
+  });
+
+  test("what may have replaced another stays, although every answer was lost", async () => {
+    await replacingInVain({ storage, proxy }, { method: "PUT" }, async (name, bytes) => await storage.put(name, bytes));
+    const inParts = async (name: string, bytes: Uint8Array): Promise<unknown> =>
+      await stream(await storage.openWriter(name), bytes, MIB);
+    await replacingInVain({ storage, proxy }, { method: "POST", url: "uploadId=" }, inParts);
     expect(await collect(storage.leftovers())).toEqual([]);
   });
 
@@ -214,19 +223,27 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ checksRights, 
   test.each([
     ["another size", { "content-length": "3" }, "has 3 bytes after writing, not 5"],
     ["another checksum", { "x-amz-checksum-sha256": "AAAA" }, "has another checksum"],
-  ] as const)("an object of which the storage says %s is corrupt, and removed", async (_, headers, words) => {
-    proxy.plan({ kind: "headers", method: "HEAD", headers });
-    const writer = await storage.openWriter("a");
-    await expect(stream(writer, Buffer.from("whole"), 5)).rejects.toMatchObject({
-      code: "corrupt",
-      message: expect.stringContaining(words) as string,
-    });
-    expect(await namesIn(storage)).toEqual([]);
-    proxy.plan({ kind: "status", status: 404, method: "HEAD" });
-    await expect(storage.put("b", Buffer.from("1"))).rejects.toMatchObject({
-      message: '"b" is not there after writing',
-    });
-  });
+  ] as const)(
+    "an object of which the storage says %s is corrupt, and removed if it is new",
+    async (_, headers, words) => {
+      for (const [name, ifAbsent] of [
+        ["new", true],
+        ["may-be-old", false],
+      ] as const) {
+        proxy.plan({ kind: "headers", method: "HEAD", headers });
+        const writer = await storage.openWriter(name, { ifAbsent });
+        await expect(stream(writer, Buffer.from("whole"), 5)).rejects.toMatchObject({
+          code: "corrupt",
+          message: expect.stringContaining(words) as string,
+        });
+      }
+      expect(await namesIn(storage)).toEqual(["may-be-old"]);
+      proxy.plan({ kind: "status", status: 404, method: "HEAD" });
+      await expect(storage.put("b", Buffer.from("1"))).rejects.toMatchObject({
+        message: '"b" is not there after writing',
+      });
+    },
+  );
 
   async function runTest(isReadOnly: boolean): Promise<StorageTestReport> {
     const location = {

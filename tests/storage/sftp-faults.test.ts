@@ -191,6 +191,25 @@ describe("the network", () => {
       });
     });
 
+    test("what may have replaced another stays, although the connection breaks each time", async () => {
+      const bytes = randomBytes(1000);
+      const outcomes = new Set<string>();
+      for (let pieces = LOGIN_PIECES; pieces < 36; pieces += isFull ? 1 : 5) {
+        const place = newPlace();
+        await using near = await openStorage(linking.uriAt(place), nearSurroundings());
+        await near.put("x", Buffer.from("before"));
+        way.plan(...Array.from({ length: 20 }, () => ({ kind: "cut", afterPiecesDown: pieces }) as const));
+        await using storage = await openStorage(linking.uriAt(place, {}, way.port), surroundings(60_000, 3));
+        const outcome = await storage.put("x", bytes).then(() => "done", () => "failed"); // prettier-ignore
+        way.plan();
+        const found = Buffer.from(await near.read("x"));
+        const isOld = outcome === "failed" && found.toString() === "before";
+        expect({ pieces, isWhole: isOld || found.equals(bytes) }).toEqual({ pieces, isWhole: true });
+        outcomes.add(`${outcome}, ${found.equals(bytes) ? "after" : "before"}`);
+      }
+      expect([...outcomes]).toEqual(expect.arrayContaining(["failed, before", "done, after"]));
+    });
+
     test("of eight that create the same object one wins; marks are kept", async () => {
       await using storage = await openStorage(linking.uriAt(newPlace()), nearSurroundings());
       await refuseUnconditionalStorage(storage);

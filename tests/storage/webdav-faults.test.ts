@@ -14,7 +14,7 @@ import { environmentOf, startApache, uriAt, USER } from "./webdav-servers.ts";
 import type { WebdavServer } from "./webdav-servers.ts";
 import { forward, openSpoiler } from "./webdav-spoiler.ts";
 import type { Spoil } from "./webdav-spoiler.ts";
-import { meetingOnce, notedRetries, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
+import { meetingOnce, notedRetries, replacingInVain, SHORT_STALL_MS, STALL_MS } from "./passing-faults.ts";
 
 /** What waits to be sent, one piece, and what the sockets hold. */
 const UNSENT_BYTES_MAX = 32 * MIB;
@@ -275,6 +275,14 @@ test.each([
     expect(await everythingThere()).toEqual(["small"]);
   },
 );
+
+test("what may have replaced another stays, although every answer was lost", async () => {
+  await replacingInVain({ storage, proxy }, { method: "PUT" }, async (name, bytes) => await storage.put(name, bytes));
+  const moved = async (name: string, bytes: Uint8Array): Promise<unknown> =>
+    await stream(await storage.openWriter(name), bytes, MIB);
+  await replacingInVain({ storage, proxy }, { method: "MOVE" }, moved);
+  expect(await everythingThere()).toEqual(["replaced"]);
+});
 
 test("a server that does not read stops the writer: memory stays bounded", async () => {
   await storage.put("there", Buffer.from("1"));

@@ -175,7 +175,7 @@ export class AzureWriter implements ObjectWriter {
     }
     const sent = await putObject(this.#requests, write, body, sha256);
     // From here on a failure must not leave it there, as for an upload in blocks.
-    this.#isCompleting = this.#write.ifAbsent;
+    this.#isCompleting = true;
     return sent;
   }
 

@@ -119,8 +119,12 @@ export async function writeOnce(
   }
 }
 
-/** After a failure that leaves open whether the object was made: removes it where it was. Never throws. */
-export async function removeIfOurs(requests: AzureRequests, { mark, name }: ObjectWrite): Promise<void> {
+/**
+ * After a failure that leaves open whether the object was made: removes it where it was. One that may have replaced another
+ * stays: removing it would leave nothing of either. Never throws.
+ */
+export async function removeIfOurs(requests: AzureRequests, { ifAbsent, mark, name }: ObjectWrite): Promise<void> {
+  if (!ifAbsent) return;
   const removal = requests.look(name, undefined, TIDYING_ATTEMPTS_MAX).then(async (found) => {
     if (found?.metadata[WRITE_MARK] === mark) await deleteVersion(requests, name, found.etag);
   });
@@ -149,8 +153,8 @@ export async function confirmObject(
   if (write.needsMark && mark === undefined) throw markIsMissing(name);
   const problem = problemOf(found, sent);
   if (problem === null) return { name, sizeBytes: found.sizeBytes };
-  // What is not what was written must not stand there; nothing refers to it yet.
-  if (mark === write.mark) await deleteVersion(requests, name, found.etag).catch(() => undefined);
+  // What is not what was written must not stand there; nothing refers to it yet, unless it replaced what something refers to.
+  if (write.ifAbsent && mark === write.mark) await deleteVersion(requests, name, found.etag).catch(() => undefined);
   throw new OperatingError("corrupt", `"${name}" ${problem}`);
 }
 
@@ -164,7 +168,7 @@ export async function putConfirmed(
   try {
     return await confirmObject(requests, write, sent);
   } catch (error) {
-    if (write.ifAbsent) await removeIfOurs(requests, write);
+    await removeIfOurs(requests, write);
     throw error;
   }
 }

@@ -112,8 +112,12 @@ export async function findOurs(requests: GcsRequests, write: ObjectWrite): Promi
   return said !== null && said.metadata[WRITE_MARK] === write.mark ? said : null;
 }
 
-/** After a failure that leaves open whether the object was made: removes it where it was. Never throws. */
+/**
+ * After a failure that leaves open whether the object was made: removes it where it was. One that may have replaced another
+ * stays: removing it would leave nothing of either. Never throws.
+ */
 export async function removeOurs(requests: GcsRequests, write: ObjectWrite): Promise<void> {
+  if (!write.ifAbsent) return;
   const removal = findOurs(requests, { ...write, signal: undefined }).then(async (ours) => {
     if (ours !== null) await deleteObject(requests, write.name, { generation: ours.generation });
   });
@@ -159,7 +163,7 @@ export async function confirmObject(
   const isMarked = kept?.metadata[WRITE_MARK] === write.mark;
   const problem = isMarked ? problemOf(name, written) : markIsMissing(name);
   if (problem === null) return { name, sizeBytes: written.sent.sizeBytes };
-  // What is not what was written must not stand there; nothing refers to it yet.
+  // What is not what was written must not stand there; nothing refers to it yet, unless it replaced what something refers to.
   await removeOurs(requests, write);
   throw problem;
 }

@@ -91,8 +91,12 @@ export async function putObject(requests: S3Requests, write: ObjectWrite, bytes:
   return { sizeBytes: bytes.length, digests: [digest], isInParts: false };
 }
 
-/** After a failure that leaves open whether the object was made: removes it where it was. Never throws. */
+/**
+ * After a failure that leaves open whether the object was made: removes it where it was. One that may have replaced another
+ * stays: removing it would leave nothing of either. Never throws.
+ */
 export async function removeIfOurs(requests: S3Requests, write: ObjectWrite): Promise<void> {
+  if (!write.ifAbsent) return;
   const quiet = { ...write, signal: undefined };
   const removal = isOurs(requests, quiet).then(async (isIt) => {
     if (isIt) await deleteQuietly(requests, write.name);
@@ -139,8 +143,8 @@ export async function confirmObject(
     : isDifferent(requests.location.checksum, said, sent) ? "has another checksum after writing than what was sent"
     : null; // prettier-ignore
   if (problem === null) return { name, sizeBytes };
-  // What is not what was written must not stand there; nothing refers to it yet.
-  if (mark === write.mark) await deleteQuietly(requests, name);
+  // What is not what was written must not stand there; nothing refers to it yet, unless it replaced what something refers to.
+  if (write.ifAbsent && mark === write.mark) await deleteQuietly(requests, name);
   throw new OperatingError("corrupt", `"${name}" ${problem}`);
 }
 
@@ -150,7 +154,7 @@ export async function putConfirmed(requests: S3Requests, write: ObjectWrite, byt
   try {
     return await confirmObject(requests, write, sent);
   } catch (error) {
-    if (write.ifAbsent) await removeIfOurs(requests, write);
+    await removeIfOurs(requests, write);
     throw error;
   }
 }

@@ -202,7 +202,7 @@ export class S3Writer implements ObjectWriter {
     }
     const { digests } = await putObject(this.#requests, write, body);
     // From here on a failure must not leave it there, as for an upload in parts.
-    this.#isCompleting = this.#write.ifAbsent;
+    this.#isCompleting = true;
     return [...digests];
   }
 
