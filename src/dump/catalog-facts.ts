@@ -25,17 +25,24 @@ export const NAMES_EXPRESSION = `pg_catalog.concat_ws(' ', n.oid, n.xmin, ${hexO
 
 const FACTS_QUERY = `
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, coalesce(a.amname, ''), c.reltablespace, c.relfilenode,
-       SIZE / pg_catalog.current_setting('block_size')::bigint,
+       heap.size / pg_catalog.current_setting('block_size')::bigint,
        (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.attnum, t.attname, t.atttypid, t.atttypmod,
                  t.attisdropped, t.attgenerated), ',' ORDER BY t.attnum))
           FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0),
-       ${NAMES_EXPRESSION}
+       ${NAMES_EXPRESSION},
+       TOAST / pg_catalog.current_setting('block_size')::bigint
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
+ CROSS JOIN LATERAL (SELECT SIZE AS size OFFSET 0) AS heap
  WHERE c.oid = ANY (ARRAY[OIDS]::pg_catalog.oid[])`;
 
 const SIZE_EXPRESSION = "CASE WHEN c.relkind IN ('r', 'm', 't') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END";
+
+// Not asked for of a table that is one segment anyway. Null when a VACUUM FULL has just replaced it.
+const TOAST_EXPRESSION = `
+       CASE WHEN c.reltoastrelid <> 0 AND heap.size > pg_catalog.current_setting('block_size')::bigint
+            THEN coalesce(pg_catalog.pg_relation_size(c.reltoastrelid), 0) ELSE 0 END`;
 
 export interface StatesOptions {
   /**
@@ -54,7 +61,9 @@ export async function readRelationStates(
 ): Promise<Map<number, RelationState>> {
   if (oids.length === 0) return new Map();
   const list = [...new Set(oids)].join(",");
-  const query = FACTS_QUERY.replace("SIZE", countsBlocks ? SIZE_EXPRESSION : "0").replace("OIDS", list);
+  const query = FACTS_QUERY.replace("SIZE", countsBlocks ? SIZE_EXPRESSION : "0")
+    .replace("TOAST", countsBlocks ? TOAST_EXPRESSION : "0")
+    .replace("OIDS", list);
   const { rows } = await session.query(query, { signal });
   return new Map(rows.map((row) => [Number(row[0]), toState(row)]));
 }
@@ -75,6 +84,7 @@ function toState(row: readonly (string | null)[]): RelationState {
     tablespaceOid: Number(text(6)),
     filenode: Number(text(7)),
     blockCount: Number(text(8)),
+    toastBlockCount: Number(text(11)),
   };
   const names = text(10);
   return { facts, fingerprint: `${text(7)} ${text(6)} ${text(9)} ${names}`, names };

@@ -13,7 +13,13 @@ import { fetchContents, type Contents } from "./contents.ts";
 import type { LargeObjectBucket } from "./data-sink.ts";
 import { HolderWatch, holderStalled } from "./holder-watch.ts";
 import { checkNames } from "./name-check.ts";
-import { planTable, SEGMENT_BLOCK_COUNT, type TablePlan } from "./segment-plan.ts";
+import {
+  planTable,
+  SEGMENT_BLOCK_COUNT,
+  segmentBlockCountOf,
+  type RelationFacts,
+  type TablePlan,
+} from "./segment-plan.ts";
 import { readSnapshotFacts, takeSnapshot, type SnapshotFacts } from "./snapshot-facts.ts";
 import { abortsAfter, READ_STALL_MS, StallWatch } from "./stall-watch.ts";
 import { planLargeObjects } from "./task-list.ts";
@@ -39,20 +45,20 @@ export interface OpenDumpOptions {
 export class Dump implements AsyncDisposable {
   readonly headAndToc: Uint8Array;
   readonly toc: Toc;
-  /** In the order of the archive. */
-  readonly tables: readonly TablePlan[];
   readonly largeObjectBuckets: readonly LargeObjectBucket[];
   readonly snapshot: SnapshotFacts;
   readonly settingStatements: readonly string[];
   readonly pgDumpMessages: string;
-  /** Blocks in a segment of a table that is cut. */
+  /** Blocks in a segment of a table with nothing beside its heap; no segment has more. */
   readonly segmentBlockCount: number;
   /** Aborts with the reason when the holder is lost: nothing read after that belongs to the snapshot. */
   readonly holderLost: AbortSignal;
   readonly holder: Session;
+  readonly #serverMajor: number;
   readonly #names: ReadonlyMap<number, string>;
   readonly #watch: HolderWatch;
   readonly #onLost: (error: unknown) => void;
+  #tables: readonly TablePlan[];
   #tablesInDoubt: readonly TablePlan[] = [];
   #isPrepared = false;
   #holderIsBusy = false;
@@ -60,12 +66,13 @@ export class Dump implements AsyncDisposable {
   constructor(
     contents: Contents,
     examined: Omit<Examined, "changed">,
-    { lost, segmentBlockCount }: { readonly lost: AbortController; readonly segmentBlockCount: number },
+    { lost, options }: { readonly lost: AbortController; readonly options: OpenDumpOptions },
   ) {
-    this.segmentBlockCount = segmentBlockCount;
+    this.segmentBlockCount = options.segmentBlockCount ?? SEGMENT_BLOCK_COUNT;
+    this.#serverMajor = options.server.major;
     this.headAndToc = contents.headAndToc;
     this.toc = contents.toc;
-    this.tables = examined.tables;
+    this.#tables = examined.tables;
     this.#names = examined.names;
     this.largeObjectBuckets = planLargeObjects(contents.largeObjectOids);
     this.snapshot = examined.snapshot;
@@ -79,6 +86,20 @@ export class Dump implements AsyncDisposable {
       this.holder.destroy();
     };
     this.#watch = new HolderWatch(ask, this.#onLost);
+  }
+
+  /** In the order of the archive. */
+  get tables(): readonly TablePlan[] {
+    return this.#tables;
+  }
+
+  /** Cuts each table as a former dump cut it, where that is near enough to what it would be; before anything is read. */
+  cutLike(formerBlockCountOf: (relation: RelationFacts) => number | null): void {
+    this.#tables = this.#tables.map((table) => {
+      const { relation } = table;
+      const count = segmentBlockCountOf(relation, this.segmentBlockCount, formerBlockCountOf(relation));
+      return count === table.segmentBlockCount ? table : planTable(table, this.#serverMajor, count);
+    });
   }
 
   /** Statements that put another session into the holder's snapshot with pg_dump's settings, then ours. */
@@ -158,10 +179,7 @@ export async function openDump(options: OpenDumpOptions): Promise<Dump> {
     try {
       const result = await examine(contents, options);
       if (result.changed.length === 0) {
-        return new Dump(contents, result, {
-          lost,
-          segmentBlockCount: options.segmentBlockCount ?? SEGMENT_BLOCK_COUNT,
-        });
+        return new Dump(contents, result, { lost, options });
       }
       const names = result.changed
         .slice(0, 5)
@@ -210,7 +228,8 @@ function plan(
   assert(state !== undefined, "a relation whose state did not change is there");
   const copyStatement = contents.copyStatements.get(entry.dumpId)!;
   const relation = { ...state.facts, namespace: entry.namespace ?? "", name: entry.tag };
-  return planTable({ dumpId: entry.dumpId, relation, copyStatement }, options.server.major, options.segmentBlockCount);
+  const count = segmentBlockCountOf(relation, options.segmentBlockCount);
+  return planTable({ dumpId: entry.dumpId, relation, copyStatement }, options.server.major, count);
 }
 
 function unstable(names: string): OperatingError {

@@ -4,8 +4,17 @@
 import { assert } from "../base/assert.ts";
 import { copyRangeStatement, parseCopyStatement, relationOfCopy } from "./copy-statement.ts";
 
-/** Blocks of 8 KiB in one segment: 4 MiB of heap. The manifest records it; a parent with another size is not reused. */
+/**
+ * Blocks of 8 KiB in one segment: 4 MiB of heap, fewer where much is stored beside the heap. The manifest records for each
+ * table how it was cut; what a parent cut in another way is not reused.
+ */
 export const SEGMENT_BLOCK_COUNT = 512;
+
+/** A segment's blocks, those beside its heap counted too, are at most so many times those of one without such. */
+const BLOCKS_WITH_TOAST_FACTOR = 2;
+
+/** A table stays cut as it was until its segments are so many times too large or too small. */
+const FORMER_CUT_FACTOR = 4;
 
 /** First server that reads a range of ctid without scanning the whole table. */
 const TID_RANGE_SCAN_MAJOR_MIN = 14;
@@ -24,6 +33,8 @@ export interface RelationFacts {
   readonly filenode: number;
   /** Blocks of the main fork now; never fewer than the snapshot sees. */
   readonly blockCount: number;
+  /** Of its TOAST table now; 0 where the main fork has no more than one block. */
+  readonly toastBlockCount: number;
 }
 
 /** A TABLE DATA entry to be read. */
@@ -60,8 +71,30 @@ function wholeStatement({ relation, copyStatement }: TableToRead): string {
   return `${setRestricted("view")}; ${copy}; ${setRestricted("view, foreign-table")}`;
 }
 
+/**
+ * Heap blocks in a segment of that table: `unit`, halved while too much is stored beside the heap, so that a segment stands for
+ * a bounded amount of text where rows are long too. Where a former dump cut the table nearly so, it stays as it was: segments that
+ * do not begin at the same blocks have nothing in common.
+ */
+export function segmentBlockCountOf(
+  { blockCount, toastBlockCount }: Pick<RelationFacts, "blockCount" | "toastBlockCount">,
+  unit: number = SEGMENT_BLOCK_COUNT,
+  former: number | null = null,
+): number {
+  const limit = BLOCKS_WITH_TOAST_FACTOR * unit * blockCount;
+  let count = unit;
+  while (count > 1 && count * (blockCount + toastBlockCount) > limit) count = Math.floor(count / 2);
+  if (former === null || former < 1 || former > unit) return count;
+  const isNear = former <= count * FORMER_CUT_FACTOR && count <= former * FORMER_CUT_FACTOR;
+  return isNear ? former : count;
+}
+
 /** The segments of one table, in the order of the heap; the last one is open-ended. */
-export function planTable(table: TableToRead, serverMajor: number, segmentBlockCount = SEGMENT_BLOCK_COUNT): TablePlan {
+export function planTable(
+  table: TableToRead,
+  serverMajor: number,
+  segmentBlockCount = segmentBlockCountOf(table.relation),
+): TablePlan {
   assert(segmentBlockCount > 0, "a segment has blocks");
   const parts = parseCopyStatement(table.copyStatement);
   const { relation } = table;
@@ -86,5 +119,6 @@ export function planTable(table: TableToRead, serverMajor: number, segmentBlockC
 
 /** Tables in the order of reading: the biggest first, so that no reader is left alone with it at the end. */
 export function biggestFirst(plans: readonly TablePlan[]): TablePlan[] {
-  return plans.toSorted((a, b) => b.relation.blockCount - a.relation.blockCount || a.dumpId - b.dumpId);
+  const size = ({ relation }: TablePlan): number => relation.blockCount + relation.toastBlockCount;
+  return plans.toSorted((a, b) => size(b) - size(a) || a.dumpId - b.dumpId);
 }

@@ -13,7 +13,7 @@ export { digestSummaries, listSummaries } from "./server/summaries.ts";
 export { readServerSupport } from "./server/support.ts";
 export type { ServerSupport } from "./server/support.ts";
 export { readTouched } from "./server/touched.ts";
-export type { TouchedOptions } from "./server/touched.ts";
+export type { FinerFile, TouchedOptions } from "./server/touched.ts";
 export type * from "./types.ts";
 
 export { carryCheckpoints, chooseBase, provenCheckpoints } from "./rules/checkpoints.ts";

@@ -8,6 +8,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { runCopy } from "../../src/operations/copy/index.ts";
+import type { BackupReceipt } from "../../src/operations/backup/index.ts";
+import type { ExplainedRelation } from "../../src/operations/backup/incremental/types.ts";
 import { openRepository } from "../../src/repository/index.ts";
 import { openLocalStorage } from "../../src/storage/index.ts";
 import { openSession, resolveConnection } from "../../src/postgres/index.ts";
@@ -45,6 +47,41 @@ test.each([17, 18] as const)("backup on %i reads what was touched, and nothing w
   expect(reasonsOf(third, "public.item")).toEqual({ "touched since the parent's base": 1 });
   await bench.expectEqual(third.id);
   expect(await bench.repository.verify(third.id)).toMatchObject({ isIntact: true });
+});
+
+test("backup cuts a table finer of which most is stored beside its heap, and keeps to that while it can", async () => {
+  await using bench = await IncrementalBench.on(servers.get(18)!);
+  const letters = (from: number, count: number): string =>
+    `INSERT INTO letter SELECT i, repeat(md5(i::text), 500) FROM generate_series(${from}, ${from + count - 1}) i;`;
+  await bench.source.psql(`CREATE TABLE letter (id int, body text);
+    ALTER TABLE letter ALTER body SET STORAGE EXTERNAL;
+    ${letters(0, 800)} VACUUM letter; CHECKPOINT;`);
+  const relationOf = ({ reading }: BackupReceipt): ExplainedRelation =>
+    reading.explanation!.relations.find(({ name }) => name === "public.letter")!;
+  const first = await bench.backup();
+  const { segmentCount } = relationOf(first);
+  expect(segmentCount).toBeGreaterThan(2);
+
+  await bench.source.psql(letters(800, 10));
+  const appended = await bench.backup();
+  const { takenOverCount, readBecause } = relationOf(appended);
+  expect({ takenOverCount, readBecause }).toEqual({
+    takenOverCount: segmentCount - 1,
+    readBecause: { "touched since the parent's base": 1 },
+  });
+  expect(appended.reading.readRawBytes).toBeLessThan(first.rawBytes / 2);
+  await bench.expectEqual(appended.id);
+
+  // Twice as long a heap: another cut would be chosen, but this one is near enough.
+  await bench.source.psql("INSERT INTO letter SELECT i, '' FROM generate_series(1000, 1900) i");
+  const longer = relationOf(await bench.backup());
+  expect(longer.takenOverCount).toBeGreaterThanOrEqual(segmentCount - 1);
+  await bench.source.psql("INSERT INTO letter SELECT i, '' FROM generate_series(2000, 20000) i");
+  const mostlyHeap = await bench.backup();
+  expect(Object.keys(relationOf(mostlyHeap).readBecause)).toEqual([
+    expect.stringMatching(/^in segments of \d+ blocks then, of \d+ now$/),
+  ]);
+  await bench.expectEqual(mostlyHeap.id);
 });
 
 const TABLES = `

@@ -4,15 +4,24 @@
 import type { Session } from "../../postgres/index.ts";
 import type { TouchedFile, WalSummary } from "../types.ts";
 import type { Answer, Rows } from "./ask.ts";
-import { answerOf, ask, textOf } from "./ask.ts";
+import { answerOf, ask, oidArray, textOf } from "./ask.ts";
 import { chosenFiles } from "./summaries.ts";
 
 /** Most touched segments that are brought here, limit blocks counted too: some 50 MiB. Beyond, everything is read. */
 export const TOUCHED_SEGMENT_COUNT_MAX = 2_000_000;
 
+/** A file whose segments have another count of blocks. */
+export interface FinerFile {
+  readonly tablespaceOid: number;
+  readonly filenode: number;
+  readonly segmentBlockCount: number;
+}
+
 export interface TouchedOptions {
   readonly databaseOid: number;
   readonly segmentBlockCount: number;
+  /** Those that `segmentBlockCount` is not true of. */
+  readonly finer?: readonly FinerFile[];
   /** For tests. */
   readonly segmentCountMax?: number;
   readonly signal: AbortSignal;
@@ -44,9 +53,11 @@ export async function readTouched(
 function touchedQuery(summaries: readonly WalSummary[], options: TouchedOptions, countMax: number): string {
   return `
 WITH touched AS MATERIALIZED (
-  SELECT c.reltablespace, c.relfilenode, c.is_limit_block, c.relblocknumber / ${options.segmentBlockCount} AS segment,
+  SELECT c.reltablespace, c.relfilenode, c.is_limit_block,
+         c.relblocknumber / coalesce(finer.block_count, ${options.segmentBlockCount}) AS segment,
          pg_catalog.min(c.relblocknumber) AS first_block
-    FROM ${chosenFiles(summaries)}, pg_catalog.pg_wal_summary_contents(w.tli, w.s, w.e) AS c
+    FROM ${chosenFiles(summaries)} CROSS JOIN LATERAL pg_catalog.pg_wal_summary_contents(w.tli, w.s, w.e) AS c
+    LEFT JOIN ${finerFiles(options.finer ?? [])} ON finer.tablespace = c.reltablespace AND finer.filenode = c.relfilenode
    WHERE c.reldatabase = ${options.databaseOid}::pg_catalog.oid AND c.relforknumber = 0
    GROUP BY 1, 2, 3, 4),
 total AS MATERIALIZED (SELECT pg_catalog.count(*) AS count FROM touched)
@@ -55,6 +66,15 @@ UNION ALL
 (SELECT t.reltablespace, t.relfilenode, pg_catalog.min(t.first_block) FILTER (WHERE t.is_limit_block),
         pg_catalog.string_agg(t.segment::pg_catalog.text, ',' ORDER BY t.segment) FILTER (WHERE NOT t.is_limit_block), 0
    FROM touched AS t WHERE (SELECT count FROM total) <= ${countMax} GROUP BY 1, 2)`;
+}
+
+/** A row source for FROM. */
+function finerFiles(files: readonly FinerFile[]): string {
+  const tablespaces = oidArray(files.map(({ tablespaceOid }) => tablespaceOid));
+  const filenodes = oidArray(files.map(({ filenode }) => filenode));
+  const counts = files.map(({ segmentBlockCount }) => segmentBlockCount).join(",");
+  return `ROWS FROM (pg_catalog.unnest(${tablespaces}), pg_catalog.unnest(${filenodes}),
+             pg_catalog.unnest(ARRAY[${counts}]::bigint[])) AS finer (tablespace, filenode, block_count)`;
 }
 
 function toTouchedFile(row: Rows[number]): TouchedFile {

@@ -72,6 +72,10 @@ export async function backUpDatabase(
   const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
   for (const message of lineageWarnings) warn(context, { message });
   const parent = await repository.readParent(lineage, context.signal);
+  dump.cutLike(({ oid, namespace, name }) => {
+    const former = parent?.findRelation({ oid }) ?? parent?.findRelation({ namespace, name });
+    return former?.segmentBlocks ?? null;
+  });
   await using run = await repository.startRun({
     kind: "backup",
     lineageName: lineage.name,

@@ -36,6 +36,7 @@ function planOfSegments(segmentCount: number): TablePlan {
     tablespaceOid: 0,
     filenode: 1,
     blockCount: segmentCount,
+    toastBlockCount: 0,
   };
   return planTable({ dumpId: 1, relation, copyStatement: "COPY public.t (a) TO stdout;" }, 18, 1);
 }

@@ -103,6 +103,30 @@ describe.each([17, 18] as const)("on PostgreSQL %i", (major) => {
     expect(inserted?.segmentIndexes).not.toContain(4);
   });
 
+  test("readTouched() counts the segments of a file in its own size where that is another one", async () => {
+    await session.query("CREATE TABLE finer (id int, pad text); CREATE TABLE usual (id int, pad text)");
+    for (const name of ["finer", "usual"]) {
+      await session.query(`INSERT INTO ${name} SELECT g, repeat('x', 170) FROM generate_series(1, 1200) AS g`);
+      await session.query(`VACUUM ${name}`);
+    }
+    const from = await checkpoint();
+    await session.query("DELETE FROM finer WHERE id IN (1, 1200); DELETE FROM usual WHERE id IN (1, 1200)");
+    await checkpoint();
+    const [finer, usual] = [await shapeOf(session, "public.finer"), await shapeOf(session, "public.usual")];
+    const lastBlock = Number((await session.query("SELECT pg_relation_size('finer') / 8192 - 1")).value);
+    const others = [
+      { tablespaceOid: finer.tablespaceOid + 1, filenode: usual.filenode, segmentBlockCount: 2 },
+      { tablespaceOid: finer.tablespaceOid, filenode: 77, segmentBlockCount: 2 },
+    ];
+    const own = { tablespaceOid: finer.tablespaceOid, filenode: finer.filenode, segmentBlockCount: 1 };
+    const options = { databaseOid, segmentBlockCount: SEGMENT_BLOCK_COUNT, finer: [...others, own], signal };
+    const touched = known(await readTouched(session, await summariesFrom(from), options));
+    const indexesOf = ({ filenode }: { filenode: number }): readonly number[] | undefined =>
+      touched.find((file) => file.filenode === filenode)?.segmentIndexes;
+    expect(indexesOf(finer)).toEqual([0, lastBlock]);
+    expect(indexesOf(usual)).toEqual([0, Math.floor(lastBlock / SEGMENT_BLOCK_COUNT)]);
+  });
+
   test("readTouched() names the limit block of a truncated tail and of a new file", async () => {
     await session.query("CREATE TABLE tail (id int, pad text)");
     await session.query("INSERT INTO tail SELECT g, repeat('x', 170) FROM generate_series(1, 1200) AS g");

@@ -13,6 +13,7 @@ import {
   readTouched,
   touchedBlocks,
   type Answer,
+  type FinerFile,
   type IncrementalRecord,
   type RelationShape,
   type RelationVerdict,
@@ -86,7 +87,8 @@ export async function judgeParent(
   const doubt = judgeDigest(record, digest.value);
   if (doubt !== null) return { kind: "unknown", reason: doubt };
   const { segmentBlockCount } = server.text;
-  const files = await readTouched(session, verdict.summaries, { databaseOid, segmentBlockCount, signal });
+  const finer = finerFiles(tables, server);
+  const files = await readTouched(session, verdict.summaries, { databaseOid, segmentBlockCount, finer, signal });
   if (files.kind === "unknown") return files;
   const touched = touchedBlocks(files.value);
   const relations = new Map(
@@ -99,19 +101,33 @@ function judgeTable(
   table: TablePlan,
   { server, parent, touched }: { server: ServerView; parent: RestorePoint; touched: TouchedBlocks },
 ): RelationVerdict {
-  const { oid, blockCount } = table.relation;
-  const { segmentBlockCount } = server.text;
+  const { segmentBlockCount, relation } = table;
+  const { oid, blockCount } = relation;
   const now = server.shapes.get(oid);
   if (now === undefined) return { kind: "read-all", reason: "the catalog does not show it" };
   const then = parent.findRelation({ oid });
   if (then === null) return { kind: "read-all", reason: "it is new since the parent" };
   const shape = shapeOf(then);
-  if (shape === null || then.segmentBlocks !== segmentBlockCount) {
-    return { kind: "read-all", reason: "the parent did not record how it was stored" };
+  if (shape === null) return { kind: "read-all", reason: "the parent did not record how it was stored" };
+  if (then.segmentBlocks !== segmentBlockCount) {
+    return {
+      kind: "read-all",
+      reason: `in segments of ${then.segmentBlocks} blocks then, of ${segmentBlockCount} now`,
+    };
   }
   const isCut = table.segments.length === Math.max(1, Math.ceil(blockCount / segmentBlockCount));
   if (!isCut) return { kind: "read-all", reason: "it cannot be read by block range" };
   return judgeRelation(shape, now, touched, segmentBlockCount);
+}
+
+/** Files whose segments are smaller than those of tables with nothing beside their heap. */
+function finerFiles(tables: readonly TablePlan[], { shapes, text }: ServerView): FinerFile[] {
+  return tables.flatMap(({ relation, segmentBlockCount }) => {
+    const shape = shapes.get(relation.oid);
+    if (shape === undefined || segmentBlockCount === text.segmentBlockCount) return [];
+    const { tablespaceOid, filenode } = shape;
+    return [{ tablespaceOid, filenode, segmentBlockCount }];
+  });
 }
 
 function shapeOf({ oid, blockCount, storage }: RelationRecord): RelationShape | null {
