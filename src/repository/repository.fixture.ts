@@ -221,41 +221,56 @@ export function changed(storage: Storage, changes: Partial<Storage>): Storage {
 /** Writers that nobody can close any more; held, so that their files are not closed with a warning. */
 const abandoned: ObjectWriter[] = [];
 
-/** A storage whose call number `failAt` (from 0), and every later one, throws: a process killed at that point. */
+/**
+ * A storage that dies at a call, and is dead from then on: a process killed at that point. Which call: its number (from 0), or
+ * what `steps` says of it, once that returns true.
+ */
 export class DyingStorage implements Storage {
   readonly description = "dying";
-  calls = 0;
+  /** What each call was to do: "put runs/…", "after put runs/…", "finish packs/…". */
+  readonly steps: string[] = [];
   readonly #storage: Storage;
-  readonly #failAt: number;
+  readonly #diesAt: (step: string) => boolean;
+  #isDead = false;
 
-  constructor(storage: Storage, failAt: number) {
+  constructor(storage: Storage, failAt: number | ((step: string) => boolean)) {
     this.#storage = storage;
-    this.#failAt = failAt;
+    this.#diesAt = typeof failAt === "function" ? failAt : () => this.calls > failAt;
   }
 
-  #step(): void {
-    this.calls += 1;
-    if (this.calls > this.#failAt) throw new Error("killed");
+  get calls(): number {
+    return this.steps.length;
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  #step(step: string): void {
+    this.steps.push(step);
+    this.#isDead ||= this.#diesAt(step);
+    if (this.#isDead) throw new Error("killed");
   }
 
   async openWriter(...parameters: Parameters<Storage["openWriter"]>): ReturnType<Storage["openWriter"]> {
-    this.#step();
+    const [name] = parameters;
+    this.#step(`openWriter ${name}`);
     const writer = await this.#storage.openWriter(...parameters);
     abandoned.push(writer);
-    const step = (): void => this.#step();
+    const step = (what: string): void => this.#step(`${what} ${name}`);
     return {
       write: async (bytes) => {
-        step();
+        step("write");
         await writer.write(bytes);
       },
       finish: async (expected) => {
-        step();
+        step("finish");
         const object = await writer.finish(expected);
-        step();
+        step("after finish");
         return object;
       },
       abort: async () => {
-        step();
+        step("abort");
         await writer.abort();
       },
       [Symbol.asyncDispose]: async () => await writer.abort(),
@@ -263,39 +278,39 @@ export class DyingStorage implements Storage {
   }
 
   async put(...parameters: Parameters<Storage["put"]>): ReturnType<Storage["put"]> {
-    this.#step();
+    this.#step(`put ${parameters[0]}`);
     const object = await this.#storage.put(...parameters);
-    this.#step();
+    this.#step(`after put ${parameters[0]}`);
     return object;
   }
 
   async read(...parameters: Parameters<Storage["read"]>): ReturnType<Storage["read"]> {
-    this.#step();
+    this.#step(`read ${parameters[0]}`);
     return await this.#storage.read(...parameters);
   }
 
   async head(...parameters: Parameters<Storage["head"]>): ReturnType<Storage["head"]> {
-    this.#step();
+    this.#step(`head ${parameters[0]}`);
     return await this.#storage.head(...parameters);
   }
 
   list(...parameters: Parameters<Storage["list"]>): ReturnType<Storage["list"]> {
-    this.#step();
+    this.#step(`list ${parameters[0]}`);
     return this.#storage.list(...parameters);
   }
 
   async delete(...parameters: Parameters<Storage["delete"]>): ReturnType<Storage["delete"]> {
-    this.#step();
+    this.#step(`delete ${parameters[0]}`);
     await this.#storage.delete(...parameters);
   }
 
   leftovers(...parameters: Parameters<Storage["leftovers"]>): ReturnType<Storage["leftovers"]> {
-    this.#step();
+    this.#step("leftovers");
     return this.#storage.leftovers(...parameters);
   }
 
   async deleteLeftover(...parameters: Parameters<Storage["deleteLeftover"]>): ReturnType<Storage["deleteLeftover"]> {
-    this.#step();
+    this.#step(`deleteLeftover ${parameters[0]}`);
     await this.#storage.deleteLeftover(...parameters);
   }
 

@@ -1,7 +1,7 @@
 // A storage that dies at call N of a small cluster backup: afterwards every restore point that is there verifies, a cluster
 // restore point names only what is there, and the next cluster backup, expire and prunes succeed and leave nothing behind.
 // For every N with the runs of a cluster backup as a repository sees them (its own around those of its databases); with
-// the command's own work on a real server for some N, and for every N under CAIRN_TEST_MATRIX=full.
+// the command's own work on a real server in each of its phases, and for every N under CAIRN_TEST_MATRIX=full.
 
 import { existsSync } from "node:fs";
 import { cp, rm } from "node:fs/promises";
@@ -28,8 +28,23 @@ const CALLS_MAX = 1000;
 /** After so many prunes nothing is left to do. */
 const PRUNES_MAX = 6;
 const PRUNE = { graceMs: 0, unusedFractionMax: 0, isDryRun: false, isWaiting: false };
-/** Of the calls of a real backup, unless all are taken. */
-const SAMPLES = [0.4, 0.97];
+/** The phases of a real backup of two databases, each by a call in it: how it begins, and which one of those it is. */
+const PHASES = [
+  ["at its first call", "list keys/", 1],
+  ["as its own run is announced", "after put runs/", 1],
+  ["in the first database's pack", "finish packs/", 1],
+  ["before the first database's manifest", "put backups/", 1],
+  ["after the first database's manifest", "after put backups/", 1],
+  ["between the databases", "delete runs/", 1],
+  ["in the second database's pack", "finish packs/", 2],
+  ["before the second database's manifest", "put backups/", 2],
+  ["after the second database's manifest", "after put backups/", 2],
+  ["when the roles are read, before its own manifest", "put backups/", 3],
+  ["after its own manifest", "after put backups/", 3],
+  ["at its last call", "delete runs/", 3],
+] as const;
+/** So many are killed one after another before one lives, so that few have to. */
+const KILLS_IN_A_ROW = 4;
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 beforeAll(async () => {
@@ -74,11 +89,17 @@ async function expectWhole(path: string): Promise<number> {
   return clusters.length;
 }
 
-async function expectRecovery(path: string, work: ClusterBackup): Promise<"committed" | "not committed"> {
+/** How many cluster restore points there are after a kill; all are whole. */
+async function countWhole(path: string): Promise<number> {
   // The records of this process look alive: it was not it that died.
   await rm(join(path, "runs"), { recursive: true, force: true });
   const count = await expectWhole(path);
   expect(count).toBeGreaterThanOrEqual(1);
+  return count;
+}
+
+async function expectRecovery(path: string, work: ClusterBackup): Promise<"committed" | "not committed"> {
+  const count = await countWhole(path);
   const repository = await open(path);
   await work(repository, 1);
   await repository.expire({ rules: { ...NO_RULES, last: 1 }, isDryRun: false });
@@ -92,10 +113,21 @@ async function expectRecovery(path: string, work: ClusterBackup): Promise<"commi
 }
 
 /** Lets the storage die at that call; true when it lived until the end. */
-async function dieAt(path: string, call: number, work: ClusterBackup): Promise<boolean> {
-  const storage = new DyingStorage(openLocalStorage(path), call);
+async function dieAt(
+  path: string,
+  failAt: ConstructorParameters<typeof DyingStorage>[1],
+  work: ClusterBackup,
+): Promise<boolean> {
+  const storage = new DyingStorage(openLocalStorage(path), failAt);
   const done = openRepository(storage, { passphrase }).then(async (repository) => await work(repository, 1));
-  return (await done.then(() => true, () => false)) && storage.calls <= call; // prettier-ignore
+  const isDone = await done.then(() => true, () => false); // prettier-ignore
+  return isDone && !storage.isDead;
+}
+
+/** True at the call of that number of those that begin so. */
+function nthCall(beginning: string, number: number): (step: string) => boolean {
+  let count = 0;
+  return (step) => step.startsWith(beginning) && (count += 1) === number;
 }
 
 /** The runs of `cairn backup --cluster`: its own begins first and commits last. */
@@ -139,35 +171,54 @@ test("the runs of a cluster backup, killed at any call, harm nothing", { timeout
   expect(outcomes.committed).toBeGreaterThanOrEqual(3);
 });
 
-test(
-  "cairn backup --cluster on a real server, killed at some calls, harms nothing",
-  { timeout: 1_200_000 },
-  async () => {
-    await using pg: OwnServer = await ownServer(18);
-    await using tools = await TestRepository.create({ isEncrypted: false });
-    for (const name of ["one", "two"]) {
-      await pg.createDatabase(name);
-      await pg.psql(name, "CREATE TABLE t AS SELECT generate_series(1, 100) AS id");
-    }
-    const selection = { lineage: "prod", excludedDatabases: ["template1", "postgres"], jobs: 1 };
-    const settings = clusterSettings(tools, pg.uri("postgres"), selection);
-    const work: ClusterBackup = async (repository) => {
-      const { isComplete } = await backUpServer(tools.context(), repository, settings);
-      expect(isComplete).toBe(true);
-    };
-    const origin = await seed("real", work);
-    const counting = new DyingStorage(openLocalStorage(join(folder.path, "counted")), Infinity);
-    await cp(origin, join(folder.path, "counted"), { recursive: true });
-    await work(await openRepository(counting, { passphrase }), 1);
-    const all = Array.from({ length: counting.calls }, (_, call) => call);
-    const calls = isFullMatrix ? all : SAMPLES.map((part) => Math.floor(counting.calls * part));
-    for (const call of calls) {
-      const path = join(folder.path, `real ${call}`);
-      await cp(origin, path, { recursive: true });
-      expect(await dieAt(path, call, work), `call ${call}`).toBe(false);
-      await expectRecovery(path, work);
-      await rm(path, { recursive: true });
-    }
-    console.log(`cluster backup of a real server: killed at ${calls.length} of ${all.length} calls of the storage`);
-  },
+/** A server with two small databases, and their cluster backup. */
+async function withRealServer(test: (work: ClusterBackup) => Promise<void>): Promise<void> {
+  await using pg: OwnServer = await ownServer(18);
+  await using tools = await TestRepository.create({ isEncrypted: false });
+  for (const name of ["one", "two"]) {
+    await pg.createDatabase(name);
+    await pg.psql(name, "CREATE TABLE t AS SELECT generate_series(1, 100) AS id");
+  }
+  const selection = { lineage: "prod", excludedDatabases: ["template1", "postgres"], jobs: 1 };
+  const settings = clusterSettings(tools, pg.uri("postgres"), selection);
+  await test(async (repository) => {
+    const { isComplete } = await backUpServer(tools.context(), repository, settings);
+    expect(isComplete).toBe(true);
+  });
+}
+
+async function killInEachPhase(work: ClusterBackup): Promise<void> {
+  const path = await seed("phases", work);
+  for (const [index, [phase, beginning, number]] of PHASES.entries()) {
+    expect({ phase, isAlive: await dieAt(path, nthCall(beginning, number), work) }).toEqual({ phase, isAlive: false });
+    await ((index + 1) % KILLS_IN_A_ROW === 0 ? expectRecovery(path, work) : countWhole(path));
+  }
+  console.log(`cluster backup of a real server: killed in each of ${PHASES.length} phases`);
+}
+
+async function killAtEachCall(work: ClusterBackup): Promise<void> {
+  const origin = await seed("real", work);
+  const outcomes = { committed: 0, "not committed": 0 };
+  let deaths = 0;
+  for (let isAlive = false; !isAlive; deaths += isAlive ? 0 : 1) {
+    expect(deaths).toBeLessThan(CALLS_MAX);
+    const path = join(folder.path, `real ${deaths}`);
+    await cp(origin, path, { recursive: true });
+    isAlive = await dieAt(path, deaths, work);
+    outcomes[await expectRecovery(path, work)] += 1;
+    await rm(path, { recursive: true });
+  }
+  console.log(`cluster backup of a real server: killed at each of ${deaths} calls of the storage`);
+  expect(deaths).toBeGreaterThanOrEqual(100);
+  expect(outcomes["not committed"]).toBeGreaterThanOrEqual(90);
+  expect(outcomes.committed).toBeGreaterThanOrEqual(3);
+}
+
+test.each([
+  ["in each phase", killInEachPhase] as const,
+  ...(isFullMatrix ? [["at each call", killAtEachCall] as const] : []),
+])(
+  "cairn backup --cluster on a real server, killed %s, harms nothing",
+  { timeout: 1_800_000 },
+  async (_, kill) => await withRealServer(kill),
 );
