@@ -6,12 +6,10 @@ import type { TocEntry } from "./toc.ts";
 
 /** Throws archive_invalid when two entries have one dump id or dependencies form a loop. */
 export function checkEntries(entries: readonly TocEntry[], tocOffset: number): void {
-  const indexOf = new Map<number, number>();
-  for (const [index, entry] of entries.entries()) {
-    if (indexOf.has(entry.dumpId)) {
-      throw invalidArchive(tocOffset, "table of contents", `dump id ${entry.dumpId} occurs twice`);
-    }
-    indexOf.set(entry.dumpId, index);
+  const indexOf = new Map(entries.map(({ dumpId }, index) => [dumpId, index] as const));
+  if (indexOf.size < entries.length) {
+    const twice = entries.find(({ dumpId }, index) => indexOf.get(dumpId) !== index);
+    throw invalidArchive(tocOffset, "table of contents", `dump id ${twice?.dumpId} occurs twice`);
   }
   const inLoop = findLoop(entries, indexOf);
   if (inLoop !== null) {
@@ -29,6 +27,10 @@ function findLoop(entries: readonly TocEntry[], indexOf: ReadonlyMap<number, num
   const path: { index: number; next: number }[] = [];
   for (let start = 0; start < entries.length; start += 1) {
     if (states[start] !== UNSEEN) continue;
+    if (dependsOnDone(entries[start]!, indexOf, states)) {
+      states[start] = DONE;
+      continue;
+    }
     states[start] = OPEN;
     path.push({ index: start, next: 0 });
     for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
@@ -47,4 +49,12 @@ function findLoop(entries: readonly TocEntry[], indexOf: ReadonlyMap<number, num
     }
   }
   return null;
+}
+
+/** True when all that an entry depends on was looked at, as it is where entries stand behind what they depend on. */
+function dependsOnDone({ dependencies }: TocEntry, indexOf: ReadonlyMap<number, number>, states: Uint8Array): boolean {
+  return dependencies.every((dependency) => {
+    const index = indexOf.get(dependency);
+    return index === undefined || states[index] === DONE;
+  });
 }

@@ -83,4 +83,27 @@ describe("ByteReader", () => {
     expect(() => reader(writer.bytes()).readString("tag", 1000)).toThrow(NotUtf8);
     expect(new ByteReader(writer.bytes(), 0, "latin1").readString("tag", 1000)).toBe("\u00e9");
   });
+
+  test("gives each string its own text, whatever stood in that field before", () => {
+    const short = fc.string({ unit: "grapheme", minLength: 0, maxLength: 6 });
+    const texts = fc.array(
+      fc.oneof(short, fc.constantFrom("public", "publik", "heap", "a".repeat(64), "a".repeat(65))),
+    );
+    const withoutZero = texts.map((list) => list.map((text) => text.replaceAll("\0", "0")));
+    fc.assert(
+      fc.property(withoutZero, (list) => {
+        const writer = new ByteWriter(4, 8);
+        for (const text of list) writer.writeString(text, "utf8");
+        const one = reader(Buffer.from(writer.bytes()));
+        expect(list.map(() => one.readString("tag", 1000))).toEqual(list);
+        expect(one.position).toBe(writer.length);
+      }),
+    );
+  });
+
+  test.each([3, 100])("refuses a string of %d bytes with a zero byte in it", (length) => {
+    const bytes = Buffer.from([0, length, 0, 0, 0, ...Buffer.from("x".repeat(length))]);
+    bytes[6] = 0;
+    expect(() => reader(bytes).readString("tag", 1000)).toThrow(/tag at offset 100: the string holds a zero byte/);
+  });
 });

@@ -29,6 +29,9 @@ export class ShortInput extends Error {
 /** Thrown by ByteReader when a string is not UTF-8: all strings are then read as latin1, from the start. */
 export class NotUtf8 extends Error {}
 
+/** Strings up to this long are looked at byte by byte here; beyond that, calls into Node cost less. */
+const SHORT_STRING_BYTES_MAX = 64;
+
 const DATA_STATES: readonly DataState[] = ["not-set", "set", "no-data"];
 
 /** Reads atoms from bytes in memory; `baseOffset` is the archive offset of the first byte, for errors. */
@@ -39,6 +42,8 @@ export class ByteReader {
   readonly #bytes: Buffer;
   readonly #baseOffset: number;
   readonly #encoding: TextEncoding;
+  /** The last short ASCII string of each field: the next entry's is mostly the same, and is then the same object. */
+  readonly #recent = new Map<string, string>();
 
   constructor(bytes: Buffer, baseOffset: number, encoding: TextEncoding) {
     this.#bytes = bytes;
@@ -67,15 +72,18 @@ export class ByteReader {
     return this.#bytes.subarray(start, start + length);
   }
 
-  /** A signed integer; the caller checks its range. */
-  readInt(field: string): number {
-    const offset = this.offset;
-    const start = this.#take(1 + this.intSizeBytes, field);
+  /** A signed integer; the caller checks its range. What it is of stands before the field's name in errors. */
+  readInt(field: string, prefix = ""): number {
+    const start = this.position;
+    if (start + 1 + this.intSizeBytes > this.#bytes.length) {
+      throw new ShortInput(prefix + field, 1 + this.intSizeBytes);
+    }
     const sign = this.#bytes[start] ?? 0;
-    if (sign > 1) throw invalidArchive(offset, field, `sign byte is ${sign}`);
     const magnitude = readMagnitude(this.#bytes, start + 1, this.intSizeBytes);
-    if (magnitude === null) throw invalidArchive(offset, field, "the integer is too large");
-    if (sign === 1 && magnitude === 0) throw invalidArchive(offset, field, "minus zero");
+    if (sign > 1) throw this.#invalid(start, prefix + field, `sign byte is ${sign}`);
+    if (magnitude === null) throw this.#invalid(start, prefix + field, "the integer is too large");
+    if (sign === 1 && magnitude === 0) throw this.#invalid(start, prefix + field, "minus zero");
+    this.position = start + 1 + this.intSizeBytes;
     return sign === 1 ? -magnitude : magnitude;
   }
 
@@ -90,24 +98,49 @@ export class ByteReader {
 
   /** A string, or null. `lengthBytesMax` is how much input can follow at all. */
   readString(field: string, lengthBytesMax: number): string | null {
-    const offset = this.offset;
     const start = this.position;
-    const length = this.readInt(`length of ${field}`);
+    const length = this.readInt(field, "length of ");
     if (length === -1) return null;
     const maximum = Math.min(lengthBytesMax, TOC_STRING_BYTES_MAX);
     if (length < 0 || length > maximum) {
-      throw invalidArchive(offset, `length of ${field}`, `${length} is not between -1 and ${maximum}`);
+      throw this.#invalid(start, `length of ${field}`, `${length} is not between -1 and ${maximum}`);
     }
     if (this.position + length > this.#bytes.length) {
       const neededBytes = this.position - start + length;
       this.position = start;
       throw new ShortInput(field, neededBytes);
     }
+    const short = length <= SHORT_STRING_BYTES_MAX ? this.#takeAscii(length, field) : null;
+    if (short !== null) return short;
     const bytes = this.readBytes(length, field);
-    if (bytes.includes(0)) throw invalidArchive(offset, field, "the string holds a zero byte");
+    if (bytes.includes(0)) throw this.#invalid(start, field, "the string holds a zero byte");
     if (this.#encoding === "latin1") return bytes.toString("latin1");
     if (!isUtf8(bytes)) throw new NotUtf8();
     return bytes.toString("utf8");
+  }
+
+  /** The next bytes as text where they are ASCII without a zero byte, which is the same in every encoding; else null, and nothing is taken. */
+  #takeAscii(length: number, field: string): string | null {
+    if (length === 0) return "";
+    const start = this.position;
+    const end = start + length;
+    const recent = this.#recent.get(field);
+    if (recent !== undefined && recent.length === length && holds(this.#bytes, start, recent)) {
+      this.position = end;
+      return recent;
+    }
+    for (let index = start; index < end; index += 1) {
+      const byte = this.#bytes[index]!;
+      if (byte === 0 || byte > 0x7f) return null;
+    }
+    const text = this.#bytes.toString("latin1", start, end);
+    this.#recent.set(field, text);
+    this.position = end;
+    return text;
+  }
+
+  #invalid(position: number, field: string, reason: string): Error {
+    return invalidArchive(this.#baseOffset + position, field, reason);
   }
 
   readOffset(field: string): { state: DataState; offset: number } {
@@ -120,6 +153,14 @@ export class ByteReader {
     if (offset === null) throw invalidArchive(at, field, "the offset is too large");
     return { state, offset };
   }
+}
+
+/** True when these are the bytes of an ASCII text, which is within them. */
+function holds(bytes: Uint8Array, start: number, text: string): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    if (bytes[start + index] !== text.charCodeAt(index)) return false;
+  }
+  return true;
 }
 
 /** An unsigned number, least byte first; null when it is not below 2^53. */

@@ -84,12 +84,8 @@ async function readTocAs(
   if (count < 0 || count > countMax) {
     throw invalidArchive(tocOffset, "count of entries", `${count} is not between 0 and ${countMax}`);
   }
-  const entries: TocEntry[] = [];
-  const minor = minorOf(header.version);
-  for (let index = 0; index < count; index += 1) {
-    const limits = { minor, format, sourceSizeBytes: source.sizeBytes };
-    entries.push(await loader.parse((reader) => parseEntry(reader, limits)));
-  }
+  const limits = { minor: minorOf(header.version), format, sourceSizeBytes: source.sizeBytes };
+  const entries = await loader.parseAll(count, (reader) => parseEntry(reader, limits));
   checkEntries(entries, tocOffset);
   return { toc: { header, textEncoding, entries }, dataStartOffset: loader.offset };
 }
@@ -124,10 +120,17 @@ class TocLoader {
   }
 
   async parse<T>(step: (reader: ByteReader) => T): Promise<T> {
-    for (;;) {
+    const [result] = await this.parseAll(1, step);
+    return result!;
+  }
+
+  /** Runs a step so many times; waits only where more input is needed. */
+  async parseAll<T>(count: number, step: (reader: ByteReader) => T): Promise<T[]> {
+    const results: T[] = [];
+    while (results.length < count) {
       const start = this.#reader.position;
       try {
-        return step(this.#reader);
+        results.push(step(this.#reader));
       } catch (error) {
         if (!(error instanceof ShortInput)) throw error;
         const failedAt = this.#reader.position;
@@ -135,6 +138,7 @@ class TocLoader {
         await this.#grow(start, failedAt - start + error.neededBytes, error.field);
       }
     }
+    return results;
   }
 
   /** Makes the window begin at `start` (an index into the present one) and hold at least `neededBytes`. */

@@ -160,6 +160,7 @@ describe("RestorePoint.segments()", () => {
     }
     const { id } = await commit(run, [{ name: "big", list: await writer.finish() }]);
     const restorePoint = await repository.openRestorePoint(id);
+    expect(await restorePoint.shortSegments(restorePoint.manifest.relations[0]!)).toBeNull();
     const before = process.memoryUsage().rss;
     const startedMs = performance.now();
     expect(await countChunks(restorePoint)).toBe(1_000_000);
@@ -188,6 +189,11 @@ describe("RestorePoint.segments()", () => {
       const before = repository.transfer.requests;
       expect(await countChunks(restorePoint)).toBe(1000);
       expect(repository.transfer.requests - before).toBeLessThan(20);
+      for (const relation of restorePoint.manifest.relations.slice(0, 20)) {
+        expect(await restorePoint.shortSegments(relation)).toEqual(
+          await Array.fromAsync(restorePoint.segments(relation)),
+        );
+      }
     },
   );
 

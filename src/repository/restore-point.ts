@@ -87,6 +87,24 @@ export class RestorePoint {
   largeObjects(set: LargeObjectSet, signal?: AbortSignal): AsyncGenerator<LargeObjectRecord> {
     return this.#records(set.list, (decoder) => this.#placedObjects(decoder.nextLargeObjects()), signal);
   }
+  /**
+   * The same at once where the list is one span, as nearly every one is; null where it is longer. Of ten thousand tables it
+   * takes a fraction of the time.
+   */
+  async shortSegments({ list }: RelationRecord): Promise<readonly SegmentRecord[] | null> {
+    const [span] = list;
+    if (span === undefined || list.length > 1) return null;
+    const records: SegmentRecord[] = [];
+    try {
+      const decoder = await this.#openSpan(span);
+      const next = (): SegmentRecord | null => this.#placed(decoder.nextSegment());
+      for (let record = next(); record !== null; record = next()) records.push(record);
+    } catch (error) {
+      if (this.#currentPlace === null || !isDamage(error)) throw error;
+    }
+    return records;
+  }
+
 
   /** A chunk, authentic: one zstd frame or plain bytes, of a delta always these. */
   async readChunk(reference: ChunkReference, signal?: AbortSignal): Promise<UnsealedChunk> {
@@ -138,15 +156,19 @@ export class RestorePoint {
   }
 
   #spans(spans: readonly ListSpan[], signal: AbortSignal | undefined): AsyncGenerator<SpanDecoder> {
-    return mapAhead(spans, SPANS_AHEAD, async ([pageIndex, offset, length]) => {
+    return mapAhead(spans, SPANS_AHEAD, async (span) => {
       signal?.throwIfAborted();
-      const page = await this.#pages.get(pageIndex, async () => await this.#readPage(pageIndex));
-      return new SpanDecoder(page.subarray(offset, offset + length), this.#pageName(pageIndex));
+      return await this.#openSpan(span);
     });
   }
 
   #pageName(pageIndex: number): string {
     return packObjectName(this.manifest.packs[this.manifest.pages[pageIndex]![0]]![0]);
+  }
+
+  async #openSpan([pageIndex, offset, length]: ListSpan): Promise<SpanDecoder> {
+    const page = await this.#pages.get(pageIndex, async () => await this.#readPage(pageIndex));
+    return new SpanDecoder(page.subarray(offset, offset + length), this.#pageName(pageIndex));
   }
 
   async #readPage(pageIndex: number): Promise<Uint8Array> {
@@ -207,9 +229,10 @@ export async function openManifest(
     throw corrupt(name, "it is no manifest");
   }
   const summary = checkSummary(context, name, await object.load(summaryItem));
-  const body = decodeBody(await object.load(bodyItem));
+  const loadedBody = object.load(bodyItem).then(decodeBody);
+  const [body, toc] = await Promise.all([loadedBody, object.load(tocItem)]); // the one is decoded while the other is parsed
   if (body === null) throw corrupt(name, "its body is no manifest's");
-  return { manifest: { ...summary, ...body }, toc: await object.load(tocItem) };
+  return { manifest: { ...summary, ...body }, toc };
 }
 
 /** Opens a manifest without the archive's table of contents, which is most of it. Throws as openManifest(). */

@@ -127,9 +127,10 @@ export async function sealObject(
   const header = makeHeader(sealing.keyring, sealing.random, isFirstAlone ? first!.bytes.length + TAG_BYTES : 0);
   const builder = new SealedObjectBuilder(sealing.keyring, name, header);
   const parts: Uint8Array[] = [header];
-  for (const { kind, encoding, bytes } of items) {
-    const encoded = encoding === "zstd" ? await compress(bytes) : bytes;
-    parts.push(...builder.add({ kind, encoding, rawLengthBytes: bytes.length, id: null }, encoded).parts);
+  const encode = async ({ encoding, bytes }: NewItem) => (encoding === "zstd" ? await compress(bytes) : bytes);
+  const encoded = await Promise.all(items.map(encode));
+  for (const [index, { kind, encoding, bytes }] of items.entries()) {
+    parts.push(...builder.add({ kind, encoding, rawLengthBytes: bytes.length, id: null }, encoded[index]!).parts);
   }
   return Buffer.concat([...parts, ...builder.finish()]);
 }

@@ -38,7 +38,7 @@ export interface ParentSegment {
 interface OpenList {
   readonly dumpId: number;
   readonly relation: RelationRecord | null;
-  readonly records: AsyncGenerator<SegmentRecord>;
+  readonly records: AsyncGenerator<SegmentRecord> | Iterator<SegmentRecord, undefined>;
   /** Read from the list, and not yet used. */
   pending: SegmentRecord | null;
   seenChunkCount: number;
@@ -88,7 +88,7 @@ export class ParentChunks {
   }
 
   async close(): Promise<void> {
-    await this.#open?.records.return(undefined);
+    await this.#open?.records.return?.(undefined);
     this.#open = null;
   }
 
@@ -98,7 +98,8 @@ export class ParentChunks {
     const { relation } = table;
     const record = this.#relationsByOid.get(relation.oid) ?? this.#relationsByName.get(nameKey(relation)) ?? null;
     const isComparable = record !== null && record.segmentBlocks === table.segmentBlockCount;
-    const records = isComparable ? this.#parent!.segments(record) : noSegments();
+    const short = isComparable ? await this.#parent!.shortSegments(record) : [];
+    const records = short?.values() ?? this.#parent!.segments(record!);
     const { dumpId } = table;
     this.#open = { dumpId, relation: record, records, pending: null, seenChunkCount: 0, last: null };
     return this.#open;
@@ -154,8 +155,4 @@ async function peek(open: OpenList): Promise<SegmentRecord | null> {
 
 function nameKey(relation: { readonly namespace: string; readonly name: string }): string {
   return JSON.stringify([relation.namespace, relation.name]);
-}
-
-async function* noSegments(): AsyncGenerator<SegmentRecord> {
-  // no segments
 }
