@@ -1,9 +1,9 @@
-// Drills judged by the pg_dump of another major than the one that wrote the archive: what it words otherwise is judged by a
-// reference, large objects one by one, and defects are found as ever.
+// Drills judged by the pg_dump of another major than the one that wrote the archive, and on a server of another major: what
+// is worded otherwise is judged by a reference, large objects one by one, and defects are found as ever.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { server, type TestDatabase } from "../support/servers.ts";
+import { clientTools, server, type TestDatabase } from "../support/servers.ts";
 import { TestRepository } from "../matrix/support.ts";
 import { drill, findingsOf } from "./support.ts";
 
@@ -15,6 +15,8 @@ const schema = `
   CREATE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT i * 2';
   CREATE INDEX base_twice ON base (day);
   CREATE STATISTICS both_of ON id, note FROM base;
+  CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+  CREATE TRIGGER base_touch BEFORE UPDATE ON base FOR EACH ROW EXECUTE FUNCTION touch();
   INSERT INTO base VALUES (1, 'a'), (2, 'b');
   GRANT SELECT ON base TO PUBLIC;
   SELECT lo_from_bytea(70001, 'one'), lo_from_bytea(70002, 'two'), lo_from_bytea(70003, 'three');
@@ -24,10 +26,12 @@ const schema = `
 let repository: TestRepository;
 let source: TestDatabase;
 let on = "";
+let onNewer = "";
 let id = "";
 beforeAll(async () => {
   const pg = await server(15);
   on = pg.uri("postgres");
+  onNewer = (await server(18)).uri("postgres");
   repository = await TestRepository.create();
   source = await pg.createDatabase();
   await source.psql(schema);
@@ -74,5 +78,62 @@ test("drill of 15 with the bundled pg_dump 17 finds each defect", async () => {
     "entry: TABLE public.surplus is not in the archive",
     "entry: VIEW public.grouped has another definition",
     "index: INDEX public.base_twice is missing",
+  ]);
+});
+
+test("drill of 15 on 18 compares every entry by name, and names those whose text 18 words otherwise", async () => {
+  const report = await drill(repository, id, { on: onNewer });
+  expect(findingsOf(report)).toEqual([]);
+  const same = await drill(repository, id, { on });
+  expect(same).toMatchObject({ outcome: "passed", pgDump: { version: expect.stringMatching(/^15\./) as string } });
+  expect(report.compared.entries).toBe(same.compared.entries);
+  expect(report.pgDump!.version).toMatch(/^18\./);
+  expect(report.notCompared.map(({ name }) => name).toSorted()).toEqual([
+    "MATERIALIZED VIEW public.kept",
+    "VIEW public.grouped",
+  ]);
+  expect(report.notCompared[0]!.reason).toBe(
+    "its text: PostgreSQL 18 words it otherwise than 15; the archive's definitions give the same here",
+  );
+  expect(report.outcome).toBe("partial");
+});
+
+test("drill of 15 on 18 finds each defect by name", async () => {
+  const report = await drill(repository, id, {
+    on: onNewer,
+    plant: `
+      DROP INDEX base_twice;
+      REVOKE SELECT ON base FROM PUBLIC;
+      DROP TRIGGER base_touch ON base;
+      DROP VIEW grouped;
+      CREATE VIEW grouped AS SELECT id, count(*) + 1 AS count FROM base GROUP BY id;
+      CREATE OR REPLACE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT i * 3';
+      ALTER FUNCTION touch() OWNER TO pg_monitor;
+      REVOKE SELECT ON LARGE OBJECT 70002 FROM PUBLIC;
+      DROP STATISTICS both_of;
+      CREATE TABLE surplus ();`,
+  });
+  expect(report.outcome).toBe("failed");
+  expect(findingsOf(report).toSorted()).toEqual([
+    "entry: ACL LARGE OBJECT 70002 is missing",
+    "entry: ACL public.TABLE base is missing",
+    "entry: FUNCTION public.touch() has another owner",
+    "entry: FUNCTION public.twice(integer) has another definition",
+    "entry: INDEX public.base_twice is missing",
+    "entry: STATISTICS public.both_of is missing",
+    "entry: TABLE DATA public.surplus is not in the archive",
+    "entry: TABLE public.surplus is not in the archive",
+    "entry: TRIGGER public.base base_touch is missing",
+    "entry: VIEW public.grouped has another definition",
+    "index: INDEX public.base_twice is missing",
+  ]);
+});
+
+test("drill of 15 on 18 without a pg_dump that reads 18 says that its table of contents was not compared", async () => {
+  const { pgDump } = await clientTools(15);
+  const report = await drill(repository, id, { on: onNewer, pgDump });
+  expect(report).toMatchObject({ outcome: "partial", differences: [], compared: { entries: null } });
+  expect(report.notCompared).toEqual([
+    { name: "table of contents", reason: "no pg_dump is here that reads PostgreSQL 18" },
   ]);
 });

@@ -13,7 +13,7 @@ import {
 } from "../../dump/index.ts";
 import { assert } from "../../base/assert.ts";
 import { isOperatingError } from "../../base/errors.ts";
-import { formatVersion, openSession, parseVersionText } from "../../postgres/index.ts";
+import { formatVersion, openSession, parseVersionText, type ServerVersion } from "../../postgres/index.ts";
 import type { Manifest } from "../../repository/index.ts";
 import type { OperationContext } from "../operation.ts";
 import type { DrillPlace } from "./place.ts";
@@ -66,6 +66,21 @@ export async function findJudge(
     return { pgDump: choosePgDump(server, near.length > 0 ? near : found).pgDump, isSame: false };
   } catch (error) {
     if (request !== null || !isOperatingError(error, "pg_dump_missing")) throw error;
+    return null;
+  }
+}
+
+/** The pg_dump for a server, or the one that was asked for; null when none is here that reads it. */
+export async function findJudgeOf(
+  context: OperationContext,
+  server: ServerVersion,
+  request: string | null,
+): Promise<JudgingPgDump | null> {
+  try {
+    const { pgDump } = choosePgDump(server, await availablePgDumps(request, context.environment));
+    return { pgDump, isSame: false };
+  } catch (error) {
+    if (!isOperatingError(error, "pg_dump_missing")) throw error;
     return null;
   }
 }
