@@ -73,6 +73,54 @@ describe("planGlobals()", () => {
     expect(result.differences).toEqual(['membership of "b" in "a" is not there, and both roles are kept as they are']);
   });
 
+  test.each([
+    ["none of them", {}, {}, null],
+    ["its options", { hasAdminOption: true, inherits: false, mayBeSet: false }, {}, "ADMIN OPTION, INHERIT, SET"],
+    ["one option", {}, { hasAdminOption: true }, "ADMIN OPTION"],
+    ["who granted it", { grantor: "c" }, { grantor: "d" }, "grantor"],
+  ] as const)("tells of a membership of two roles that were there what is otherwise: %s", (_, more, there, told) => {
+    const roles = [role("a"), role("b"), role("c")];
+    const granting = membership("a", "c", { hasAdminOption: true });
+    const source = globals({ roles, memberships: [granting, membership("a", "b", more)] });
+    const result = plan(source, globals({ roles, memberships: [granting, membership("a", "b", there)] }));
+    expect(result.steps).toEqual([]);
+    const text = `membership of "b" in "a" is there already and is kept as it is; different there: ${told}`;
+    expect(result.differences).toEqual(told === null ? [] : [text]);
+  });
+
+  test("compares a membership with the one of the same grantor", () => {
+    const roles = [role("a"), role("b"), role("c")];
+    const granting = membership("a", "c", { hasAdminOption: true });
+    const own = membership("a", "b", { grantor: "c", hasAdminOption: true });
+    const other = membership("a", "b");
+    const source = globals({ roles, memberships: [granting, other, own] });
+    expect(plan(source, globals({ roles, memberships: [own, other, granting] })).differences).toEqual([]);
+    const weaker = { ...own, hasAdminOption: false };
+    const asOther = { ...other, hasAdminOption: true };
+    expect(plan(source, globals({ roles, memberships: [weaker, asOther, granting] })).differences).toEqual([
+      'membership of "b" in "a" granted by "postgres" is there already and is kept as it is; different there: ADMIN OPTION',
+      'membership of "b" in "a" granted by "c" is there already and is kept as it is; different there: ADMIN OPTION',
+    ]);
+  });
+
+  test("compares memberships of before 16 with what a grant would make of them", () => {
+    const old = { grantor: "gone", inherits: null, mayBeSet: null };
+    const roles = [role("a"), role("b"), role("still", { inherits: false })];
+    const memberships = [membership("a", "b", old), membership("a", "still", old)];
+    const source = globals({ serverVersionNum: 150_010, roles, memberships });
+    const newer = (inherits: boolean): Globals =>
+      globals({ roles, memberships: [membership("a", "b"), membership("a", "still", { inherits })] });
+    expect(plan(source, newer(false)).differences).toEqual([]);
+    expect(plan(source, newer(true)).differences).toEqual([
+      'membership of "still" in "a" is there already and is kept as it is; different there: INHERIT',
+    ]);
+    const older = globals({ serverVersionNum: 140_010, roles, memberships: [{ ...memberships[0]!, grantor: "b" }] });
+    expect(plan(source, older).differences).toEqual([
+      'membership of "b" in "a" is there already and is kept as it is; different there: grantor',
+      'membership of "still" in "a" is not there, and both roles are kept as they are',
+    ]);
+  });
+
   test("grants in an order in which each grantor has the right", () => {
     const source = globals({
       roles: [role("g"), role("a"), role("b")],

@@ -117,17 +117,28 @@ class GlobalsPlanner {
   }
 
   #planMemberships(fresh: ReadonlySet<string>): void {
-    const keyOf = ({ role, member, grantor }: Membership): string => JSON.stringify([role, member, grantor]);
-    const there = new Set(this.#target.memberships.map(keyOf));
+    const pairOf = ({ role, member }: Membership): string => JSON.stringify([role, member]);
+    const there = Map.groupBy(this.#target.memberships, pairOf);
+    const grants = Map.groupBy(this.#source.memberships, pairOf);
     for (const original of orderedMemberships(this.#source)) {
       const membership = this.#fitting(original);
-      const subject = `membership of "${membership.member}" in "${membership.role}"`;
+      const by = (grants.get(pairOf(original)) ?? []).length > 1 ? ` granted by "${original.grantor ?? ""}"` : "";
+      const subject = `membership of "${membership.member}" in "${membership.role}"${by}`;
       if (fresh.has(membership.role) || fresh.has(membership.member)) {
         this.#steps.push({ subject, statements: [membershipStatement(membership, quoteIdentifier)] });
-      } else if (!there.has(keyOf(membership))) {
-        this.#differences.push(`${subject} is not there, and both roles are kept as they are`);
-      }
+      } else this.#compareMembership(subject, membership, there.get(pairOf(membership)) ?? []);
     }
+  }
+
+  /** Tells what is otherwise of a membership of two roles that are kept. */
+  #compareMembership(subject: string, membership: Membership, known: readonly Membership[]): void {
+    const hasOptions = this.#target.serverVersionNum >= GRANT_OPTIONS_SINCE;
+    // What a source of before 16 leaves open, a grant of its kind would make so.
+    const inherits = membership.inherits ?? (hasOptions ? this.#inheritsByItself(membership.member) : null);
+    const mayBeSet = membership.mayBeSet ?? (hasOptions ? true : null);
+    const different = differencesOfMembership({ ...membership, inherits, mayBeSet }, known);
+    if (different === null) this.#differences.push(`${subject} is not there, and both roles are kept as they are`);
+    else if (different.length > 0) this.#differ(subject, different);
   }
 
   /** A membership as the target's version and bootstrap role take it. */
@@ -228,4 +239,18 @@ function differencesOf(role: GlobalRole, there: GlobalRole, knowsPasswords: bool
     ...there.settings.flatMap(([name]) => (role.settings.some((setting) => setting[0] === name) ? [] : [name])),
   ];
   return [...words, ...names.map((name) => `setting ${name}`)];
+}
+
+/** What differs of the most alike of the memberships that are there; null: none is there. */
+function differencesOfMembership(membership: Membership, known: readonly Membership[]): readonly string[] | null {
+  const { grantor, hasAdminOption, inherits, mayBeSet } = membership;
+  const isOtherGrantor = (there: Membership): boolean => grantor !== null && grantor !== there.grantor;
+  const differences = known.map((there) => [
+    ...(isOtherGrantor(there) ? ["grantor"] : []),
+    ...(hasAdminOption === there.hasAdminOption ? [] : ["ADMIN OPTION"]),
+    ...(inherits === there.inherits ? [] : ["INHERIT"]),
+    ...(mayBeSet === there.mayBeSet ? [] : ["SET"]),
+  ]);
+  const rankOf = (words: readonly string[]): number => words.length + (words[0] === "grantor" ? 10 : 0);
+  return differences.toSorted((one, other) => rankOf(one) - rankOf(other))[0] ?? null;
 }

@@ -74,8 +74,8 @@ function withReason(reason: string | undefined): string {
   return reason === undefined ? "" : `: ${reason}`;
 }
 
-/** `role "app" is there already …` in its two parts. */
+/** `role "app" is there already …` or `… is not there …` in its two parts. */
 function split(sentence: string): readonly [name: string, what: string] {
-  const at = sentence.indexOf(" is there already");
+  const at = sentence.search(/ is (?:there already|not there)\b/);
   return at < 0 ? [sentence, "is different"] : [sentence.slice(0, at), sentence.slice(at + 1)];
 }
