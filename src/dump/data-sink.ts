@@ -67,6 +67,8 @@ export interface DataSink {
   loadBase?(table: TablePlan, segmentIndex: number, offeredIndex: number): Promise<Uint8Array | null>;
   tableChunk(table: TablePlan, segmentIndex: number, chunk: ReadChunk): Promise<void>;
   segmentDone(table: TablePlan, segmentIndex: number, rowCount: number): Promise<void>;
+  /** As takesOver(), of the objects of a bucket; left out: none is. */
+  takesOverLargeObjects?(bucket: LargeObjectBucket, signal: AbortSignal): Promise<boolean>;
   /** Ids of the chunks it has of objects in this bucket; asked once, in plan order. */
   knownLargeObjectChunks(bucket: LargeObjectBucket): Promise<Uint8Array | null>;
   largeObjectChunk(bucket: LargeObjectBucket, chunk: LargeObjectChunk): Promise<void>;

@@ -29,6 +29,8 @@ export interface ReadDumpOptions {
   readonly readsLargeObjects?: boolean;
   /** A segment was taken over by the sink. */
   onTakenOver?(table: TablePlan): void;
+  /** A bucket of large objects was. */
+  onLargeObjectsTakenOver?(): void;
   onTaskStarted?(task: PlannedTask, readerIndex: number): void;
   onTaskDone?(task: PlannedTask, readerIndex: number): void;
 }

@@ -1,5 +1,5 @@
-// The work of the readers in order: segments of the tables that the sink does not take over, then buckets of large
-// objects, each with the ids of the chunks that the sink has for it.
+// The work of the readers in order: segments of the tables, then buckets of large objects, as far as the sink does not take
+// them over, each with the ids of the chunks that the sink has for it.
 
 import type { DataSink, LargeObjectBucket, OfferedChunk } from "./data-sink.ts";
 import type { TablePlan } from "./segment-plan.ts";
@@ -48,6 +48,7 @@ export interface TaskSource {
   readonly buckets: readonly LargeObjectBucket[];
   readonly sink: DataSink;
   onTakenOver?(table: TablePlan): void;
+  onLargeObjectsTakenOver?(): void;
 }
 
 /** All tasks but the segments that the sink takes over; it is asked for what it has as each is taken. */
@@ -66,6 +67,10 @@ export async function* listTasks(source: TaskSource, signal: AbortSignal): Async
     }
   }
   for (const bucket of buckets) {
+    if ((await sink.takesOverLargeObjects?.(bucket, signal)) === true) {
+      source.onLargeObjectsTakenOver?.();
+      continue;
+    }
     const knownIds = await sink.knownLargeObjectChunks(bucket);
     yield { kind: "large-objects", taskId: taskId++, bucket, knownIds };
   }

@@ -4,6 +4,7 @@ export { withinLimit } from "./server/ask.ts";
 export type { Answer } from "./server/ask.ts";
 export { awaitSummaries, SUMMARY_WAIT_LIMIT_MS } from "./server/await-summaries.ts";
 export type { AwaitSummariesOptions, SummaryWait } from "./server/await-summaries.ts";
+export { readLargeObjectShape } from "./server/large-objects.ts";
 export { markHistory } from "./server/mark-history.ts";
 export { readCheckpoint, readPosition } from "./server/position.ts";
 export type { SnapshotOfRun } from "./server/position.ts";
@@ -18,6 +19,7 @@ export type * from "./types.ts";
 
 export { carryCheckpoints, chooseBase, provenCheckpoints } from "./rules/checkpoints.ts";
 export { sealOf, summariesWithin } from "./rules/coverage.ts";
+export { judgeLargeObjects } from "./rules/judge-large-objects.ts";
 export { judgeRelation, segmentCountOf } from "./rules/judge-relation.ts";
 export { judgeDigest, judgeRun } from "./rules/judge-run.ts";
 export { formatLsn, parseLsn } from "./rules/lsn.ts";

@@ -56,6 +56,8 @@ export interface IncrementalRecord {
   readonly sealLsn: bigint | null;
   /** SHA-256, hex, of what the summaries from base to seal say of this database; null where not sealed. */
   readonly summaryDigest: string | null;
+  /** How pg_largeobject was stored, blocks counted; null: it was not asked, and a later run reads every large object. */
+  readonly largeObjects: RelationShape | null;
   /** Restore points of the lineage since everything was read last; 0: this one read everything. */
   readonly runsSinceFullRead: number;
   /** Why nothing may be taken over from it or its children until a run with --full; null: it may. */
@@ -111,3 +113,8 @@ export type RunVerdict =
 export type RelationVerdict =
   | { readonly kind: "read-all"; readonly reason: string }
   | { readonly kind: "take-over"; readonly readSegments: ReadonlyMap<number, string> };
+
+/** Must large objects be read, all of them, and why? */
+export type LargeObjectVerdict =
+  | { readonly kind: "read-all"; readonly reason: string }
+  | { readonly kind: "take-over" };

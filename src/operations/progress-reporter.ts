@@ -54,6 +54,12 @@ export class ProgressReporter {
     this.#report();
   }
 
+  /** A bucket of large objects was. */
+  largeObjectsTakenOver(): void {
+    this.#tasksDone += 1;
+    this.#report();
+  }
+
   #countSegment({ dumpId }: TablePlan): void {
     const left = this.#segmentsLeft.get(dumpId)! - 1;
     this.#segmentsLeft.set(dumpId, left);

@@ -1,8 +1,14 @@
 // What backup tells of its reading: what was read, what was taken over, what was waited for, and why.
 
 import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
-import { describeSegment } from "../../operations/backup/incremental/describe-segment.ts";
-import type { ExplainedRelation, Explanation, ReadingFacts } from "../../operations/backup/incremental/types.ts";
+import { describeDifferences } from "../../operations/backup/incremental/describe-segment.ts";
+import type {
+  ExplainedRelation,
+  Explanation,
+  LargeObjectReading,
+  ReadingFacts,
+  SelfCheckFacts,
+} from "../../operations/backup/incremental/types.ts";
 import { sanitizeLine } from "./sanitize.ts";
 import { countOf, fieldLines, listLines, tableLines, type Column, type Field } from "./text.ts";
 
@@ -14,7 +20,6 @@ const DIFFERENCES_SHOWN_MAX = 100;
 export function readingFields(reading: ReadingFacts): Field[] {
   const { readSegmentCount, takenOverSegmentCount, allReadBecause, noParentBecause, selfCheck } = reading;
   const lost = reading.notReusableSegmentCount;
-  const compared = selfCheck?.comparedSegmentCount ?? 0;
   return [
     ["read", `${countOf(readSegmentCount, "segment")}, ${formatSize(reading.readRawBytes)} of plain text`],
     ["", lost === 0 ? null : `${countOf(lost, "segment")} of them because the parent's chunks cannot be used any more`],
@@ -24,8 +29,9 @@ export function readingFields(reading: ReadingFacts): Field[] {
         ? null
         : `${countOf(takenOverSegmentCount, "segment")}, ${formatSize(reading.takenOverRawBytes)}, taken over from the parent`,
     ],
+    ["  large objects", allReadBecause === null ? largeObjectText(reading.largeObjects) : null],
     ["", allReadBecause === null ? null : `everything was read: ${allReadBecause}`],
-    ["", selfCheck === null ? null : `everything was read to compare: ${countOf(compared, "segment")} compared`],
+    ["", selfCheck === null ? null : `everything was read to compare: ${comparedText(selfCheck)} compared`],
     ["  waited", waitedText(reading)],
     [
       "",
@@ -34,6 +40,21 @@ export function readingFields(reading: ReadingFacts): Field[] {
         : `the next backup reads everything: ${noParentBecause}`,
     ],
   ];
+}
+
+function comparedText({ comparedLargeObjectCount, comparedSegmentCount }: SelfCheckFacts): string {
+  const segments = countOf(comparedSegmentCount, "segment");
+  return comparedLargeObjectCount === 0
+    ? segments
+    : `${segments} and ${countOf(comparedLargeObjectCount, "large object")}`;
+}
+
+function largeObjectText(largeObjects: LargeObjectReading | null): string | null {
+  if (largeObjects === null) return null;
+  const { readBecause, takenOverCount } = largeObjects;
+  const parts = Object.entries(readBecause).map(([reason, count]) => `${formatCount(count)} read: ${reason}`);
+  if (takenOverCount > 0) parts.unshift(`${formatCount(takenOverCount)} not read, taken over from the parent`);
+  return parts.join("; ");
 }
 
 function waitedText({ waited }: ReadingFacts): string | null {
@@ -49,8 +70,8 @@ function waitedText({ waited }: ReadingFacts): string | null {
 
 /** The segments that a self-check found to differ, and the explanation when it was asked for. */
 export function readingLines({ explanation, selfCheck }: ReadingFacts): string[] {
-  const differences = selfCheck?.differences ?? [];
-  const shown = differences.slice(0, DIFFERENCES_SHOWN_MAX).map(describeSegment);
+  const differences = selfCheck === null ? [] : describeDifferences(selfCheck);
+  const shown = differences.slice(0, DIFFERENCES_SHOWN_MAX);
   const more = (selfCheck?.differenceCount ?? 0) - shown.length;
   const items = [...shown, ...(more > 0 ? [`and ${formatCount(more)} more`] : [])];
   return [

@@ -58,6 +58,7 @@ export const backupReceipt: BackupReceipt = {
     readRawBytes: 3_000_000,
     takenOverRawBytes: 0,
     allReadBecause: HOSTILE,
+    largeObjects: { takenOverCount: 0, readBecause: { "everything is read": 3 } },
     waited: { beforeReadingMs: 0, afterReadingMs: 0, isCheckpointMade: false },
     noParentBecause: null,
     selfCheck: null,

@@ -132,7 +132,7 @@ class History {
       baseLsn === null || sealLsn === null
         ? null
         : summariesWithin(summaries, { timeline: 1, fromLsn: baseLsn, toLsn: sealLsn });
-    const more = { runsSinceFullRead: 0, distrustedBecause: null };
+    const more = { largeObjects: null, runsSinceFullRead: 0, distrustedBecause: null };
     const summaryDigest = sealed && this.#digest(sealed);
     const made = { position, text: NOW.text, checkpoints, baseLsn, sealLsn, summaryDigest, ...more };
     const record = decodeIncremental(encodeIncremental(made));

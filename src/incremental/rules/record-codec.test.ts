@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { CHECKPOINT_COUNT_MAX, chooseBase } from "./checkpoints.ts";
 import { formatLsn, parseLsn } from "./lsn.ts";
 import { decodeIncremental, decodeRelationShape, encodeIncremental } from "./record-codec.ts";
-import { PARENT, TABLE } from "./rules.fixture.ts";
+import { LARGE_OBJECTS, PARENT, TABLE } from "./rules.fixture.ts";
 
 const throughJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
@@ -58,6 +58,7 @@ test("decodeIncremental() gives what encodeIncremental() was given", () => {
         baseLsn,
         sealLsn: sealed ? at.snapshotLsn : null,
         summaryDigest: sealed && baseLsn !== null ? "0f".repeat(32) : null,
+        largeObjects: sealed ? LARGE_OBJECTS : null,
         runsSinceFullRead: runs,
         distrustedBecause: sealed ? null : "it differed",
       };
@@ -92,7 +93,9 @@ test.each(paths(valid).map((path) => [path.join("."), path] as const))(
   "decodeIncremental() gives null for a wrong %s",
   (_, path) => {
     const wrong = [undefined, -1, 1.5, 2 ** 60, true, "x".repeat(9000), path.at(-1) === "settings" ? null : {}];
-    for (const value of wrong) {
+    const isRight = (value: unknown): boolean =>
+      (path.join() === "largeObjects" && value === undefined) || (path.at(-1) === "isStable" && value === true);
+    for (const value of wrong.filter((one) => !isRight(one))) {
       expect(decodeIncremental(withValue(path, value)), typeof value).toBeNull();
     }
   },
@@ -117,6 +120,11 @@ test("decodeIncremental() gives null beyond its limits and for numbers written i
     [["sealLsn"], null],
   ];
   for (const [path, value] of cases) expect(decodeIncremental(withValue(path, value)), path.join(".")).toBeNull();
+});
+
+test("decodeIncremental() knows nothing of large objects where an earlier version recorded none", () => {
+  const { largeObjects: _, ...earlier } = valid;
+  expect(decodeIncremental(earlier)).toEqual({ ...PARENT, largeObjects: null });
 });
 
 test("decodeIncremental() passes over fields that it does not know", () => {

@@ -30,6 +30,7 @@ export type EncodedIncremental = {
   readonly baseLsn: string | null;
   readonly sealLsn: string | null;
   readonly summaryDigest: string | null;
+  readonly largeObjects: Readonly<Record<keyof RelationShape, string | number | boolean | null>> | null;
   readonly runsSinceFullRead: number;
   readonly distrustedBecause: string | null;
 };
@@ -37,7 +38,8 @@ export type EncodedIncremental = {
 /** The JSON of a record. */
 export function encodeIncremental(record: IncrementalRecord): EncodedIncremental {
   assert(isConsistent(record), "base and seal follow from the checkpoint records and the snapshot's LSN");
-  const { position, text, checkpoints, baseLsn, sealLsn, summaryDigest, runsSinceFullRead, distrustedBecause } = record;
+  const { position, text, checkpoints, baseLsn, sealLsn, summaryDigest, largeObjects } = record;
+  const { runsSinceFullRead, distrustedBecause } = record;
   const { systemIdentifier, databaseOid, timeline, hostRole, postmasterStartedAt, serverVersionNum } = position;
   const facts = { systemIdentifier, databaseOid, timeline, hostRole, postmasterStartedAt, serverVersionNum };
   const { xmin, xmax, snapshotLsn } = position;
@@ -52,6 +54,7 @@ export function encodeIncremental(record: IncrementalRecord): EncodedIncremental
     baseLsn: baseLsn === null ? null : formatLsn(baseLsn),
     sealLsn: sealLsn === null ? null : formatLsn(sealLsn),
     summaryDigest,
+    largeObjects: largeObjects === null ? null : { ...largeObjects },
     runsSinceFullRead,
     distrustedBecause,
   };
@@ -69,6 +72,7 @@ export function decodeIncremental(json: unknown): IncrementalRecord | null {
     baseLsn,
     sealLsn,
     summaryDigest: isNullOr(isHash, summaryDigest) ? summaryDigest : undefined,
+    largeObjects: largeObjectsOf(json["largeObjects"]),
     runsSinceFullRead: isCount(runsSinceFullRead) ? runsSinceFullRead : undefined,
     distrustedBecause: isNullOr(isText, distrustedBecause) ? distrustedBecause : undefined,
   };
@@ -92,6 +96,11 @@ export function decodeRelationShape(json: unknown): RelationShape | null {
   if (!isRight) return null;
   const file = { oid, tablespaceOid, filenode, persistence, accessMethod, blockCount };
   return { ...file, columnFingerprint, typeFingerprint, alwaysReadBecause, isStable } as RelationShape;
+}
+
+/** Left out by earlier versions. */
+function largeObjectsOf(json: unknown): RelationShape | null | undefined {
+  return json === null || json === undefined ? null : (decodeRelationShape(json) ?? undefined);
 }
 
 function isConsistent({ position, checkpoints, baseLsn, sealLsn, summaryDigest }: IncrementalRecord): boolean {

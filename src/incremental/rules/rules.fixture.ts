@@ -12,6 +12,20 @@ export function summary(startLsn: number, endLsn: number, timeline = 1): WalSumm
 /** Checkpoints at 1000, 2000, 3000, 4000. */
 export const SUMMARIES = [summary(500, 1000), summary(1000, 2000), summary(2000, 3000), summary(3000, 4000)];
 
+/** pg_largeobject: 700 blocks. */
+export const LARGE_OBJECTS: RelationShape = {
+  oid: 2613,
+  tablespaceOid: 1663,
+  filenode: 2613,
+  persistence: "p",
+  accessMethod: "heap",
+  blockCount: 700,
+  columnFingerprint: "03".repeat(32),
+  typeFingerprint: "04".repeat(32),
+  alwaysReadBecause: null,
+  isStable: true,
+};
+
 /** Snapshot at 1500 with base 1000 and seal 2000. */
 export const PARENT: IncrementalRecord = {
   position: {
@@ -46,6 +60,7 @@ export const PARENT: IncrementalRecord = {
   baseLsn: 1000n,
   sealLsn: 2000n,
   summaryDigest: "ab".repeat(32),
+  largeObjects: LARGE_OBJECTS,
   runsSinceFullRead: 3,
   distrustedBecause: null,
 };

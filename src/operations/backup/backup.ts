@@ -131,7 +131,7 @@ interface Storing {
 /** Reads what is to be read; tables that were taken over in part and changed meanwhile are then read whole. */
 async function store(context: OperationContext, storing: Storing): Promise<RepositorySink> {
   const { repository, dump, run, compression, jobs, reading } = storing;
-  const sink = new RepositorySink(run, compression.algorithm, reading.choose);
+  const sink = new RepositorySink(run, compression.algorithm, reading.choose, reading.chooseLargeObjects);
   const text = `reading ${dump.tables.length} tables with ${jobs} readers; ${reading.description}`;
   beginPhase(context, "read", text);
   const progress = new ProgressReporter(context, dump, () => sink);
@@ -154,6 +154,7 @@ async function store(context: OperationContext, storing: Storing): Promise<Repos
     ...options,
     tables: biggestFirst(dump.tables),
     onTakenOver: (table) => progress.segmentTakenOver(table),
+    onLargeObjectsTakenOver: () => progress.largeObjectsTakenOver(),
     onTaskStarted: (task, reader) => progress.taskStarted(task, reader),
     onTaskDone: (task, reader) => progress.taskDone(task, reader),
   });

@@ -11,6 +11,9 @@ import type {
   Run,
 } from "../../repository/index.ts";
 
+/** Buckets that were taken over and wait for one before them that is still being read. */
+const BUCKETS_WAITING_MAX = 256;
+
 interface OpenBucket {
   readonly records: LargeObjectRecord[];
   /** Chunks of an object that goes on. */
@@ -27,6 +30,7 @@ export class LargeObjectSets {
   readonly #lists = new Map<number, LargeObjectListWriter>();
   readonly #open = new Map<number, OpenBucket>();
   readonly #finished = new Map<number, FinishedBucket>();
+  readonly #waiting: (() => void)[] = [];
   #nextIndex = 0;
   #adding: Promise<void> = Promise.resolve();
 
@@ -51,10 +55,32 @@ export class LargeObjectSets {
     open.pieces = [];
   }
 
-  async endBucket(bucket: LargeObjectBucket): Promise<void> {
+  /** All of a bucket at once; waits for those before it when many stand behind them. */
+  async addBucket(
+    bucket: LargeObjectBucket,
+    records: readonly LargeObjectRecord[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    while (this.#finished.size >= BUCKETS_WAITING_MAX) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+    await this.#finish(bucket, records);
+  }
+
+  /** The records of a bucket whose chunks have all come. */
+  async endBucket(bucket: LargeObjectBucket): Promise<readonly LargeObjectRecord[]> {
     const { records, pieces } = this.#openBucket(bucket);
     assert(pieces.length === 0, "the last large object of a bucket is whole");
     this.#open.delete(bucket.bucketIndex);
+    await this.#finish(bucket, records);
+    return records;
+  }
+
+  async #finish(bucket: LargeObjectBucket, records: readonly LargeObjectRecord[]): Promise<void> {
     this.#finished.set(bucket.bucketIndex, { bucket, records });
     this.#adding = this.#adding.then(() => this.#addFinished());
     await this.#adding;
@@ -91,5 +117,6 @@ export class LargeObjectSets {
       this.#finished.delete(this.#nextIndex);
       this.#nextIndex += 1;
     }
+    for (const wakeUp of this.#waiting.splice(0)) wakeUp();
   }
 }

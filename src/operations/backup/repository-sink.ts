@@ -15,8 +15,9 @@ import type {
 import type { ChunkReference, LargeObjectSet, RelationRecord, Run, SegmentListWriter } from "../../repository/index.ts";
 import { baseOf, DeltaBases, type DeltaCounts } from "./delta-bases.ts";
 import { LargeObjectSets } from "./large-object-sets.ts";
+import { LargeObjectTaking } from "./large-object-taking.ts";
 import { chunkKey, idsOf, ParentChunks, type KnownChunks, type ParentSegment } from "./parent-chunks.ts";
-import type { ChooseSegment, SegmentCounts, SegmentPlace } from "./segment-choice.ts";
+import type { ChooseLargeObjects, ChooseSegment, SegmentCounts, SegmentPlace } from "./segment-choice.ts";
 
 /** Segments that were taken over and wait for one before them that is still being read. */
 const SEGMENTS_WAITING_MAX = 4096;
@@ -62,16 +63,24 @@ export class RepositorySink implements DataSink {
   readonly #parent: ParentChunks;
   readonly #tables = new Map<number, OpenTable>();
   readonly #largeObjects: LargeObjectSets;
+  /** What becomes of large objects. */
+  readonly objects: LargeObjectTaking;
   readonly #knownInBuckets = new Map<number, KnownChunks>();
   readonly #deltas: DeltaBases;
 
-  constructor(run: Run, encoding: "zstd" | "none", choose: ChooseSegment = () => "read") {
+  constructor(
+    run: Run,
+    encoding: "zstd" | "none",
+    choose: ChooseSegment = () => "read",
+    chooseLargeObjects: ChooseLargeObjects = () => "read",
+  ) {
     this.#run = run;
     this.#choose = choose;
     this.#encoding = encoding;
     this.#parent = new ParentChunks(run);
     this.#deltas = new DeltaBases(run, encoding);
     this.#largeObjects = new LargeObjectSets(run);
+    this.objects = new LargeObjectTaking(run, chooseLargeObjects);
   }
 
   /** Of the tables that were read or taken over to their end. */
@@ -163,6 +172,14 @@ export class RepositorySink implements DataSink {
     }
   }
 
+  async takesOverLargeObjects(bucket: LargeObjectBucket, signal: AbortSignal): Promise<boolean> {
+    const taken = await this.objects.take(bucket);
+    if (taken === null) return false;
+    this.segments.takenOverRawBytes += taken.rawBytes;
+    await this.#largeObjects.addBucket(bucket, taken.records, signal);
+    return true;
+  }
+
   async knownLargeObjectChunks(bucket: LargeObjectBucket): Promise<Uint8Array | null> {
     const known = await this.#parent.ofBucket(bucket);
     this.#knownInBuckets.set(bucket.bucketIndex, known);
@@ -176,12 +193,13 @@ export class RepositorySink implements DataSink {
 
   async largeObjectBucketDone(bucket: LargeObjectBucket): Promise<void> {
     this.#knownInBuckets.delete(bucket.bucketIndex);
-    await this.#largeObjects.endBucket(bucket);
+    this.objects.compare(bucket, await this.#largeObjects.endBucket(bucket));
   }
 
   /** The records of the BLOBS entries, when everything was read. `dumpIds`: all of them, in the archive's order. */
   async finish(dumpIds: readonly number[]): Promise<LargeObjectSet[]> {
     await this.#parent.close();
+    await this.objects.close();
     assert(this.#tables.size === 0, "every table was read to its end");
     return await this.#largeObjects.finish(dumpIds);
   }

@@ -120,6 +120,14 @@ const sequence: Change = (dice) => [
   ]),
 ];
 
+/** The table that holds them: with and without a new file. */
+const vacuumLargeObjects: Change = (dice) => [
+  dice.pick([
+    `VACUUM ${dice.pick(["", "(FREEZE)", "(FULL)"])} pg_largeobject`,
+    "CLUSTER pg_largeobject USING pg_largeobject_loid_pn_index",
+  ]),
+];
+
 const CHANGES: readonly Change[] = [
   vacuum,
   vacuum,
@@ -143,6 +151,7 @@ const CHANGES: readonly Change[] = [
   recreate,
   swapNames,
   sequence,
+  vacuumLargeObjects,
 ];
 
 /** A random change of a table or a type, by name. */

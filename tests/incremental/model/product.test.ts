@@ -44,7 +44,7 @@ test(
       const reading = { ...READING_DEFAULTS, checkpoint: "now", rereadEvery: 0, isReread } as const;
       return released(world, dice, () => repository.backup(world.server.uri(DATABASE), { reading }));
     };
-    let [takenOverCount, comparedCount] = [0, 0];
+    let [takenOverCount, comparedCount, objectCount] = [0, 0, 0];
     for (let round = 1; round <= roundCount; round += 1) {
       if (dice.chance(0.2)) await world.restart("immediate");
       await changeSomething(world, dice);
@@ -54,13 +54,16 @@ test(
       await endHurry?.();
       await changeSomething(world, dice);
       const { selfCheck } = (await backup(true)).reading;
-      expect(selfCheck?.differences ?? [], `round ${round}`).toEqual([]);
+      const { differences = [], largeObjectDifferences = [] } = selfCheck ?? {};
+      expect([...differences, ...largeObjectDifferences], `round ${round}`).toEqual([]);
+      objectCount += selfCheck?.comparedLargeObjectCount ?? 0;
       comparedCount += selfCheck?.comparedSegmentCount ?? 0;
       if (round % RESTORE_EVERY !== 0) continue;
       await endAll(world, dice);
       await expectEqual(world, repository, (await backup(false)).id);
     }
-    process.stdout.write(`${takenOverCount} segments taken over, ${comparedCount} compared in one snapshot\n`);
+    const compared = `${comparedCount} and ${objectCount} large objects compared in one snapshot`;
+    process.stdout.write(`${takenOverCount} segments taken over, ${compared}\n`);
     expect(takenOverCount).toBeGreaterThan(roundCount);
     expect(comparedCount).toBeGreaterThan(roundCount);
   },

@@ -178,7 +178,7 @@ SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
          (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''))
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND n.nspname = 'public' ORDER BY c.oid`;
+ WHERE c.relkind = 'r' AND n.nspname = 'public' OR c.oid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass ORDER BY c.oid`;
 
 async function settingsOf(holder: Session): Promise<Record<string, string>> {
   const values = TEXT_SETTINGS.map((name) => `pg_catalog.current_setting('${name}')`).join(", ");
@@ -269,6 +269,7 @@ async function recordOf(
     baseLsn,
     sealLsn,
     summaryDigest: digest?.kind === "known" ? digest.value : null,
+    largeObjects: null,
     runsSinceFullRead: 0,
     distrustedBecause: null,
   };

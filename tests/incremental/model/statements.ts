@@ -2,9 +2,20 @@
 // touch few blocks each, so that most segments stay as they are.
 
 import type { Dice } from "./dice.ts";
-import { hasRoom, ID_COUNT, MODEL_TABLES, type ModelTable } from "./tables.ts";
+import {
+  FIRST_LARGE_OBJECT,
+  hasRoom,
+  ID_COUNT,
+  LARGE_OBJECT_COUNT,
+  MODEL_TABLES,
+  noise,
+  type ModelTable,
+} from "./tables.ts";
 
 const MOST_BLOCKS = 56;
+
+/** Of the statements. */
+const LARGE_OBJECT_SHARE = 0.1;
 
 /** Rows of one or two neighbouring blocks, and of these only some. */
 function someRows(dice: Dice): string {
@@ -63,8 +74,25 @@ function subtransactions(dice: Dice, { name }: ModelTable): string {
   EXCEPTION WHEN raise_exception THEN NULL; END; END LOOP; END $$`;
 }
 
-/** A random statement about rows of a random table. */
+/** Write to, shorten, make or unlink a large object; they stand in pg_largeobject, 2 KiB a row. */
+function largeObject(dice: Dice): string {
+  const oid = FIRST_LARGE_OBJECT + dice.below(LARGE_OBJECT_COUNT);
+  const position = dice.pick([0, 100, 2000, 5000, 40_000]);
+  const data = noise(`'${dice.below(1000)} '`, dice.between(1, 300));
+  const open = `pg_catalog.lo_open(${oid}, x'60000'::int)`;
+  return dice.pick([
+    `SELECT pg_catalog.lo_put(${oid}, ${position}, ${data})`,
+    `SELECT pg_catalog.lo_put(${oid}, ${position}, ${data})`,
+    `SELECT pg_catalog.lo_truncate(${open}, ${position})`,
+    `SELECT pg_catalog.lo_unlink(${oid})`,
+    `SELECT pg_catalog.lo_create(${oid})`,
+    `SELECT pg_catalog.lo_from_bytea(${oid}, ${data})`,
+  ]);
+}
+
+/** A random statement about rows of a random table, or a large object. */
 export function rowStatement(dice: Dice): string {
+  if (dice.chance(LARGE_OBJECT_SHARE)) return largeObject(dice);
   const table = dice.pick(MODEL_TABLES);
   const draw = dice.next();
   if (draw < 0.25) return insert(dice, table);

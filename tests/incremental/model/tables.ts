@@ -1,4 +1,4 @@
-// The relations that random histories work on: ten tables of a few dozen blocks, each with another way to change what
+// What random histories work on: large objects, and ten tables of a few dozen blocks, each with another way to change what
 // COPY prints. All have (id, k, v, pad), so that any statement about rows fits any of them.
 
 /** A table of the model and where its ids lie. */
@@ -26,6 +26,14 @@ export const MODEL_TABLES: readonly ModelTable[] = [
   table("wide"),
   table("moved"),
 ];
+
+/** OIDs of the model's large objects. */
+export const FIRST_LARGE_OBJECT = 9_000_000;
+export const LARGE_OBJECT_COUNT = 30;
+
+/** SQL for bytes that cannot be compressed, 32 times `count`. */
+export const noise = (seed: string, count: number): string =>
+  `(SELECT pg_catalog.string_agg(pg_catalog.sha256(pg_catalog.convert_to(${seed} || n, 'UTF8')), '') FROM generate_series(1, ${count}) n)`;
 
 /** Tablespaces besides the default one; they stand inside the data folder, so that a copy of it has them. */
 export const TABLESPACES = ["near", "far"] as const;
@@ -64,4 +72,6 @@ INSERT INTO ${name} (id, k, v, pad)
   SELECT ${idMin} + g, g % 100, 0, pg_catalog.repeat(pg_catalog.md5(g::text), 3 + g % 9) FROM generate_series(1, 500) g;`,
 ).join("")}
 UPDATE ledger SET account = id WHERE id % 3 = 0;
+SELECT count(lo_from_bytea(${FIRST_LARGE_OBJECT} + g, ${noise("g::text", 300)}))
+  FROM generate_series(0, ${LARGE_OBJECT_COUNT - 1}) g;
 `;

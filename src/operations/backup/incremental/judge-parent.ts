@@ -7,6 +7,7 @@ import {
   decodeRelationShape,
   digestSummaries,
   judgeDigest,
+  judgeLargeObjects,
   judgeRelation,
   judgeRun,
   listSummaries,
@@ -15,6 +16,7 @@ import {
   type Answer,
   type FinerFile,
   type IncrementalRecord,
+  type LargeObjectVerdict,
   type RelationShape,
   type RelationVerdict,
   type RunVerdict,
@@ -48,6 +50,7 @@ export interface Judgement {
   readonly verdict: RunVerdict & { readonly kind: "compare" };
   /** By dump id. */
   readonly relations: ReadonlyMap<number, RelationVerdict>;
+  readonly largeObjects: LargeObjectVerdict;
 }
 
 /** Why it is of no use to wait for summaries, as far as that can be known now; null: they are all that is missing. */
@@ -94,7 +97,8 @@ export async function judgeParent(
   const relations = new Map(
     tables.map((table) => [table.dumpId, judgeTable(table, { server, parent, touched })] as const),
   );
-  return { kind: "known", value: { verdict, relations } };
+  const largeObjects = judgeLargeObjects(record.largeObjects, server.largeObjects, touched, segmentBlockCount);
+  return { kind: "known", value: { verdict, relations, largeObjects } };
 }
 
 function judgeTable(

@@ -63,7 +63,7 @@ export async function planReading(context: OperationContext, parts: ReadingParts
   }
   const server = viewed.value;
   const wait = new SummariesAwaited(context, { source, server, mode: settings.checkpoint ?? "wait" });
-  const waitsFor = settings.checkpoint !== null || isWorthWaiting(sizeBytes(parts));
+  const waitsFor = settings.checkpoint !== null || isWorthWaiting(sizeBytes({ ...parts, server }));
   const judged = await judge(context, { ...parts, parent, server, wait, waitsFor });
   const isJudged = judged.kind === "known";
   return {
@@ -100,7 +100,7 @@ async function judge(context: OperationContext, judging: Judging): Promise<Answe
   if (objection !== null) return no(objection);
   const isReached = summaries.value.some(({ endLsn }) => endLsn >= server.position.snapshotLsn);
   if (!isReached) {
-    if (!waitsFor) return no(tooSmall(sizeBytes({ dump, parent: restorePoint })));
+    if (!waitsFor) return no(tooSmall(sizeBytes({ dump, parent: restorePoint, server })));
     beginPhase(context, "summaries", waitingText(settings));
     const { missedBecause } = await wait.before();
     if (missedBecause !== null) {
@@ -123,9 +123,10 @@ function tooSmall(bytes: number): string {
   return `${formatSize(bytes)} is read sooner than a checkpoint comes; --checkpoint now or wait is incremental all the same`;
 }
 
-/** Of the tables, without what is stored beside them, or of the parent's rows: whichever is more. */
-function sizeBytes({ dump, parent }: { readonly dump: Dump; readonly parent: RestorePoint | null }): number {
-  const blockCount = dump.tables.reduce((sum, { relation }) => sum + relation.blockCount, 0);
+/** Of tables and large objects, without what is stored beside them, or of the parent's data: whichever is more. */
+function sizeBytes({ dump, parent, server }: Pick<ReadingParts, "dump" | "parent"> & { server: ServerView }): number {
+  const largeObjectBlockCount = server.largeObjects?.blockCount ?? 0;
+  const blockCount = dump.tables.reduce((sum, { relation }) => sum + relation.blockCount, largeObjectBlockCount);
   return Math.max(blockCount * BLOCK_SIZE_BYTES, parent?.manifest.totals.rawBytes ?? 0);
 }
 

@@ -9,9 +9,10 @@ import type { OperationContext } from "../../operation.ts";
 import type { RepositorySink } from "../repository-sink.ts";
 import type { SegmentChoice } from "../segment-choice.ts";
 import { explain } from "./explain.ts";
+import { largeObjectFacts } from "./large-object-facts.ts";
 import { isWorthWaiting, planReading, type ReadingParts, type ReadingPlan } from "./plan-reading.ts";
 import { sealRecord, type SealedRecord } from "./seal-record.ts";
-import { selfCheckFacts, warnOfDifferences } from "./self-check.ts";
+import { differingUnits, selfCheckFacts, warnOfDifferences } from "./self-check.ts";
 import { findUnstable } from "./stability.ts";
 import type { ReadingFacts, SelfCheckFacts, WaitFacts } from "./types.ts";
 
@@ -55,6 +56,12 @@ export class IncrementalReading implements AsyncDisposable {
     if (verdict?.kind !== "take-over" || verdict.readSegments.has(segmentIndex)) return "read";
     if (this.#plan.isCompared) return "compare";
     return this.#unstable.has(dumpId) ? "read" : "take over";
+  };
+
+  /** What becomes of the large objects, all of them alike. */
+  readonly chooseLargeObjects = (): SegmentChoice => {
+    if (this.#plan.judgement?.largeObjects.kind !== "take-over") return "read";
+    return this.#plan.isCompared ? "compare" : "take over";
   };
 
   /** In one line for the phase: how everything is read. */
@@ -136,9 +143,9 @@ export class IncrementalReading implements AsyncDisposable {
   #distrust(selfCheck: SelfCheckFacts | null): string | null {
     if (this.#parts.settings.isFull) return null;
     const count = selfCheck?.differenceCount ?? 0;
-    if (count === 0) return this.#plan.parent.distrustedBecause;
+    if (selfCheck === null || count === 0) return this.#plan.parent.distrustedBecause;
     const id = this.#plan.parent.restorePoint?.id ?? "";
-    return `a self-check against restore point ${id} found ${count} segments that differ from what is in the database`;
+    return `a self-check against restore point ${id} found ${count} ${differingUnits(selfCheck)} that differ from what is in the database`;
   }
 
   async #waitForSeal({ rawBytes }: RepositorySink): Promise<void> {
@@ -151,7 +158,7 @@ export class IncrementalReading implements AsyncDisposable {
   async #seal(sink: RepositorySink, distrustedBecause: string | null): Promise<SealedRecord | null> {
     const { server, parent } = this.#plan;
     if (server === null) return null;
-    const hasTakenOver = sink.segments.takenOverCount > 0;
+    const hasTakenOver = sink.segments.takenOverCount + sink.objects.counts.takenOverCount > 0;
     const runsSinceFullRead = hasTakenOver ? (parent.record?.runsSinceFullRead ?? 0) + 1 : 0;
     const { life } = this.#parts;
     const counts = { runsSinceFullRead, distrustedBecause };
@@ -199,6 +206,7 @@ export class IncrementalReading implements AsyncDisposable {
       readRawBytes: sink.rawBytes,
       takenOverRawBytes,
       allReadBecause,
+      largeObjects: largeObjectFacts(this.#plan, sink),
       waited: wait?.facts ?? NO_WAIT,
       noParentBecause: this.#noParentBecause(sealed),
       selfCheck,

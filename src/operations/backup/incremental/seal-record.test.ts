@@ -40,7 +40,7 @@ test.each([
   ["checkpoints of a parent whose seal is not found are not carried", [[100, 210], [300, 500]], false], // prettier-ignore
 ] as const)("sealRecord(): %s", async (_what, summaries, isProven) => {
   const own = checkpoint(350n, 950n);
-  const server = { checkpoint: own, position, text: {} } as unknown as ServerView;
+  const server = { checkpoint: own, position, text: {}, largeObjects: null } as unknown as ServerView;
   const sealed = await sealRecord({ signal: new AbortController().signal } as OperationContext, {
     life: lifeWith(summaries),
     server,

@@ -3,7 +3,7 @@
 import { warn } from "../../events.ts";
 import type { OperationContext } from "../../operation.ts";
 import type { RepositorySink } from "../repository-sink.ts";
-import { describeSegment } from "./describe-segment.ts";
+import { describeDifferences } from "./describe-segment.ts";
 import type { SelfCheckFacts } from "./types.ts";
 
 /** Differences that a receipt lists; all are counted. */
@@ -17,16 +17,30 @@ export function selfCheckFacts(sink: RepositorySink, unstable: ReadonlySet<numbe
     const { firstBlock, blockCount } = table.segments[segmentIndex]!;
     return { table: `${table.relation.namespace}.${table.relation.name}`, firstBlock, blockCount };
   });
-  return { comparedSegmentCount: sink.segments.comparedCount, differenceCount: found.length, differences };
+  const { counts, differences: ofLargeObjects } = sink.objects;
+  return {
+    comparedSegmentCount: sink.segments.comparedCount,
+    comparedLargeObjectCount: counts.comparedCount,
+    differenceCount: found.length + ofLargeObjects.length,
+    differences,
+    largeObjectDifferences: ofLargeObjects.slice(0, DIFFERENCES_LISTED_MAX),
+  };
+}
+
+/** What differs, in the plural. */
+export function differingUnits({ largeObjectDifferences }: SelfCheckFacts): string {
+  return largeObjectDifferences.length === 0 ? "segments" : "segments or groups of large objects";
 }
 
 /** Tells loudly of differences. */
 export function warnOfDifferences(context: OperationContext, facts: SelfCheckFacts): readonly string[] {
-  const { comparedSegmentCount, differenceCount, differences } = facts;
+  const { comparedSegmentCount, differenceCount } = facts;
   if (differenceCount === 0) return [];
-  const named = differences.slice(0, DIFFERENCES_NAMED_MAX).map(describeSegment);
+  const named = describeDifferences(facts).slice(0, DIFFERENCES_NAMED_MAX);
   const more = differenceCount > named.length ? `; and ${differenceCount - named.length} more` : "";
-  const message = `self-check: ${differenceCount} of ${comparedSegmentCount} segments are not what would have been taken over: ${named.join("; ")}${more}`; // prettier-ignore
+  const ofAll = facts.largeObjectDifferences.length === 0 ? ` of ${comparedSegmentCount}` : "";
+  const what = `${differenceCount}${ofAll} ${differingUnits(facts)}`;
+  const message = `self-check: ${what} are not what would have been taken over: ${named.join("; ")}${more}`;
   const detail =
     "This restore point holds what was read. Earlier ones may hold old rows there. Either the server's files were changed behind its back, or this is a defect.";
   const hint =

@@ -6,6 +6,7 @@ import { isOperatingError, messageOf } from "../../../base/errors.ts";
 import { checkSameServer, parseCopyStatement, READER_VERSION, toArguments, type Dump } from "../../../dump/index.ts";
 import {
   markHistory,
+  readLargeObjectShape,
   readPosition,
   readRelationShapes,
   TEXT_SETTINGS,
@@ -37,6 +38,8 @@ export interface ServerView {
   readonly text: TextShape;
   /** By OID, outside of the snapshot. */
   readonly shapes: ReadonlyMap<number, RelationShape>;
+  /** How pg_largeobject is stored; null: there are no large objects to be read, or it could not be found out. */
+  readonly largeObjects: RelationShape | null;
 }
 
 /** What `work` gives with a session of its own on the holder's server, or why it gives nothing. Throws only when cancelled. */
@@ -79,7 +82,15 @@ export async function viewServer(
     const marked = await markHistory(session, position.value, { signal });
     if (marked.kind === "unknown") return marked;
     const text = await readTextShape(dump, source, signal);
-    const value = { checkpoint: noted.value, position: position.value, text, shapes: shapes.value };
+    const hasLargeObjects = dump.largeObjectBuckets.length > 0;
+    const largeObjects = hasLargeObjects ? await readLargeObjectShape(session, signal) : null;
+    const value = {
+      checkpoint: noted.value,
+      position: position.value,
+      text,
+      shapes: shapes.value,
+      largeObjects: largeObjects?.kind === "known" ? largeObjects.value : null,
+    };
     return { kind: "known", value };
   });
 }

@@ -1,5 +1,7 @@
 // What a backup is told of incremental reading, and what it tells of it.
 
+import type { LargeObjectRange } from "../segment-choice.ts";
+
 /** How a run reads. */
 export interface ReadingSettings {
   /** Read everything, and trust the lineage again. */
@@ -33,9 +35,20 @@ export interface SegmentDifference {
 /** What a self-check compared. */
 export interface SelfCheckFacts {
   readonly comparedSegmentCount: number;
+  readonly comparedLargeObjectCount: number;
+  /** Segments that differ, and groups of large objects. */
   readonly differenceCount: number;
-  /** The first of them. */
+  /** The first of the segments. */
   readonly differences: readonly SegmentDifference[];
+  /** The first of the groups. */
+  readonly largeObjectDifferences: readonly LargeObjectRange[];
+}
+
+/** In a receipt: what became of the large objects, in objects. */
+export interface LargeObjectReading {
+  readonly takenOverCount: number;
+  /** Why the others were read, and how many for each reason. */
+  readonly readBecause: Readonly<Record<string, number>>;
 }
 
 /** What the wait for WAL summaries cost. */
@@ -56,6 +69,8 @@ export interface ReadingFacts {
   readonly takenOverRawBytes: number;
   /** Why everything was read; null: something was taken over, or could have been. */
   readonly allReadBecause: string | null;
+  /** Null: there are none. */
+  readonly largeObjects: LargeObjectReading | null;
   readonly waited: WaitFacts;
   /** Why the next run cannot take anything over from this restore point; null: it can. */
   readonly noParentBecause: string | null;
