@@ -16,6 +16,9 @@ const PASSPHRASE_VARIABLE = "CAIRN_SFTP_KEY_PASSPHRASE";
 /** The names that ssh looks for, but for keys in hardware and DSA. */
 const USUAL_FILES = ["id_ed25519", "id_ecdsa", "id_rsa"];
 const KEY_FILE_BYTES_MAX = 64 * KIB;
+/** An OpenSSH certificate, as ssh-keygen -s writes it. */
+const CERTIFICATE = /^\S+-cert-v\d\d@openssh\.com /;
+const NO_CERTIFICATES = "OpenSSH certificates of users are not supported";
 
 /** What to try, and what was left out and why. */
 export interface Login {
@@ -25,26 +28,39 @@ export interface Login {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Looks for keys and secrets. Throws OperatingError "usage" for an identity file that cannot be used. */
-export async function findLogin(location: SftpLocation, environment: Environment): Promise<Login> {
+/**
+ * Looks for keys and secrets; a host on the way gets no password. Throws OperatingError "usage" for an identity file that
+ * cannot be used.
+ */
+export async function findLogin(location: SftpLocation, environment: Environment, isJump: boolean): Promise<Login> {
   const { identityFile, keysFolder, user: username } = location;
   const leftOut: string[] = [];
   const methods: AnyAuthMethod[] = [];
   const socketPath = environment["SSH_AUTH_SOCK"] ?? "";
-  if (identityFile !== null) methods.push(await identityMethod(location, environment));
-  else {
+  if (identityFile !== null) {
+    methods.push(await identityMethod(location, environment));
+    leftOut.push(...(await certificateOf(identityFile)));
+  } else {
     if (socketPath === "") leftOut.push("no agent (SSH_AUTH_SOCK is not set)");
     else methods.push({ type: "agent", username, agent: ssh2.createAgent(socketPath) });
     for (const name of USUAL_FILES) {
       const found = await readKey(join(keysFolder, name), environment);
       if (found.key !== null) methods.push({ type: "publickey", username, key: found.key });
       else if (found.problem !== null) leftOut.push(`${name} (${found.problem})`);
+      leftOut.push(...(await certificateOf(join(keysFolder, name))));
     }
   }
   const password = environment[PASSWORD_VARIABLE] ?? "";
-  if (password === "") leftOut.push(`no password (${PASSWORD_VARIABLE} is not set)`);
+  if (isJump) leftOut.push("no password (hosts on the way get none)");
+  else if (password === "") leftOut.push(`no password (${PASSWORD_VARIABLE} is not set)`);
   else methods.push({ type: "password", username, password }, askedForPassword(username, password));
   return { methods, leftOut };
+}
+
+/** What to say of the certificate beside a key file, which OpenSSH would use. */
+async function certificateOf(keyPath: string): Promise<string[]> {
+  const path = `${keyPath}-cert.pub`;
+  return typeof (await readSmallFile(path)) === "string" ? [`${basename(path)} (${NO_CERTIFICATES})`] : [];
 }
 
 /** The key that "identity=" names: from its file; where that is closed by a passphrase or has the public half only, from the agent. */
@@ -59,7 +75,9 @@ async function identityMethod(location: SftpLocation, environment: Environment):
     return { type: "agent", username, agent: new PickedKeyAgent(ssh2.createAgent(socketPath), publicKey) };
   }
   throw new OperatingError("usage", `the identity file "${path}" cannot be used: ${found.problem ?? "there is none"}`, {
-    hint: `Give its passphrase in ${PASSPHRASE_VARIABLE}, or load the key into an agent (ssh-add) and keep its .pub file beside it.`,
+    hint: found.problem?.endsWith(NO_CERTIFICATES)
+      ? "Let the server have the public key itself (authorized_keys), and name its private key here."
+      : `Give its passphrase in ${PASSPHRASE_VARIABLE}, or load the key into an agent (ssh-add) and keep its .pub file beside it.`,
   });
 }
 
@@ -88,6 +106,7 @@ async function readKey(path: string, environment: Environment): Promise<FoundKey
   const nothing = { key: null, publicKey: null };
   const text = await readSmallFile(path);
   if (typeof text !== "string") return { ...nothing, problem: text.problem };
+  if (CERTIFICATE.test(text)) return { ...nothing, problem: `it is a certificate, and ${NO_CERTIFICATES}` };
   const passphrase = environment[PASSPHRASE_VARIABLE] ?? "";
   const parsed = parseKey(text, "");
   if (!(parsed instanceof Error)) {

@@ -1,18 +1,23 @@
-// Connects, checks the host's key, logs in and opens the SFTP channel. The socket is our own, without Nagle's delay: with
+// Connects, checks the host's key, logs in and opens the SFTP channel; hosts on the way are logged in to one after another, each
+// through a stream that the one before forwards. The socket is our own, without Nagle's delay: with
 // the library's, 40 ms pass between two requests. Keepalives tell a dead network from a silent server.
 
 import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { AnyAuthMethod, AuthHandlerMiddleware, Client, SFTPWrapper } from "ssh2";
 import ssh2 from "ssh2";
+import { assert } from "../../base/assert.ts";
 import { OperatingError } from "../../base/errors.ts";
+import { CONNECT_TIMEOUT_MS, forward } from "./forward.ts";
 import { hostKeyAlgorithms, readKnownHost, refusalOfHostKey } from "./host-key.ts";
+import type { KnownHost } from "./known-hosts.ts";
 import { findLogin, nameOfMethod } from "./login.ts";
 import type { Login } from "./login.ts";
 import { connectionLost, unreachable } from "./sftp-errors.ts";
 import { addressOf } from "./sftp-location.ts";
+import { withUnreadSettings } from "./unread-settings.ts";
 import type { SftpLocation } from "./sftp-location.ts";
 
-const CONNECT_TIMEOUT_MS = 10_000;
 /** Greeting, keys and login; servers that look up names are slow at it. */
 const LOGIN_TIMEOUT_MS = 30_000;
 const KEEPALIVE_INTERVAL_MS = 15_000;
@@ -36,21 +41,70 @@ export interface OpenSsh {
   readonly socket: Socket;
 }
 
-/** Opens a connection. Throws OperatingError "connection_failed", "permission_denied", "usage", "storage_failed". */
+/** A host to log in to, and what is known of it and for it. */
+interface Hop {
+  readonly location: SftpLocation;
+  readonly known: KnownHost;
+  readonly login: Login;
+}
+
+/**
+ * Opens a connection, through the hosts on the way if there are any. Throws OperatingError "connection_failed",
+ * "permission_denied", "usage", "storage_failed".
+ */
 export async function openSsh(
   location: SftpLocation,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<OpenSsh> {
-  const [known, login] = await Promise.all([readKnownHost(location), findLogin(location, environment)]);
-  const where = addressOf(location.host, location.port);
-  const socket = await connectSocket(location).catch((error: unknown) => {
-    throw unreachable(error, where);
+  const jumps = location.jumpHosts.map((host) => ({ ...location, ...host }));
+  const hopTo = async (host: SftpLocation): Promise<Hop> => {
+    const [known, login] = await Promise.all([readKnownHost(host), findLogin(host, environment, host !== location)]);
+    return { location: host, known, login };
+  };
+  const hops = await Promise.all([...jumps, location].map(hopTo));
+  try {
+    return await openOver(hops);
+  } catch (error) {
+    throw await withUnreadSettings(error, location);
+  }
+}
+
+async function openOver(hops: readonly Hop[]): Promise<OpenSsh> {
+  const [first] = hops;
+  assert(first !== undefined, "there is a host to connect to");
+  const socket = await connectSocket(first.location).catch((error: unknown) => {
+    throw unreachable(error, whereOf(first));
   });
+  try {
+    let client = await logIn(first, socket);
+    let last = first;
+    for (const hop of hops.slice(1)) {
+      client = await logIn(hop, await forward(client, whereOf(last), hop.location));
+      last = hop;
+    }
+    const sftp = await openChannel(client).catch((error: unknown) => {
+      throw unreachable(error, whereOf(last));
+    });
+    return { client, sftp, socket };
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function whereOf({ location: { host, port } }: Hop): string {
+  return addressOf(host, port);
+}
+
+/** Greets a host over a way to it, checks its key and logs in. */
+async function logIn({ known, location, login }: Hop, way: Duplex): Promise<Client> {
+  const where = addressOf(location.host, location.port);
   const client = new ssh2.Client();
   let refusal: OperatingError | null = null;
   const tried: string[] = [];
   try {
     await new Promise<void>((resolve, reject) => {
+      // It stays: nobody else listens for what befalls a host on the way.
       client.on("error", (error: Error & { level?: string }) => {
         // The library goes on without the agent.
         if (error.level !== "agent") reject(error);
@@ -58,7 +112,7 @@ export async function openSsh(
       client.on("close", () => reject(connectionLost(where)));
       client.on("ready", resolve);
       client.connect({
-        sock: socket,
+        sock: way,
         username: location.user,
         readyTimeout: LOGIN_TIMEOUT_MS,
         keepaliveInterval: KEEPALIVE_INTERVAL_MS,
@@ -72,11 +126,8 @@ export async function openSsh(
         authHandler: nextMethod(login, location, tried) as AuthHandlerMiddleware,
       });
     });
-    const sftp = await openChannel(client);
-    return { client, sftp, socket };
+    return client;
   } catch (error) {
-    client.on("error", () => undefined);
-    socket.destroy();
     throw refusal ?? loginRefusal(error, { location, login, tried }) ?? unreachable(error, where);
   }
 }

@@ -11,6 +11,7 @@ describe("parseSftpLocation()", () => {
       user: "me",
       host: "backup.example",
       port: 22,
+      jumpHosts: [],
       root: "/srv/shop",
       identityFile: null,
       knownHostsFile: "/users/me/.ssh/known_hosts",
@@ -34,7 +35,22 @@ describe("parseSftpLocation()", () => {
     });
   });
 
+  test("reads hosts on the way, first one first; without a user it is this machine's", () => {
+    const uri = "sftp://cairn@host/x?jump=Bastion.Example,other@[2001:db8::1]:2222,at@h2:22";
+    expect(parseSftpLocation(uri, HOME).jumpHosts).toEqual([
+      { user: "me", host: "bastion.example", port: 22 },
+      { user: "other", host: "2001:db8::1", port: 2222 },
+      { user: "at", host: "h2", port: 22 },
+    ]);
+  });
+
   test.each([
+    [`sftp://host/x?jump=me:${SECRET}@bastion`, "not of the form USER@HOST:PORT"],
+    ["sftp://host/x?jump=a,,b", "not of the form"],
+    ["sftp://host/x?jump=a:0", "not of the form"],
+    ["sftp://host/x?jump=a:99999", "not of the form"],
+    ["sftp://host/x?jump=a/b", "not of the form"],
+    ["sftp://host/x?jump=a,b,c,d,e", "more than 4 hosts"],
     [`sftp://me:${SECRET}@host/x`, "holds credentials"],
     [`sftp://:${SECRET}@host/x`, "holds credentials"],
     [`sftp://host/x?password=${SECRET}`, '"password" in the URI of sftp://host is not known'],

@@ -1,4 +1,4 @@
-// What an sftp: URI says: sftp://USER@HOST:PORT/PATH?identity=…&known-hosts=…; docs/operating/off-site.md explains each
+// What an sftp: URI says: sftp://USER@HOST:PORT/PATH?identity=…&jump=…; docs/operating/off-site.md explains each
 // setting to users. A password is never in it. ~/.ssh/config is not read: what it says of a host has to stand here.
 
 import { homedir, userInfo } from "node:os";
@@ -6,18 +6,28 @@ import { join } from "node:path";
 import { OperatingError } from "../../base/errors.ts";
 import { parseLocation } from "../storage-location.ts";
 
-const FORM = "sftp://USER@HOST:PORT/PATH?identity=FILE&known-hosts=FILE";
+const FORM = "sftp://USER@HOST:PORT/PATH?identity=FILE&known-hosts=FILE&jump=USER@HOST:PORT";
 const PORT_USUAL = 22;
+const PORT_MAX = 65_535;
 const HOST = /^[A-Za-z0-9_.:-]{1,253}$/;
 const USER_LENGTH_MAX = 256;
 const PATH_BYTES_MAX = 1024;
+const JUMPS_MAX = 4;
+/** As ssh -J has it, without a password. */
+const JUMP = /^(?:([^@:,\s]{1,256})@)?(?:\[([^\]]+)\]|([^:@\s]+))(?::([1-9]\d{0,4}))?$/;
 
-/** Where a folder on another host is, and how to get there. */
-export interface SftpLocation {
+/** A host to log in to. */
+interface SshHost {
   readonly user: string;
   /** Without brackets. */
   readonly host: string;
   readonly port: number;
+}
+
+/** Where a folder on another host is, and how to get there. */
+export interface SftpLocation extends SshHost {
+  /** Hosts on the way, the first one first: each is reached through the one before. */
+  readonly jumpHosts: readonly SshHost[];
   /** The folder as the server is told: absolute, or relative to the user's home; never "" and without "/" at its end. */
   readonly root: string;
   /** The one key to log in with; null: agent and the usual files. */
@@ -37,7 +47,7 @@ export function parseSftpLocation(
   location: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): SftpLocation {
-  const settingNames = ["identity", "known-hosts"];
+  const settingNames = ["identity", "known-hosts", "jump"];
   const parts = parseLocation(location, { form: FORM, settingNames, hasUser: true });
   const host = parts.host.replace(/^\[(.*)\]$/, "$1").toLowerCase();
   if (!HOST.test(host)) throw wrong(host === "" ? "it names no host" : "its host is no name and no address");
@@ -56,6 +66,7 @@ export function parseSftpLocation(
     user,
     host,
     port,
+    jumpHosts: jumpHostsOf(parts.settings.get("jump"), environment),
     root: rootOf(parts.path),
     identityFile: fileOf("identity"),
     knownHostsFile,
@@ -63,6 +74,20 @@ export function parseSftpLocation(
     keysFolder: join(home, ".ssh"),
     description: `sftp://${user}@${addressOf(host, port)}/${parts.path}`,
   };
+}
+
+/** The hosts of "jump=", separated by commas. Who logs in there is named, or the user of this machine, as in ssh. */
+function jumpHostsOf(text: string | undefined, environment: Readonly<Record<string, string | undefined>>): SshHost[] {
+  const hops = text === undefined ? [] : text.split(",");
+  if (hops.length > JUMPS_MAX) throw wrong(`"jump" names more than ${JUMPS_MAX} hosts`);
+  return hops.map((hop) => {
+    const [, user = userOf(environment), address, name, port] = JUMP.exec(hop) ?? [];
+    const host = (address ?? name ?? "").toLowerCase();
+    // What stands there is not repeated: it may be a password.
+    const number = port === undefined ? PORT_USUAL : Number(port);
+    if (!HOST.test(host) || number > PORT_MAX) throw wrong('a host of "jump" is not of the form USER@HOST:PORT');
+    return { user, host, port: number };
+  });
 }
 
 /** "host", or "host:port" where the port is not the usual one. */
