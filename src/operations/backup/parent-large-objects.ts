@@ -24,10 +24,9 @@ export class ParentLargeObjects {
       const isNext = ofRecord.every((oid, offset) => oid === oids[index + offset]);
       if (!isBefore && !isNext) return null;
       this.#pending = null;
-      const isHead = record.kind === "shared" || record.continuesPrevious !== true;
       const whole = record.kind === "shared" ? record : await this.#whole(record);
       if (isBefore) continue;
-      if (!isHead || whole === null) return null;
+      if (whole === null) return null;
       found.push(whole);
       index += ofRecord.length;
     }
@@ -38,7 +37,7 @@ export class ParentLargeObjects {
     await this.#records.return(undefined);
   }
 
-  /** A long object comes in several records: one of all of its chunks, null when some are missing. */
+  /** A long object comes in several records, of which the first says its length: one of all of its chunks, null when some are missing. */
   async #whole(head: OwnLargeObject): Promise<OwnLargeObject | null> {
     const chunks = [...head.chunks];
     for (let next = await this.#peek(); isMoreOf(next, head); next = await this.#peek()) {
