@@ -112,11 +112,21 @@ export class ChunkReader {
    * again: that would be a second proof of the same bytes at a third of a restore's own work; verify does it.
    */
   async load(reference: ChunkReference, signal?: AbortSignal): Promise<Uint8Array> {
-    const { bytes, encoding } = await this.read(reference, signal);
+    return await this.plaintextOf(await this.read(reference, signal));
+  }
+
+  /** The same of a chunk that was read, whose bytes are nobody's afterwards. */
+  async plaintextOf({ bytes, encoding, reference }: UnsealedChunk): Promise<Uint8Array> {
     const name = packObjectName(reference.pack);
     const raw = await namingChunk(reference, () => decode(name, { ...reference, encoding }, bytes));
     if (raw.buffer !== bytes.buffer) freeBuffer(bytes);
     return raw;
+  }
+
+  /** Chunks that lie one right behind another in one pack, in one request. Throws when one of them cannot be read. */
+  async readTogether(neighbours: readonly ChunkReference[], signal: AbortSignal): Promise<UnsealedChunk[]> {
+    const chunks = await this.#readGroup(neighbours, signal);
+    return await Promise.all(chunks.map(async (chunk) => await this.#withoutBase(chunk)));
   }
 
   /** Works with the plaintext of what a delta leans on; where one was just read, it is still at hand. */

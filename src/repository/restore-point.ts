@@ -1,7 +1,7 @@
 // An opened restore point: its manifest, the archive's table of contents, and its lists and chunks on demand.
 // Lists are streamed; memory is bounded by a few pages whatever the number of chunks.
 
-import { isOperatingError } from "../base/errors.ts";
+import { isOperatingError, messageOf } from "../base/errors.ts";
 import type { ChunkReader, UnsealedChunk } from "./chunk-reader.ts";
 import { mapAhead, RecentResults } from "./context.ts";
 import type { RepositoryContext } from "./context.ts";
@@ -47,6 +47,10 @@ export class RestorePoint {
   /** Given: it is there to be compared with. */
   readonly #currentPlace: CurrentPlace | null;
   readonly #pages = new RecentResults<number, Uint8Array>(PAGES_KEPT_MAX);
+  /** Packs that the storage did not let be read. */
+  readonly #refusedPacks = new Set<string>();
+  /** Of one to be compared with: why a list ended early though it is not damaged; null: none did. */
+  refusedBecause: string | null = null;
   #relations: RelationIndex | null = null;
 
   constructor(context: RepositoryContext, chunks: ChunkReader, opened: OpenedManifest, currentPlace?: CurrentPlace) {
@@ -59,9 +63,9 @@ export class RestorePoint {
   }
 
   /**
-   * The same restore point as something to compare with: a list ends where it is damaged, without an error. What is
-   * not found there is stored anew, so damage of a parent costs deduplication and never a backup. `currentPlace` says
-   * where a chunk of a pack that was repacked lies now.
+   * The same restore point as something to compare with: a list ends where it is damaged, or the storage does not let it
+   * be read, without an error. What is not found there is stored anew, so that costs deduplication and never a backup.
+   * `currentPlace` says where a chunk of a pack that was repacked lies now.
    */
   forComparison(currentPlace: CurrentPlace): RestorePoint {
     return new RestorePoint(this.#context, this.chunks, { manifest: this.manifest, toc: this.toc }, currentPlace);
@@ -176,7 +180,15 @@ export class RestorePoint {
     if (rawLengthBytes + TAG_BYTES > ITEM_BYTES_MAX)
       throw corrupt(this.#pageName(pageIndex), "a list page is too long");
     const [pack] = this.manifest.packs[packIndex]!;
-    return await this.chunks.readPage({ pack, itemNumber, offset }, rawLengthBytes);
+    if (this.#refusedPacks.has(pack)) throw corrupt(this.#pageName(pageIndex), "it may not be read");
+    try {
+      return await this.chunks.readPage({ pack, itemNumber, offset }, rawLengthBytes);
+    } catch (error) {
+      if (this.#currentPlace === null || !isRefusal(error)) throw error;
+      this.refusedBecause ??= messageOf(error);
+      this.#refusedPacks.add(pack);
+      throw corrupt(this.#pageName(pageIndex), "it may not be read");
+    }
   }
 }
 
@@ -304,6 +316,12 @@ function checkSummary(context: RepositoryContext, name: string, bytes: Uint8Arra
   const expected = manifestObjectName(lineageKeyOf(context.keyring, summary.lineage), summary.id);
   if (expected !== name) throw corrupt(name, "it belongs elsewhere");
   return summary;
+}
+
+/** Rights are missing, or it lies where nothing can be read at once: trying again would not help. */
+function isRefusal(error: unknown): boolean {
+  if (!isOperatingError(error)) return false;
+  return error.code === "permission_denied" || (error.code === "storage_failed" && !error.retryable);
 }
 
 /** True for errors that mean damage, not a failing storage. */

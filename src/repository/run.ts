@@ -30,6 +30,7 @@ import type { FinishedPack } from "./pack-stream.ts";
 import { markWhereAllowed } from "./marks.ts";
 import type { Damage } from "./marks.ts";
 import { openManifest } from "./restore-point.ts";
+import { ReadBack } from "./read-back.ts";
 import type { RestorePoint } from "./restore-point.ts";
 import type { ReusablePacks } from "./reuse.ts";
 import type { RunBeacon } from "./run-record.ts";
@@ -142,9 +143,16 @@ export class Run implements AsyncDisposable {
     return this.#context.takesDeltas;
   }
 
-  /** True where reading chunks back goes over no network. */
-  get readsLocally(): boolean {
-    return this.#context.storage.isLocal === true;
+  /** What reading chunks back goes over, and whether the provider there is known to charge for it. */
+  get readsBackOver(): "disk" | "network" | "charged network" {
+    const { isLocal, isReadingCharged } = this.#context.storage;
+    if (isLocal) return "disk";
+    return isReadingCharged ? "charged network" : "network";
+  }
+
+  /** Reads chunks of the parent back, and counts that. */
+  openReadBack(): ReadBack {
+    return new ReadBack(this.#context);
   }
 
   /** What the run knows of packs that it did not write itself. */

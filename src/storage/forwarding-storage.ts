@@ -17,6 +17,10 @@ export class ForwardingStorage implements Storage {
     return this.inner.isLocal === true;
   }
 
+  get isReadingCharged(): boolean {
+    return this.inner.isReadingCharged === true;
+  }
+
   get retryCount(): number {
     return this.inner.retryCount ?? 0;
   }

@@ -63,6 +63,8 @@ export interface Storage extends AsyncDisposable {
   readonly retryCount?: number;
   /** True where reading goes over no network; left out: it may. */
   readonly isLocal?: boolean;
+  /** True where the provider is known to charge for what is read over the internet; left out: it is not. */
+  readonly isReadingCharged?: boolean;
   openWriter(name: string, options?: PutOptions): Promise<ObjectWriter>;
   /** Writes a small object whole and durably. */
   put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<StoredObject>;

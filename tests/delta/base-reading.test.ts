@@ -1,10 +1,11 @@
 // What deltas lean on is read back while a backup runs: when that hangs, the backup can still be cancelled, and when it is
-// damaged, the backup is whole without it.
+// damaged or does not come, the backup is whole without it.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { OperatingError } from "../../src/base/errors.ts";
 import { backUpDatabase, type BackupReceipt } from "../../src/operations/backup/index.ts";
+import type { DeltaChoice } from "../../src/operations/backup/delta-bases.ts";
 import { openRepository } from "../../src/repository/index.ts";
 import { openLocalStorage, type Storage } from "../../src/storage/index.ts";
 import { TestRepository } from "../matrix/support.ts";
@@ -13,8 +14,13 @@ import { server, type TestDatabase, type TestServer } from "../support/servers.t
 /** Longer ranges of packs are chunks of rows. */
 const PAGE_BYTES_MAX = 50_000;
 
-/** A storage that gives chunks as `readChunk` says, and is where `isLocal` says. */
-function withChunks(storage: Storage, readChunk: () => Promise<Uint8Array>, isLocal: boolean): Storage {
+interface Where {
+  readonly isLocal?: boolean;
+  readonly isCharged?: boolean;
+}
+
+/** A storage that gives chunks as `readChunk` says, and is where it is said. */
+function withChunks(storage: Storage, readChunk: () => Promise<Uint8Array>, where: Where): Storage {
   const read: Storage["read"] = async (name, range, signal) => {
     if (name.startsWith("packs/") && (range?.lengthBytes ?? 0) > PAGE_BYTES_MAX) return await readChunk();
     return await storage.read(name, range, signal);
@@ -22,7 +28,8 @@ function withChunks(storage: Storage, readChunk: () => Promise<Uint8Array>, isLo
   return new Proxy(storage, {
     get: (target, property) => {
       if (property === "read") return read;
-      if (property === "isLocal") return isLocal;
+      if (property === "isLocal") return where.isLocal ?? true;
+      if (property === "isReadingCharged") return where.isCharged ?? false;
       const value: unknown = Reflect.get(target, property);
       return typeof value === "function" ? value.bind(target) : value;
     },
@@ -50,9 +57,9 @@ describe("a backup that reads back what deltas lean on", () => {
 
   async function backUp(
     readChunk: () => Promise<Uint8Array>,
-    { signal, isLocal = true }: { readonly signal?: AbortSignal; readonly isLocal?: boolean } = {},
+    { signal, deltas, ...where }: Where & { readonly signal?: AbortSignal; readonly deltas?: DeltaChoice } = {},
   ): Promise<BackupReceipt> {
-    const storage = withChunks(openLocalStorage(repository.access.location), readChunk, isLocal);
+    const storage = withChunks(openLocalStorage(repository.access.location), readChunk, where);
     await using opened = await openRepository(storage);
     return await backUpDatabase({ ...repository.context(), ...(signal && { signal }) }, opened, {
       source: source.uri,
@@ -63,6 +70,7 @@ describe("a backup that reads back what deltas lean on", () => {
       compression: null,
       pgDump: null,
       selection: [],
+      deltas,
     });
   }
 
@@ -101,14 +109,43 @@ describe("a backup that reads back what deltas lean on", () => {
     expect(await copy.psql(contents)).toBe(await source.psql(contents));
   });
 
-  test("reads none back behind a network", async () => {
-    const readChunk = (): Promise<never> => Promise.reject(new Error("a chunk was read"));
-    const { deltas } = await backUp(readChunk, { isLocal: false });
-    expect(deltas).toEqual({ chunkCount: 0, rawBytes: 0, storedBytes: 0, fetchedBytes: 0 });
+  const STORAGES: readonly (readonly [OperatingError["code"], boolean])[] = [
+    ["storage_failed", true],
+    ["permission_denied", false],
+    ["connection_failed", false],
+  ];
+  test.each(STORAGES)("stores full chunks when the storage says %s; local: %s", async (code, isLocal) => {
+    let askedCount = 0;
+    const readChunk = (): Promise<never> => {
+      askedCount += 1;
+      return Promise.reject(new OperatingError(code, "for this test"));
+    };
+    const receipt = await backUp(readChunk, { isLocal });
+    expect(askedCount).toBeGreaterThan(0);
+    expect(receipt.deltas.chunkCount).toBe(0);
+    expect(receipt.warnings).toEqual([
+      expect.stringMatching(
+        /^chunks that deltas lean on could not be read back, whole ones were stored: .*for this test$/,
+      ),
+    ]);
+    const parent = (await repository.list()).restorePoints.find(({ id }) => id === receipt.parentId);
+    expect(parent).toMatchObject({ isDamaged: false });
+    await using copy = await pg.createDatabase();
+    expect(await repository.restore(receipt.id, copy.uri)).toMatchObject({ isComplete: true });
   });
 
-  test("fails when the storage does", async () => {
-    const failing = backUp(() => Promise.reject(new OperatingError("storage_failed", "the disk is gone")));
-    await expect(failing).rejects.toThrow("the disk is gone");
+  test.each([
+    ["never", "disk"],
+    ["auto", "charged"],
+  ] as const)("reads none back with --deltas %s (%s)", async (deltas, where) => {
+    const readChunk = (): Promise<never> => Promise.reject(new Error("a chunk was read"));
+    const { deltas: counts } = await backUp(readChunk, { isLocal: where === "disk", isCharged: true, deltas });
+    expect(counts).toMatchObject({ chunkCount: 0, rawBytes: 0, storedBytes: 0, fetchedBytes: 0, requestCount: 0 });
+    if (deltas === "auto") {
+      expect(counts.withoutBecause).toMatch(/^reading back may be charged for/);
+      expect(counts.wholeChunkCount).toBeGreaterThan(0);
+    } else {
+      expect(counts).toMatchObject({ withoutBecause: null, wholeChunkCount: 0 });
+    }
   });
 });

@@ -15,6 +15,7 @@ import {
   repositoryFlags,
   sourceArgument,
 } from "../common-flags.ts";
+import { deltaChoiceOf, deltaFlag } from "../delta-flags.ts";
 import { dropFlags, dropLimitsOf } from "../drop-flags.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE } from "../exit-status.ts";
 import { clusterFlags, clusterOptionsOf, globalsChoiceOf, globalsFlags } from "../globals-flags.ts";
@@ -31,6 +32,7 @@ const ownFlags: readonly FlagSpec[] = [
   jobsFlag,
   { ...compressFlag, description: "none or zstd[:LEVEL] (default: zstd:3)" },
   pgDumpFlag,
+  deltaFlag,
   ...readingFlags,
   ...dropFlags,
   ...clusterFlags,
@@ -94,6 +96,7 @@ function readSettings(line: CommandLine, caller: Caller): Settings {
     pgDump: lastValue(line, "pg-dump"),
     selection: selectionOf(line, ownFlags),
     dropLimits: dropLimitsOf(line),
+    deltas: deltaChoiceOf(line),
     reading: readingSettingsOf(line),
   };
   const cluster = clusterOptionsOf(line, settings.selection);

@@ -4,7 +4,7 @@ import { formatCount, formatDuration, formatSize } from "../../base/units.ts";
 import type { BackupReceipt } from "../../operations/backup/types.ts";
 import { readingFields, readingLines } from "./backup-reading.ts";
 import { globalsLine } from "./globals.ts";
-import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText } from "./text.ts";
+import { countOf, fieldLines, formatTime, joinLines, listLines, pgDumpText, type Field } from "./text.ts";
 
 /** The receipt of a restore point. */
 export function renderBackup(receipt: BackupReceipt): string {
@@ -32,7 +32,7 @@ export function renderBackup(receipt: BackupReceipt): string {
       ["  of it new", formatSize(receipt.newBytes)],
       ["  taken over", `${formatSize(receipt.reusedBytes - takenOverBytes)} from earlier restore points`],
       ["", takenOverBytes === 0 ? null : `${formatSize(takenOverBytes)} of a run that broke off`],
-      ["  as deltas", deltasText(receipt)],
+      ...deltaFields(receipt),
       ["globals", receipt.globals === null ? null : globalsLine(receipt.globals)],
     ]),
     ...readingLines(receipt.reading),
@@ -46,10 +46,15 @@ export function renderBackup(receipt: BackupReceipt): string {
   ]);
 }
 
-function deltasText({ deltas }: BackupReceipt): string | null {
-  const { chunkCount, fetchedBytes, rawBytes, storedBytes } = deltas;
-  if (chunkCount === 0 && fetchedBytes === 0) return null;
-  if (chunkCount === 0) return `tried, none was worth it; ${formatSize(fetchedBytes)} read back for them`;
+function deltaFields({ deltas }: BackupReceipt): Field[] {
+  const { chunkCount, fetchedBytes, rawBytes, requestCount, storedBytes } = deltas;
+  const { wholeBytes, wholeChunkCount, withoutBecause } = deltas;
   const what = `${countOf(chunkCount, "chunk")}, ${formatSize(rawBytes)} of plain text in ${formatSize(storedBytes)}`;
-  return `${what}; ${formatSize(fetchedBytes)} read back for them`;
+  const fetched = `${formatSize(fetchedBytes)} read back for them in ${countOf(requestCount, "request")}`;
+  const whole = `${countOf(wholeChunkCount, "changed chunk")} stored whole, ${formatSize(wholeBytes)}: ${withoutBecause}`;
+  const lines = [
+    ...(chunkCount + requestCount === 0 ? [] : [`${chunkCount === 0 ? "tried, none made" : what}; ${fetched}`]),
+    ...(wholeChunkCount === 0 ? [] : [whole]),
+  ];
+  return lines.map((line, index) => [index === 0 ? "  as deltas" : "", line]);
 }

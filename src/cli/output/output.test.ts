@@ -73,7 +73,15 @@ describe("renderers", () => {
 
   test("renderBackup() tells all of the receipt", () => {
     const reading = { ...samples.backupReceipt.reading, allReadBecause: "it is the first one" };
-    const receipt = { ...samples.backupReceipt, reading, lineage: "l", databaseName: "shop", warnings: ["careful"] };
+    const deltas = { ...samples.backupReceipt.deltas, withoutBecause: "it is slow" };
+    const receipt = {
+      ...samples.backupReceipt,
+      reading,
+      deltas,
+      lineage: "l",
+      databaseName: "shop",
+      warnings: ["careful"],
+    };
     expect(renderBackup(receipt)).toBe(`Took restore point 20261122T100000Z-abc.
 
 lineage        l
@@ -95,7 +103,8 @@ read           3 segments, 2.9 MiB of plain text
 stored         977 KiB sealed
   of it new    1000 B
   taken over   976 KiB from earlier restore points
-  as deltas    2 chunks, 2.4 MiB of plain text in 900 B; 781 KiB read back for them
+  as deltas    2 chunks, 2.4 MiB of plain text in 900 B; 781 KiB read back for them in 3 requests
+               1 changed chunk stored whole, 9.8 KiB: it is slow
 globals        2 roles without passwords: they may not be read, 1 membership, 1 tablespace
 
 Warnings:

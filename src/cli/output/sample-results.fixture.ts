@@ -50,7 +50,16 @@ export const backupReceipt: BackupReceipt = {
   sealedBytes: 1_000_000,
   newBytes: 1000,
   reusedBytes: 999_000,
-  deltas: { chunkCount: 2, rawBytes: 2_500_000, storedBytes: 900, fetchedBytes: 800_000 },
+  deltas: {
+    chunkCount: 2,
+    rawBytes: 2_500_000,
+    storedBytes: 900,
+    fetchedBytes: 800_000,
+    requestCount: 3,
+    withoutBecause: HOSTILE,
+    wholeChunkCount: 1,
+    wholeBytes: 10_000,
+  },
   reading: {
     readSegmentCount: 3,
     takenOverSegmentCount: 0,

@@ -35,7 +35,8 @@ import { CAIRN_VERSION } from "../version.ts";
 import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
 import { IncrementalReading, READING_DEFAULTS, ServerLife, type ReadingOutcome } from "./incremental/index.ts";
-import { warnOfDamage, type DeltaCounts } from "./delta-bases.ts";
+import type { DeltaChoice, DeltaCounts } from "./delta-bases.ts";
+import { warnOfParent } from "./warn-of-parent.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
 import { watchDrops } from "./watch-drops.ts";
@@ -102,7 +103,8 @@ export async function backUpDatabase(
     settings: readingSettings,
   });
   const jobs = settings.jobs ?? defaultJobs();
-  const sink = await store(context, { repository, dump, run, compression, jobs, reading });
+  const { deltas = "auto" } = settings;
+  const sink = await store(context, { repository, dump, run, compression, deltas, jobs, reading });
   const largeObjects = await finishSink(dump, sink);
   dump.holderLost.throwIfAborted();
   await dump[Symbol.asyncDispose](); // nothing more is read: the server need not keep its snapshot
@@ -113,7 +115,7 @@ export async function backUpDatabase(
   const input = commitInput(facts);
   const findings = await watchDrops(context, { repository, parent, input, limits: settings.dropLimits });
   warnings.push(...findings.map(({ message }) => message), ...warnOfRefusedPacks(context, run));
-  warnings.push(...warnOfDamage(context, run));
+  warnings.push(...warnOfParent(context, run, sink.deltaFailure));
   const summary = await run.commit({ ...input, warnings });
   const takenOver = takenOverFacts(run);
   return makeReceipt({ ...facts, summary, repository, findings, takenOver, deltas: sink.deltas });
@@ -124,14 +126,16 @@ interface Storing {
   readonly dump: Dump;
   readonly run: Run;
   readonly compression: ChunkCompression;
+  readonly deltas: DeltaChoice;
   readonly jobs: number;
   readonly reading: IncrementalReading;
 }
 
 /** Reads what is to be read; tables that were taken over in part and changed meanwhile are then read whole. */
 async function store(context: OperationContext, storing: Storing): Promise<RepositorySink> {
-  const { repository, dump, run, compression, jobs, reading } = storing;
-  const sink = new RepositorySink(run, compression.algorithm, reading.choose, reading.chooseLargeObjects);
+  const { repository, dump, run, compression, deltas, jobs, reading } = storing;
+  const writing = { encoding: compression.algorithm, choice: deltas, signal: context.signal };
+  const sink = new RepositorySink(run, writing, reading.choose, reading.chooseLargeObjects);
   const text = `reading ${dump.tables.length} tables with ${jobs} readers; ${reading.description}`;
   beginPhase(context, "read", text);
   const progress = new ProgressReporter(context, dump, () => sink);

@@ -6,6 +6,8 @@ import { planTable, type TablePlan } from "../../dump/segment-plan.ts";
 import type { Run } from "../../repository/index.ts";
 import { RepositorySink } from "./repository-sink.ts";
 
+const STORING = { encoding: "zstd", choice: "auto", signal: new AbortController().signal } as const;
+
 /** A run without a parent whose lists take a while to add a segment, as when a page of the list is full. */
 function slowRun(addMs = 5): { run: Run; added: number[]; finishedCount: () => number } {
   const added: number[] = [];
@@ -43,7 +45,7 @@ function planOfSegments(segmentCount: number): TablePlan {
 
 test("a table whose last segments end at nearly the same time has one record", async () => {
   const { run, added, finishedCount } = slowRun();
-  const sink = new RepositorySink(run, "zstd");
+  const sink = new RepositorySink(run, STORING);
   const plan = planOfSegments(4);
   for (const index of plan.segments.keys()) await sink.knownTableChunks(plan, index);
   await Promise.all([2, 0, 1, 3].map((index) => sink.segmentDone(plan, index, 0)));
@@ -69,7 +71,7 @@ function parentOf(segmentCount: number, options: { readonly listEndsAt?: number;
 }
 
 async function takenOver(run: Run, segmentCount: number): Promise<boolean[]> {
-  const sink = new RepositorySink(run, "zstd", () => "take over");
+  const sink = new RepositorySink(run, STORING, () => "take over");
   const plan = planOfSegments(segmentCount);
   const taken: boolean[] = [];
   for (const index of plan.segments.keys()) taken.push(await sink.takesOver(plan, index, new AbortController().signal));
@@ -95,7 +97,7 @@ test("takesOver() leaves a segment of another block range to be read", async () 
 
 test("takesOver() waits when thousands of segments stand behind one that is being read, until it is done or all ends", async () => {
   const segmentCount = 4200;
-  const sink = new RepositorySink(parentOf(segmentCount), "zstd", (_, index) => (index === 0 ? "read" : "take over"));
+  const sink = new RepositorySink(parentOf(segmentCount), STORING, (_, index) => (index === 0 ? "read" : "take over"));
   const plan = planOfSegments(segmentCount);
   const ended = new AbortController();
   await sink.knownTableChunks(plan, 0);
@@ -109,7 +111,7 @@ test("takesOver() waits when thousands of segments stand behind one that is bein
   await all;
   expect(sink.relations).toHaveLength(1);
 
-  const other = new RepositorySink(parentOf(segmentCount), "zstd", (_, index) => (index === 0 ? "read" : "take over"));
+  const other = new RepositorySink(parentOf(segmentCount), STORING, (_, index) => (index === 0 ? "read" : "take over"));
   await other.knownTableChunks(plan, 0);
   const aborted = async (): Promise<void> => {
     for (let index = 1; index < segmentCount; index += 1) await other.takesOver(plan, index, ended.signal);
@@ -124,7 +126,7 @@ test.each([
 ] as const)("tableChunk() counts a delta that was stored as %s %i times", async (encoding, count) => {
   const run = parentOf(1) as unknown as object;
   const storeChunk = async (chunk: object): Promise<object> => ({ ...chunk, encoding });
-  const sink = new RepositorySink({ ...run, storeChunk } as unknown as Run, "zstd");
+  const sink = new RepositorySink({ ...run, storeChunk } as unknown as Run, STORING);
   const plan = planOfSegments(1);
   await sink.knownTableChunks(plan, 0);
   const frame = Buffer.alloc(3);

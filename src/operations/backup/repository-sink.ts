@@ -13,7 +13,7 @@ import type {
   TablePlan,
 } from "../../dump/index.ts";
 import type { ChunkReference, LargeObjectSet, RelationRecord, Run, SegmentListWriter } from "../../repository/index.ts";
-import { baseOf, DeltaBases, type DeltaCounts } from "./delta-bases.ts";
+import { baseOf, DeltaBases, type DeltaCounts, type DeltaSettings } from "./delta-bases.ts";
 import { LargeObjectSets } from "./large-object-sets.ts";
 import { LargeObjectTaking } from "./large-object-taking.ts";
 import { chunkKey, idsOf, ParentChunks, type KnownChunks, type ParentSegment } from "./parent-chunks.ts";
@@ -70,15 +70,15 @@ export class RepositorySink implements DataSink {
 
   constructor(
     run: Run,
-    encoding: "zstd" | "none",
+    storing: DeltaSettings,
     choose: ChooseSegment = () => "read",
     chooseLargeObjects: ChooseLargeObjects = () => "read",
   ) {
     this.#run = run;
     this.#choose = choose;
-    this.#encoding = encoding;
+    this.#encoding = storing.encoding;
     this.#parent = new ParentChunks(run);
-    this.#deltas = new DeltaBases(run, encoding);
+    this.#deltas = new DeltaBases(run, storing);
     this.#largeObjects = new LargeObjectSets(run);
     this.objects = new LargeObjectTaking(run, chooseLargeObjects);
   }
@@ -95,6 +95,11 @@ export class RepositorySink implements DataSink {
 
   get deltas(): DeltaCounts {
     return this.#deltas.counts;
+  }
+
+  /** What the storage said of a chunk to lean on that did not come; null: all came. */
+  get deltaFailure(): string | null {
+    return this.#deltas.failure;
   }
 
   /** How many segments of a table were taken over. */
@@ -143,14 +148,17 @@ export class RepositorySink implements DataSink {
     assert(segment !== undefined, "a segment was asked for before its chunks come");
     this.rowCount += chunk.rowCount;
     const like = chunk.deltaOf === null ? null : segment.parentChunks[chunk.deltaOf]!;
+    const isWhole = chunk.frame !== null && like === null;
+    if (isWhole && segment.parentChunks.length > 0) this.#deltas.countWhole(chunk.frame.length);
     if (like === null) segment.chunks.push(await this.#settle("table", chunk, segment.known));
     else segment.chunks.push(await this.#storeDelta(chunk, baseOf(like)));
   }
 
   async segmentDone(table: TablePlan, segmentIndex: number, rowCount: number): Promise<void> {
     const open = this.#tables.get(table.dumpId)!;
-    const { chunks, expected } = open.segments.get(segmentIndex)!;
+    const { chunks, expected, parentChunks } = open.segments.get(segmentIndex)!;
     open.segments.delete(segmentIndex);
+    this.#deltas.forget(parentChunks);
     if (expected !== null) {
       this.segments.comparedCount += 1;
       if (!haveEqualIds(expected, chunks)) this.differences.push({ table, segmentIndex });

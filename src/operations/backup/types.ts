@@ -4,7 +4,7 @@ import type { GlobalsFacts } from "../globals-facts.ts";
 import type { ServerPlace } from "../../postgres/index.ts";
 import type { RepositoryAccess } from "../operation.ts";
 import type { TakenOverFacts } from "../take-over.ts";
-import type { DeltaCounts } from "./delta-bases.ts";
+import type { DeltaChoice, DeltaCounts } from "./delta-bases.ts";
 import type { DropFinding, DropLimits } from "./drops.ts";
 import type { ReadingFacts, ReadingSettings } from "./incremental/types.ts";
 
@@ -23,6 +23,8 @@ export interface BackupSettings {
   readonly compression: string | null;
   readonly pgDump: string | null;
   readonly selection: readonly string[];
+  /** Where changed chunks are stored as deltas of the parent's; left out: "auto". */
+  readonly deltas?: DeltaChoice | undefined;
   /** What comes along of the server's roles and tablespaces; left out: "with passwords". */
   readonly globals?: GlobalsChoice | undefined;
   /** How much less than before is a finding; left out: more than 50 % of the whole, more than 90 % of a table. */

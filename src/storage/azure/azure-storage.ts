@@ -5,6 +5,7 @@ import type { BlobItem, ContainerListBlobFlatSegmentResponse } from "@azure/stor
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import { checkRange, READ_BYTES_MAX } from "../byte-range.ts";
+import { isReadingCharged } from "../charged-reading.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
 import { writeThrough } from "../write-through.ts";
@@ -27,12 +28,14 @@ const LEFTOVER_NAME = /^([^?]*)\?(?:blocks=([0-9a-f]{24})|(discarded))$/;
 /** See the head of this file. */
 export class AzureStorage implements Storage {
   readonly description: string;
+  readonly isReadingCharged: boolean;
   readonly #requests: AzureRequests;
 
   constructor(requests: AzureRequests) {
     const { container, endpoint, prefix } = requests.location;
     this.#requests = requests;
     this.description = `azure://${container}/${prefix.slice(0, -1)} at ${endpoint}`;
+    this.isReadingCharged = isReadingCharged(endpoint);
   }
 
   get retryCount(): number {

@@ -5,6 +5,7 @@ import { OperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import { checkRange } from "../byte-range.ts";
+import { isReadingCharged } from "../charged-reading.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
 import { writeThrough } from "../write-through.ts";
 import { readJson, sizeOf, storageFailed } from "./gcs-requests.ts";
@@ -22,12 +23,14 @@ const PAGE_TOKEN_LENGTH_MAX = 8192;
 /** See the head of this file. */
 export class GcsStorage implements Storage {
   readonly description: string;
+  readonly isReadingCharged: boolean;
   readonly #requests: GcsRequests;
 
   constructor(requests: GcsRequests) {
     const { bucket, endpoint, isGoogle, prefix } = requests.location;
     this.#requests = requests;
     this.description = `gs://${bucket}/${prefix.slice(0, -1)}${isGoogle ? "" : ` at ${endpoint}`}`;
+    this.isReadingCharged = isReadingCharged(endpoint);
   }
 
   get retryCount(): number {

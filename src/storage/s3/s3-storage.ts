@@ -12,6 +12,7 @@ import type { MultipartUpload } from "@aws-sdk/client-s3";
 import { isOperatingError, OperatingError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import { checkRange, READ_BYTES_MAX } from "../byte-range.ts";
+import { isReadingCharged } from "../charged-reading.ts";
 import { checkObjectName, isObjectName } from "../names.ts";
 import type { ByteRange, Leftover, ObjectWriter, PutOptions, Storage, StoredObject } from "../storage.ts";
 import { writeThrough } from "../write-through.ts";
@@ -36,12 +37,14 @@ const UPLOAD_ID_LENGTH_MAX = 2048;
 /** See the head of this file. */
 export class S3Storage implements Storage {
   readonly description: string;
+  readonly isReadingCharged: boolean;
   readonly #requests: S3Requests;
 
   constructor(requests: S3Requests) {
     const { bucket, endpoint, prefix } = requests.location;
     this.#requests = requests;
     this.description = `s3://${bucket}/${prefix.slice(0, -1)}${endpoint === null ? "" : ` at ${endpoint}`}`;
+    this.isReadingCharged = endpoint === null || isReadingCharged(endpoint);
   }
 
   get retryCount(): number {
