@@ -72,7 +72,7 @@ export class ChangingDatabase {
   }
 
   async backup(label: string): Promise<ChangeBackup> {
-    const words = ["backup", this.uri, "--repo", this.repository, "--jobs", "2", "--checkpoint", "now"];
+    const words = ["backup", this.uri, "--repo", this.repository, "--jobs", "2", "--checkpoint", "now", "--explain"];
     const run = await this.#bench.cairn(words, label);
     const before = this.#sizeBytes;
     this.#sizeBytes = await folderSizeBytes(this.repository);

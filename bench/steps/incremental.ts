@@ -5,7 +5,7 @@
 import { rm } from "node:fs/promises";
 
 import type { Bench } from "../bench.ts";
-import { appendedRows, ChangingDatabase, updatedRows } from "../changing-database.ts";
+import { appendedRows, ChangingDatabase, updatedRows, type ChangeBackup } from "../changing-database.ts";
 import { atMost, type Figure, type StepResult } from "../figure.ts";
 import { Restic } from "../restic.ts";
 import { manyTables } from "./schema.ts";
@@ -75,7 +75,25 @@ export async function incremental(bench: Bench): Promise<StepResult> {
     ),
     await unchangedTables(bench),
   ];
-  return { figures, runs: [first.run, unchanged.run, peer, appended.run, updated.run] };
+  const notes = [unchanged, appended, updated].map(describeReading);
+  return { figures, runs: [first.run, unchanged.run, peer, appended.run, updated.run], notes };
+}
+
+/** What a backup read and why, by table. */
+function describeReading({ run, receipt }: ChangeBackup): string {
+  const { allReadBecause, explanation, readRawBytes, readSegmentCount, takenOverSegmentCount, waited } =
+    receipt.reading;
+  const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
+  const tables = (explanation?.relations ?? []).flatMap(({ name, segmentCount, readRawBytes: bytes, readBecause }) => {
+    const reasons = Object.entries(readBecause).map(([reason, count]) => `${count} ${reason}`);
+    return reasons.length === 0 ? [] : [`${name} ${megabytes(bytes)} (of ${segmentCount}: ${reasons.join(", ")})`];
+  });
+  const whole = `${readSegmentCount} of ${readSegmentCount + takenOverSegmentCount} segments read`;
+  const parts = [
+    `${run.label}: ${whole}, ${megabytes(readRawBytes)}; waited ${waited.beforeReadingMs} ms for WAL summaries`,
+    ...(allReadBecause === null ? tables : [allReadBecause]),
+  ];
+  return parts.join("; ");
 }
 
 /** 10,000 tables in which nothing changed. */

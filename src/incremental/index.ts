@@ -6,6 +6,7 @@ export { awaitSummaries, SUMMARY_WAIT_LIMIT_MS } from "./server/await-summaries.
 export type { AwaitSummariesOptions, SummaryWait } from "./server/await-summaries.ts";
 export { readLargeObjectShape } from "./server/large-objects.ts";
 export { markHistory } from "./server/mark-history.ts";
+export { isCheckpointFar, makeCheckpoint } from "./server/near-checkpoint.ts";
 export { readCheckpoint, readPosition } from "./server/position.ts";
 export type { SnapshotOfRun } from "./server/position.ts";
 export { readRelationShapes } from "./server/relation-shapes.ts";

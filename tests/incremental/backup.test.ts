@@ -151,9 +151,35 @@ test("a small database is read at once unless a checkpoint is asked or waited fo
   expect((await bench.backup()).reading.readSegmentCount).toBe(0);
 });
 
+/** Much WAL, and nothing touched by it. */
+const MUCH_WAL = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 200000))";
+
+test("what changed before a backup's snapshot is not read again by the next one, where a checkpoint may be asked for", async () => {
+  await using bench = await IncrementalBench.on(servers.get(18)!);
+  await bench.backup();
+  const change = "UPDATE item SET word = word || 'x' WHERE ctid = (SELECT max(ctid) FROM item WHERE ctid < '(600,1)')";
+  await bench.source.psql(change);
+  await bench.source.psql("SELECT count(*) FROM item"); // who reads first sets hint bits, which is a change to the WAL
+  await bench.source.psql(MUCH_WAL);
+  const changed = await bench.backup();
+  expect(changed.reading.readSegmentCount).toBe(1);
+  expect(changed.reading.explanation!.baseLsn).not.toBe(changed.reading.explanation!.parent!.baseLsn);
+  const next = await bench.backup();
+  expect(next.reading).toMatchObject({ readSegmentCount: 0, allReadBecause: null });
+  await bench.expectEqual(next.id);
+
+  // With little WAL since the last checkpoint no other one is asked for, and it is read twice.
+  await bench.source.psql(change);
+  expect((await bench.backup()).reading.readSegmentCount).toBe(1);
+  const again = await bench.backup();
+  expect(again.reading.readSegmentCount).toBe(1);
+  await bench.expectEqual(again.id);
+});
+
 test("who may not ask for a checkpoint is told so, and everything is read", async () => {
   await using bench = await IncrementalBench.on(servers.get(18)!);
   await bench.backup();
+  await bench.source.psql(MUCH_WAL);
   const role = `reader_${bench.source.name}`;
   await bench.source.psql(`CREATE ROLE ${role} LOGIN; GRANT pg_read_all_data TO ${role}`);
   const source = bench.server.uri(bench.source.name, { user: role });

@@ -84,6 +84,7 @@ const COLUMNS: readonly Column[] = [
   { heading: "table" },
   { heading: "segments", align: "right" },
   { heading: "taken over", align: "right" },
+  { heading: "read", align: "right" },
   { heading: "read because" },
 ];
 
@@ -111,7 +112,13 @@ function explanationLines(explanation: Explanation): string[] {
     "",
     ...tableLines(
       COLUMNS,
-      shown.map((one) => [one.name, formatCount(one.segmentCount), formatCount(one.takenOverCount), reasonText(one)]),
+      shown.map((one) => [
+        one.name,
+        formatCount(one.segmentCount),
+        formatCount(one.takenOverCount),
+        formatSize(one.readRawBytes),
+        reasonText(one),
+      ]),
     ),
     ...(rest === 0
       ? []

@@ -24,7 +24,7 @@ export function chooseBase(checkpoints: readonly CheckpointRecord[], position: S
 /**
  * What the new restore point records: the parent's records and its own, in the order of their LSNs, without those that no
  * later run can need: xmin only grows, so what is older than the base now will never be a base again.
- * `parentRecords` are `provenCheckpoints()`.
+ * `parentRecords` are `provenCheckpoints()`, and what else the run noted before `ownRecord`, its newest.
  */
 export function carryCheckpoints(
   parentRecords: readonly CheckpointRecord[],

@@ -9,6 +9,7 @@ import { formatDuration } from "../../base/units.ts";
 import type { Session } from "../../postgres/index.ts";
 import { formatLsn } from "../rules/lsn.ts";
 import { ask, textOf } from "./ask.ts";
+import { makeCheckpoint } from "./near-checkpoint.ts";
 import type { WaitProgress } from "./wait-verdict.ts";
 import { hasMoved, SUMMARIZER_STALL_MS, vainBecause } from "./wait-verdict.ts";
 
@@ -89,7 +90,7 @@ class Wait {
   }
 
   async #makeCheckpoint(): Promise<void> {
-    await this.#session.query("CHECKPOINT", { signal: this.#options.signal });
+    await makeCheckpoint(this.#session, this.#options.signal);
     this.isCheckpointMade = true;
   }
 

@@ -66,7 +66,8 @@ export async function backUpDatabase(
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
-  await using life = await ServerLife.begin(context, source); // before the snapshot's LSN is read
+  const readingSettings = settings.reading ?? READING_DEFAULTS;
+  await using life = await ServerLife.begin(context, source, readingSettings); // before the snapshot's LSN is read
   await using dump = await openSourceDump(context, source);
   const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
   const lineage = makeLineage(lineageName, source, dump);
@@ -94,7 +95,6 @@ export async function backUpDatabase(
     ...carried.warnings,
     ...(dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages]),
   ];
-  const readingSettings = settings.reading ?? READING_DEFAULTS;
   await using reading = await IncrementalReading.plan(context, {
     source,
     dump,

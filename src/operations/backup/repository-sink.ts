@@ -107,6 +107,14 @@ export class RepositorySink implements DataSink {
     return this.#takenOver.get(dumpId)?.count ?? 0;
   }
 
+  /** By dump id: plain text that was read of each table that is done. */
+  readRawBytes(): ReadonlyMap<number, number> {
+    const readOf = ({ dumpId, rawBytes }: RelationRecord): number => {
+      return rawBytes - (this.#takenOver.get(dumpId)?.rawBytes ?? 0);
+    };
+    return new Map(this.#relations.map((relation) => [relation.dumpId, readOf(relation)]));
+  }
+
   async takesOver(table: TablePlan, segmentIndex: number, signal: AbortSignal): Promise<boolean> {
     if (this.#choose(table, segmentIndex) !== "take over") return false;
     const segment = await this.#parent.segment(table, segmentIndex);

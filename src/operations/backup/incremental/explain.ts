@@ -23,10 +23,11 @@ interface Explaining extends ReadingParts {
 
 /** Explains a run that has read everything it reads. */
 export async function explain(context: OperationContext, explaining: Explaining): Promise<Explanation> {
-  const { dump, plan, record } = explaining;
+  const { dump, plan, record, sink } = explaining;
   const { parent, server, judgement } = plan;
+  const readRawBytes = sink.readRawBytes();
   const relations = dump.tables
-    .map((table) => explainTable(table, explaining))
+    .map((table) => ({ ...explainTable(table, explaining), readRawBytes: readRawBytes.get(table.dumpId) ?? 0 }))
     .toSorted((one, other) => {
       const difference = other.segmentCount - other.takenOverCount - (one.segmentCount - one.takenOverCount);
       return difference !== 0 ? difference : Number(one.name > other.name) - Number(one.name < other.name);
@@ -64,7 +65,10 @@ function lsnText(lsn: bigint | null | undefined): string | null {
   return lsn === null || lsn === undefined ? null : formatLsn(lsn);
 }
 
-function explainTable(table: TablePlan, { plan, sink, unstable, isStabilityKnown }: Explaining): ExplainedRelation {
+function explainTable(
+  table: TablePlan,
+  { plan, sink, unstable, isStabilityKnown }: Explaining,
+): Omit<ExplainedRelation, "readRawBytes"> {
   const { dumpId, relation, segments } = table;
   const takenOverCount = sink.takenOverOf(table);
   const common = { name: `${relation.namespace}.${relation.name}`, segmentCount: segments.length, takenOverCount };
@@ -105,7 +109,7 @@ SELECT * FROM (
 /** Who keeps the last checkpoint from being the base: the oldest transaction that has an xid. */
 async function findHolder(context: OperationContext, { plan, source }: Explaining): Promise<string | null> {
   const { server } = plan;
-  if (server === null || server.checkpoint.nextXid <= server.position.xmin) return null;
+  if (server === null || server.checkpoints.at(-1)!.nextXid <= server.position.xmin) return null;
   const gone = "a transaction that has ended meanwhile, or that this role may not see";
   const { signal } = context;
   try {

@@ -40,7 +40,7 @@ test.each([
   ["checkpoints of a parent whose seal is not found are not carried", [[100, 210], [300, 500]], false], // prettier-ignore
 ] as const)("sealRecord(): %s", async (_what, summaries, isProven) => {
   const own = checkpoint(350n, 950n);
-  const server = { checkpoint: own, position, text: {}, largeObjects: null } as unknown as ServerView;
+  const server = { checkpoints: [own], position, text: {}, largeObjects: null } as unknown as ServerView;
   const sealed = await sealRecord({ signal: new AbortController().signal } as OperationContext, {
     life: lifeWith(summaries),
     server,
@@ -51,4 +51,16 @@ test.each([
   const checkpoints = isProven ? [...parent.checkpoints, own] : [own];
   expect(sealed.record).toMatchObject({ checkpoints, baseLsn: isProven ? 100n : null, summaryDigest: null });
   if (isProven) expect(sealed.record.sealLsn).toBeNull();
+});
+
+test("sealRecord() goes by the checkpoint before the one that was asked for, where a transaction that was open then is open", async () => {
+  const own = [checkpoint(300n, 800n), checkpoint(350n, 950n)];
+  const server = { checkpoints: own, position, text: {}, largeObjects: null } as unknown as ServerView;
+  const { record } = await sealRecord({ signal: new AbortController().signal } as OperationContext, {
+    life: lifeWith([[300, 500]]),
+    server,
+    parentRecord: null,
+    counts: { runsSinceFullRead: 0, distrustedBecause: null },
+  });
+  expect(record).toMatchObject({ checkpoints: own, baseLsn: 300n, sealLsn: 500n });
 });

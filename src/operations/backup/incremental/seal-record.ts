@@ -70,9 +70,10 @@ function missing({ sealLsn }: IncrementalRecord): string {
 
 /** Without a digest. Checkpoint records of the parent come along where the server shows that its history is the same. */
 function makeRecord({ server, parentRecord, counts }: Sealing, summaries: readonly WalSummary[]): IncrementalRecord {
-  const { checkpoint, position, text, largeObjects } = server;
+  const { position, text, largeObjects } = server;
+  const [own, ...earlier] = server.checkpoints.toReversed();
   const proven = provenCheckpoints(parentRecord, position, summaries);
-  const checkpoints = carryCheckpoints(proven, checkpoint, position);
+  const checkpoints = carryCheckpoints([...proven, ...earlier], own!, position);
   const baseLsn = chooseBase(checkpoints, position);
   const sealLsn = sealOf(summaries, position);
   return { position, text, checkpoints, baseLsn, sealLsn, summaryDigest: null, largeObjects, ...counts };

@@ -5,6 +5,8 @@
 
 import { isOperatingError, messageOf } from "../../../base/errors.ts";
 import {
+  isCheckpointFar,
+  makeCheckpoint,
   readCheckpoint,
   readServerSupport,
   withinLimit,
@@ -14,16 +16,20 @@ import {
 import { openSession, type ConnectionSettings, type Session } from "../../../postgres/index.ts";
 import type { OperationContext } from "../../operation.ts";
 import type { SettledSource } from "../../source/settle-source.ts";
+import type { ReadingSettings } from "./types.ts";
 
 /** How often an idle session is asked for a sign of life, so that nothing in between takes it for forgotten. */
 const SIGN_INTERVAL_MS = 30_000;
+
+/** How long a checkpoint before the snapshot is waited for; the server then goes on with it by itself. */
+const CHECKPOINT_LIMIT_MS = 60_000;
 
 /** See the head of this file. Dispose of it when the seal was found. */
 export class ServerLife implements AsyncDisposable {
   readonly #signal: AbortSignal;
   #session: Session | null = null;
   #endedBecause = "";
-  #noted: Answer<CheckpointRecord> = { kind: "unknown", reason: "the server was not asked" };
+  #noted: Answer<readonly CheckpointRecord[]> = { kind: "unknown", reason: "the server was not asked" };
   #isBusy = false;
   #sign: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -32,8 +38,15 @@ export class ServerLife implements AsyncDisposable {
     this.#signal = signal;
   }
 
-  /** To be begun before the snapshot is taken. Throws only when the operation is cancelled. */
-  static async begin({ signal }: OperationContext, { settings }: SettledSource): Promise<ServerLife> {
+  /**
+   * To be begun before the snapshot is taken. Has the server make a checkpoint where it may be asked for one and its last is some way
+   * behind. Throws only when the operation is cancelled.
+   */
+  static async begin(
+    { signal }: OperationContext,
+    { settings }: SettledSource,
+    { checkpoint }: Pick<ReadingSettings, "checkpoint">,
+  ): Promise<ServerLife> {
     const life = new ServerLife(signal);
     try {
       life.#session = await openAsking(settings, signal);
@@ -43,7 +56,16 @@ export class ServerLife implements AsyncDisposable {
       life.#endedBecause = messageOf(error);
     }
     try {
-      life.#noted = await life.ask((session) => noteCheckpoint(session, signal));
+      life.#noted = await life.ask(async (session) => {
+        const support = await prepare(session, signal);
+        if (support.kind === "unknown") return support;
+        const last = await readCheckpoint(session, signal);
+        if (last.kind === "unknown") return last;
+        const isFar = checkpoint === "now" && (await isCheckpointFar(session, signal));
+        if (!isFar || !(await tryCheckpoint(settings, signal))) return { kind: "known", value: [last.value] };
+        const made = await readCheckpoint(session, signal);
+        return made.kind === "unknown" ? made : { kind: "known", value: [last.value, made.value] };
+      });
     } catch (error) {
       await life[Symbol.asyncDispose]();
       throw error;
@@ -53,8 +75,11 @@ export class ServerLife implements AsyncDisposable {
     return life;
   }
 
-  /** The last checkpoint before the snapshot, where the server keeps WAL summaries. */
-  get noted(): Answer<CheckpointRecord> {
+  /**
+   * The last checkpoints before the snapshot, one or two, the newest last, where the server keeps WAL summaries. The one before that
+   * which was asked for may still be the base: where a transaction that was open then is open at the snapshot.
+   */
+  get noted(): Answer<readonly CheckpointRecord[]> {
     return this.#noted;
   }
 
@@ -113,9 +138,23 @@ export async function openAsking(settings: ConnectionSettings, signal: AbortSign
   return await openSession(settings, { signal, applicationName: "cairn incremental" });
 }
 
-async function noteCheckpoint(session: Session, signal: AbortSignal): Promise<Answer<CheckpointRecord>> {
+async function prepare(session: Session, signal: AbortSignal): Promise<Answer<null>> {
   const support = await readServerSupport(session, signal);
   if (support.kind === "unsupported") return { kind: "unknown", reason: support.reason };
   await withinLimit(session, () => session.query("SET idle_session_timeout TO 0", { signal }));
-  return await readCheckpoint(session, signal);
+  return { kind: "known", value: null };
+}
+
+/** On another session. False when it was not made, and be it that the role may not: the run goes on with the last one. */
+async function tryCheckpoint(settings: ConnectionSettings, signal: AbortSignal): Promise<boolean> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(CHECKPOINT_LIMIT_MS)]);
+  try {
+    await using session = await openSession(settings, { signal: limited, applicationName: "cairn" });
+    await makeCheckpoint(session, limited);
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isOperatingError(error) && !limited.aborted) throw error;
+    return false;
+  }
 }

@@ -32,8 +32,8 @@ const FLAGS_WITHOUT_TEXT = new Set(["snapshot", "lock-wait-timeout"]);
 
 /** The server with the snapshot and the locks taken. */
 export interface ServerView {
-  /** As it was before the snapshot. */
-  readonly checkpoint: CheckpointRecord;
+  /** Of before the snapshot, the newest last; at least one. */
+  readonly checkpoints: readonly CheckpointRecord[];
   readonly position: ServerPosition;
   readonly text: TextShape;
   /** By OID, outside of the snapshot. */
@@ -85,7 +85,7 @@ export async function viewServer(
     const hasLargeObjects = dump.largeObjectBuckets.length > 0;
     const largeObjects = hasLargeObjects ? await readLargeObjectShape(session, signal) : null;
     const value = {
-      checkpoint: noted.value,
+      checkpoints: noted.value,
       position: position.value,
       text,
       shapes: shapes.value,

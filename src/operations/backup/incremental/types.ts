@@ -85,6 +85,8 @@ export interface ExplainedRelation {
   readonly name: string;
   readonly segmentCount: number;
   readonly takenOverCount: number;
+  /** Plain text of what was read. */
+  readonly readRawBytes: number;
   /** Why the others were read, and how many segments for each reason. */
   readonly readBecause: Readonly<Record<string, number>>;
 }
