@@ -66,7 +66,8 @@ function parentOf(segmentCount: number, options: { readonly listEndsAt?: number;
     }
   }
   const { run } = slowRun(0) as unknown as { run: object };
-  const parent = { manifest: { relations: [relation] }, segments };
+  const shortSegments = async (): Promise<null> => await Promise.resolve(null);
+  const parent = { manifest: { relations: [relation] }, segments, shortSegments };
   return { ...run, parent, canReuse: (chunk: { block: number }) => chunk.block !== lost } as unknown as Run;
 }
 
