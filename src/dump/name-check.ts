@@ -2,6 +2,7 @@
 // keeps a schema: ALTER SCHEMA … RENAME waits for no lock on the tables in it, and the same session's next COPY reads the
 // table that has the name now. So when all is read, it is asked whether every name has been the planned table's all along.
 
+import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { isOperatingError, OperatingError } from "../base/errors.ts";
@@ -17,6 +18,9 @@ const BATCH_RELATION_COUNT = 5_000;
 const ATTEMPT_COUNT_MAX = 4;
 const ATTEMPT_PAUSE_MS = 2_000;
 const TABLES_NAMED_MAX = 5;
+
+const HASH_OF_NAMES = `pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.string_agg(
+         pg_catalog.concat_ws(' ', c.oid, ${NAMES_EXPRESSION}), E'\\n' ORDER BY c.oid), pg_catalog.getdatabaseencoding())), 'hex')`;
 
 /** What was planned, and where to ask. */
 export interface PlannedNames {
@@ -52,13 +56,12 @@ function withoutVersion(names: string | undefined): string {
 
 /** A connection that cannot be had at once must not cost all that was read. */
 async function askNames(planned: PlannedNames, signal: AbortSignal): Promise<ReadonlyMap<number, string>> {
-  const oids = planned.tables.map(({ relation }) => relation.oid);
   for (let attempt = 1; ; attempt += 1) {
     try {
       const limited = AbortSignal.any([signal, abortsAfter(READ_STALL_MS, stalled())]);
       await using session = await openSession(planned.settings, { signal: limited, applicationName: "cairn" });
       await checkSameServer(session, planned.exportedName, limited);
-      return await readNames(session, oids, limited);
+      return await readNames(session, planned, limited);
     } catch (error) {
       signal.throwIfAborted();
       const isPassing = isOperatingError(error, "connection_failed") || isOperatingError(error, "connection_lost");
@@ -68,19 +71,28 @@ async function askNames(planned: PlannedNames, signal: AbortSignal): Promise<Rea
   }
 }
 
-async function readNames(session: Session, oids: readonly number[], signal: AbortSignal): Promise<Map<number, string>> {
+/** Names by OID as they are now. Where one hash of a whole batch is as planned, no single name is sent. */
+async function readNames(session: Session, planned: PlannedNames, signal: AbortSignal): Promise<Map<number, string>> {
+  const oids = planned.tables.map(({ relation }) => relation.oid).toSorted((a, b) => a - b);
   const names = new Map<number, string>();
   for (let start = 0; start < oids.length; start += BATCH_RELATION_COUNT) {
-    const batch = oids.slice(start, start + BATCH_RELATION_COUNT).join(",");
-    const { rows } = await session.query(
-      `SELECT c.oid, ${NAMES_EXPRESSION}
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.oid = ANY (ARRAY[${batch}]::pg_catalog.oid[])`,
-      { signal },
-    );
+    const batch = oids.slice(start, start + BATCH_RELATION_COUNT);
+    const expected = batch.map((oid) => `${oid} ${planned.names.get(oid)}`);
+    const { value } = await session.query(`SELECT ${HASH_OF_NAMES} ${fromRelations(batch)}`, { signal });
+    if (value === createHash("sha256").update(expected.join("\n")).digest("hex")) {
+      for (const oid of batch) names.set(oid, planned.names.get(oid) ?? "");
+      continue;
+    }
+    const { rows } = await session.query(`SELECT c.oid, ${NAMES_EXPRESSION} ${fromRelations(batch)}`, { signal });
     for (const row of rows) names.set(Number(row[0]), row[1] ?? "");
   }
   return names;
+}
+
+function fromRelations(oids: readonly number[]): string {
+  return `
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = ANY (ARRAY[${oids.join(",")}]::pg_catalog.oid[])`;
 }
 
 function renamed(tables: readonly TablePlan[]): OperatingError {

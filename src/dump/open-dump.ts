@@ -207,10 +207,12 @@ async function examine(contents: Contents, options: OpenDumpOptions): Promise<Ex
   const entries = contents.toc.entries.filter((entry) => contents.copyStatements.has(entry.dumpId));
   const oids = entries.map((entry) => entry.catalogId.oid);
   const signal = AbortSignal.any([options.signal, abortsAfter(READ_STALL_MS, catalogStalled())]);
-  const inSnapshot = await readRelationStates(contents.holder, oids, { countsBlocks: true, signal });
-  // On the holder's server, and in its encoding, so that no name is converted.
+  // On the holder's server, and in its encoding, so that no name is converted. Both are asked at a time.
   await using second = await openSession(contents.holder.settings, { signal, applicationName: "cairn" });
-  const now = await readRelationStates(second, oids, { countsBlocks: false, signal });
+  const [inSnapshot, now] = await Promise.all([
+    readRelationStates(contents.holder, oids, { countsBlocks: true, signal }),
+    readRelationStates(second, oids, { countsBlocks: false, signal }),
+  ]);
   const changed = changedRelations(inSnapshot, now);
   const snapshot = await readSnapshotFacts(contents.holder, second, signal);
   const tables = changed.length > 0 ? [] : entries.map((entry) => plan(entry, contents, inSnapshot, options));

@@ -33,6 +33,8 @@ export interface ReadDumpOptions {
   onLargeObjectsTakenOver?(): void;
   onTaskStarted?(task: PlannedTask, readerIndex: number): void;
   onTaskDone?(task: PlannedTask, readerIndex: number): void;
+  /** All of it is with the sink; names are looked at again next. */
+  onRead?(): void;
 }
 
 /** As many readers as there are processors, within reason. */
@@ -72,6 +74,7 @@ export async function readDump(dump: Dump, options: ReadDumpOptions): Promise<vo
       throw await nameLargeRow(holder, error, signal);
     });
   });
+  options.onRead?.();
   await dump.checkNames(signal);
 }
 

@@ -25,6 +25,12 @@ export function openOptionsOf(access: RepositoryAccess): OpenOptions {
   return { ...memory, passphrase: givenPassphrase ?? (async () => await access.askPassphrase()) };
 }
 
+/** True when nobody is asked for anything while it is opened. */
+export function opensByItself(access: RepositoryAccess): boolean {
+  const { identities, passphrase } = openOptionsOf(access);
+  return typeof identities !== "function" && typeof passphrase !== "function";
+}
+
 /** How a repository is opened. */
 interface OpeningOptions {
   /** True: what an overview lists is listed while the repository is being unlocked. */

@@ -190,9 +190,9 @@ describe("RestorePoint.segments()", () => {
       expect(await countChunks(restorePoint)).toBe(1000);
       expect(repository.transfer.requests - before).toBeLessThan(20);
       for (const relation of restorePoint.manifest.relations.slice(0, 20)) {
-        expect(await restorePoint.shortSegments(relation)).toEqual(
-          await Array.fromAsync(restorePoint.segments(relation)),
-        );
+        const records: SegmentRecord[] = [];
+        for await (const record of restorePoint.segments(relation)) records.push(record);
+        expect(await restorePoint.shortSegments(relation)).toEqual(records);
       }
     },
   );

@@ -7,7 +7,7 @@ import type { Session } from "../../postgres/index.ts";
 import type { RelationShape } from "../types.ts";
 import type { Answer, Rows } from "./ask.ts";
 import { answerOf, ask, oidArray, textOf } from "./ask.ts";
-import { ReachableTypes } from "./reachable-types.ts";
+import { ReachableTypes, type TypeSetSummary } from "./reachable-types.ts";
 
 /** Relations asked for at once. */
 const BATCH_RELATION_COUNT = 5_000;
@@ -59,9 +59,9 @@ export async function readRelationShapes(
   try {
     return await answerOf("the catalog", signal, async () => {
       const rows = await readRows(session, relations, signal);
-      const types = await ReachableTypes.read(session, [...new Set(rows.flatMap(typesOf))], signal);
+      const typeSets = await readTypeSets(session, rows, signal);
       const blockCounts = new Map(relations.map(({ oid, blockCount }) => [oid, blockCount]));
-      const shapes = rows.map((row) => toShape(row, types, blockCounts));
+      const shapes = rows.map((row) => toShape(row, typeSets, blockCounts));
       return new Map(shapes.map((shape) => [shape.oid, shape]));
     });
   } catch (error) {
@@ -81,14 +81,32 @@ async function readRows(session: Session, relations: readonly RelationToShape[],
   return rows;
 }
 
-function typesOf(row: Rows[number]): number[] {
-  const list = row[9];
-  return list === null || list === undefined ? [] : list.split(",").map(Number);
+/** What each list of column types says; of thousands of tables most have the list of another one. */
+async function readTypeSets(
+  session: Session,
+  rows: Rows,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, TypeSetSummary>> {
+  const lists = new Map([...new Set(rows.map(typeList))].map((list) => [list, numbersOf(list)]));
+  const types = await ReachableTypes.read(session, [...new Set([...lists.values()].flat())], signal);
+  return new Map([...lists].map(([list, oids]) => [list, types.summaryOf(oids)]));
 }
 
-function toShape(row: Rows[number], types: ReachableTypes, blockCounts: ReadonlyMap<number, number>): RelationShape {
+function typeList(row: Rows[number]): string {
+  return row[9] ?? "";
+}
+
+function numbersOf(list: string): number[] {
+  return list === "" ? [] : list.split(",").map(Number);
+}
+
+function toShape(
+  row: Rows[number],
+  typeSets: ReadonlyMap<string, TypeSetSummary>,
+  blockCounts: ReadonlyMap<number, number>,
+): RelationShape {
   const oid = Number(textOf(row, 0));
-  const typeSet = types.summaryOf(typesOf(row));
+  const typeSet = typeSets.get(typeList(row))!;
   return {
     oid,
     tablespaceOid: Number(textOf(row, 1)),

@@ -23,18 +23,24 @@ import {
   type Run,
 } from "../../repository/index.ts";
 import { beginPhase, warn } from "../events.ts";
-import { openRepositoryAt } from "../open-repository.ts";
+import { openRepositoryAt, opensByItself } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import { ProgressReporter } from "../progress-reporter.ts";
 import { defaultLineageOf, hostNameOf } from "../source/host-name.ts";
 import { openSourceDump } from "../source/open-source.ts";
 import { warnOfAlteredSchemas } from "../source/warn-of-names.ts";
-import { settleSource, type SettledSource } from "../source/settle-source.ts";
+import { settleBeside, settleSource, type SettledSource } from "../source/settle-source.ts";
 import { givingUp, takenOverFacts, warnOfRefusedPacks, type TakenOverFacts } from "../take-over.ts";
 import { CAIRN_VERSION } from "../version.ts";
 import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
-import { IncrementalReading, READING_DEFAULTS, ServerLife, type ReadingOutcome } from "./incremental/index.ts";
+import {
+  beginView,
+  IncrementalReading,
+  READING_DEFAULTS,
+  ServerLife,
+  type ReadingOutcome,
+} from "./incremental/index.ts";
 import type { DeltaChoice, DeltaCounts } from "./delta-bases.ts";
 import { warnOfParent } from "./warn-of-parent.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
@@ -50,25 +56,29 @@ const LINEAGE_NAME_LENGTH_MAX = 200;
 export async function runBackup(context: OperationContext, settings: BackupSettings): Promise<BackupReceipt> {
   parseCompression(settings.compression);
   beginPhase(context, "connect", "opening the repository and connecting to the source");
-  await using repository = await openRepositoryAt(settings.repository);
-  return await backUpDatabase(context, repository, settings);
+  const opening = openRepositoryAt(settings.repository);
+  const settling = opensByItself(settings.repository) ? settleBeside(context, settings, opening) : undefined;
+  await using repository = await opening;
+  return await backUpDatabase(context, repository, settings, settling);
 }
 
-/** The same into a repository that is open; `settings.repository` does not matter then. */
+/** The same into a repository that is open; `settings.repository` does not matter then. `settling` may have been begun before. */
 export async function backUpDatabase(
   context: OperationContext,
   repository: Repository,
   settings: BackupSettings,
+  settling: Promise<SettledSource> = settleSource(context, settings),
 ): Promise<BackupReceipt> {
   const startedAt = new Date();
   const compression = parseCompression(settings.compression);
-  const source = await settleSource(context, settings);
+  const source = await settling;
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
   const readingSettings = settings.reading ?? READING_DEFAULTS;
   await using life = await ServerLife.begin(context, source, readingSettings); // before the snapshot's LSN is read
   await using dump = await openSourceDump(context, source);
+  const view = beginView(context, source, { dump, life }); // the server is asked while the repository tells of the parent
   const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
   const lineage = makeLineage(lineageName, source, dump);
   const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
@@ -99,6 +109,7 @@ export async function backUpDatabase(
     source,
     dump,
     life,
+    view,
     parent,
     settings: readingSettings,
   });
@@ -161,6 +172,7 @@ async function store(context: OperationContext, storing: Storing): Promise<Repos
     onLargeObjectsTakenOver: () => progress.largeObjectsTakenOver(),
     onTaskStarted: (task, reader) => progress.taskStarted(task, reader),
     onTaskDone: (task, reader) => progress.taskDone(task, reader),
+    onRead: () => reading.lookAgain(),
   });
   const tables = await reading.settle(sink);
   if (tables.length === 0) return sink;

@@ -15,7 +15,7 @@ import type { OperationContext } from "../../operation.ts";
 import type { SettledSource } from "../../source/settle-source.ts";
 import { judgeParent, objectionTo, viewParent, type Judgement, type ParentView } from "./judge-parent.ts";
 import type { ServerLife } from "./server-life.ts";
-import { viewServer, type ServerView } from "./server-view.ts";
+import type { ServerView } from "./server-view.ts";
 import { SummariesAwaited } from "./summary-wait.ts";
 import type { ReadingSettings } from "./types.ts";
 
@@ -30,6 +30,8 @@ export interface ReadingParts {
   readonly dump: Dump;
   /** Begun before the snapshot. */
   readonly life: ServerLife;
+  /** Begun when the locks were held. */
+  readonly view: Promise<Answer<ServerView>>;
   readonly parent: RestorePoint | null;
   readonly settings: ReadingSettings;
 }
@@ -53,9 +55,9 @@ export interface ReadingPlan {
 
 /** Plans a run. Throws only when the operation is cancelled. */
 export async function planReading(context: OperationContext, parts: ReadingParts): Promise<ReadingPlan> {
-  const { source, dump, life, settings } = parts;
+  const { source, life, settings } = parts;
   const parent = viewParent(parts.parent);
-  const viewed = await viewServer(context, source, { dump, life });
+  const viewed = await parts.view;
   if (viewed.kind === "unknown") {
     await life[Symbol.asyncDispose]();
     const nothing = { judgement: null, isCompared: false, wait: null, waitsAfter: false };

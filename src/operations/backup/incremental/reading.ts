@@ -13,7 +13,7 @@ import { largeObjectFacts } from "./large-object-facts.ts";
 import { isWorthWaiting, planReading, type ReadingParts, type ReadingPlan } from "./plan-reading.ts";
 import { sealRecord, type SealedRecord } from "./seal-record.ts";
 import { differingUnits, selfCheckFacts, warnOfDifferences } from "./self-check.ts";
-import { findUnstable } from "./stability.ts";
+import { findUnstable, type Stability } from "./stability.ts";
 import type { ReadingFacts, SelfCheckFacts, WaitFacts } from "./types.ts";
 
 const NO_WAIT: WaitFacts = { beforeReadingMs: 0, afterReadingMs: 0, isCheckpointMade: false };
@@ -35,6 +35,9 @@ export class IncrementalReading implements AsyncDisposable {
   readonly #parts: ReadingParts;
   readonly #plan: ReadingPlan;
   readonly #unstable = new Set<number>();
+  /** Ends what still looks again when something else failed. */
+  readonly #ended = new AbortController();
+  #lookingAgain: Promise<Stability> | null = null;
   #unknownBecause: string | null = null;
 
   private constructor(context: OperationContext, parts: ReadingParts, plan: ReadingPlan) {
@@ -79,15 +82,24 @@ export class IncrementalReading implements AsyncDisposable {
     return `reading ${tableCount} tables again, ${why}`;
   }
 
-  /**
-   * Looks again at the relations' definitions, when all is read. What was in part taken over and changed is forgotten by
-   * the sink, and returned: all of it must be read, in the same snapshot.
-   */
-  async settle(sink: RepositorySink): Promise<readonly TablePlan[]> {
+  /** Begins to look again at the relations' definitions. To be called when all is read. */
+  lookAgain(): void {
     const { server } = this.#plan;
     const { source, dump, life } = this.#parts;
-    if (server === null) return [];
-    const { unstable, unknownBecause } = await findUnstable(this.#context, { source, dump, server, life });
+    if (server === null) return;
+    const signal = AbortSignal.any([this.#context.signal, this.#ended.signal]);
+    this.#lookingAgain = findUnstable({ ...this.#context, signal }, { source, dump, server, life });
+    this.#lookingAgain.catch(() => {}); // settle() has it, unless something else failed before
+  }
+
+  /**
+   * Waits for what lookAgain() found. What was in part taken over and changed is forgotten by the sink, and returned: all of
+   * it must be read, in the same snapshot.
+   */
+  async settle(sink: RepositorySink): Promise<readonly TablePlan[]> {
+    const { dump } = this.#parts;
+    if (this.#lookingAgain === null) return [];
+    const { unstable, unknownBecause } = await this.#lookingAgain;
     for (const { dumpId } of unstable) this.#unstable.add(dumpId);
     this.#unknownBecause = unknownBecause;
     const mixed = dump.tables.filter((table) => this.#unstable.has(table.dumpId) && sink.takenOverOf(table) > 0);
@@ -116,6 +128,8 @@ export class IncrementalReading implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    await this.#lookingAgain?.catch(() => {});
     await this.#plan.wait?.[Symbol.asyncDispose]();
     await this.#parts.life[Symbol.asyncDispose]();
   }

@@ -64,8 +64,18 @@ async function proveSameServer(session: Session, { snapshot }: Dump, signal: Abo
   await withinLimit(session, () => checkSameServer(session, snapshot.exportedName, signal));
 }
 
-/** To be asked when the snapshot is there and the locks are held. */
-export async function viewServer(
+/** To be asked when the snapshot is there and the locks are held. It may be awaited later, whatever happens until then. */
+export function beginView(
+  context: OperationContext,
+  source: SettledSource,
+  held: { readonly dump: Dump; readonly life: ServerLife },
+): Promise<Answer<ServerView>> {
+  const view = viewServer(context, source, held);
+  view.catch(() => {});
+  return view;
+}
+
+async function viewServer(
   context: OperationContext,
   source: SettledSource,
   { dump, life }: { readonly dump: Dump; readonly life: ServerLife },
