@@ -39,7 +39,7 @@ export interface PutOptions {
   readonly signal?: AbortSignal;
   /**
    * Refuse with OperatingError "repository_exists" where an object of that name is there already. A write that fails then
-   * leaves no object. One without it may have replaced another before it failed, and never takes away what stands there.
+   * takes away what it may have left. One without it may have replaced another, and takes away nothing.
    */
   readonly ifAbsent?: boolean;
   /** For trials: "storage_failed" where the storage drops what it needs to tell one writer's object from another's. */
