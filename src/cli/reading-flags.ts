@@ -15,8 +15,8 @@ export const readingFlags: readonly FlagSpec[] = [
     long: "checkpoint",
     value: "HOW",
     description:
-      "how the WAL summaries come up to date: wait (for the next timed checkpoint, at most 6 minutes) or now (ask for " +
-      "one; needs pg_checkpoint); default: wait when there is more than 1 GiB of tables, else read everything",
+      "how the WAL summaries come up to date: wait (for the next timed checkpoint, at most 6 minutes), now (ask for one; " +
+      "needs pg_checkpoint) or none (read everything at once); default: wait where one is due in time",
     group: GROUP,
   },
   { long: "explain", description: "tell for each table why it was read or taken over", group: GROUP },
@@ -52,8 +52,8 @@ export function readingSettingsOf(line: CommandLine): ReadingSettings {
 
 function checkpointOf(line: CommandLine): ReadingSettings["checkpoint"] {
   const text = lastValue(line, "checkpoint");
-  if (text === null || text === "wait" || text === "now") return text;
-  throw new OperatingError("usage", `--checkpoint must be wait or now, not "${text}"`);
+  if (text === null || text === "wait" || text === "now" || text === "none") return text;
+  throw new OperatingError("usage", `--checkpoint must be wait, now or none, not "${text}"`);
 }
 
 function rereadEveryOf(line: CommandLine): number {

@@ -4,6 +4,7 @@ export { withinLimit } from "./server/ask.ts";
 export type { Answer } from "./server/ask.ts";
 export { awaitSummaries, SUMMARY_WAIT_LIMIT_MS } from "./server/await-summaries.ts";
 export type { AwaitSummariesOptions, SummaryWait } from "./server/await-summaries.ts";
+export { readCheckpointDue } from "./server/checkpoint-due.ts";
 export { readLargeObjectShape } from "./server/large-objects.ts";
 export { markHistory } from "./server/mark-history.ts";
 export { isCheckpointFar, makeCheckpoint } from "./server/near-checkpoint.ts";

@@ -77,7 +77,7 @@ function switchedOff({ isStandby }: SummaryFacts): Finding {
     message: "summarize_wal is off: each backup reads all rows, and stores only what changed",
     detail:
       "With it, a backup reads only those parts of tables that can have changed since the last one: time and load follow the change, not the size.",
-    hint: `Switch it on${isStandby ? ", on this standby too" : ""}; that needs no restart. The second backup after that is the first to read less; of less than 1 GiB of tables with --checkpoint now or wait.`,
+    hint: `Switch it on${isStandby ? ", on this standby too" : ""}; that needs no restart. The second backup after that is the first to read less.`,
     statements: ["ALTER SYSTEM SET summarize_wal = on;", "SELECT pg_reload_conf();"],
   };
 }

@@ -7,6 +7,7 @@ import { readGlobals, type Globals } from "../../globals/index.ts";
 import { describeServer, openSession, valueIfAllowed, type ServerPlace, type Session } from "../../postgres/index.ts";
 import type { ClusterMember, Lineage, Repository, RestorePointSummary, Run } from "../../repository/index.ts";
 import { backUpDatabase } from "../backup/index.ts";
+import { READING_DEFAULTS, type ReadingSettings } from "../backup/incremental/types.ts";
 import { refuseSecondRun } from "../backup/refuse-second-run.ts";
 import { beginPhase, warn } from "../events.ts";
 import { globalsFacts, globalsJson, warnOfClearPasswords } from "../globals-facts.ts";
@@ -119,7 +120,8 @@ async function backUpDatabases(context: OperationContext, backing: Backing): Pro
     context.signal.throwIfAborted();
     const lineage = lineageNameOf(databaseName, settings.lineage ?? server.lineageHost);
     const globals = settings.withRolePasswords ? "with passwords" : "without passwords";
-    const own = { ...settings, database: databaseName, server: server.place, lineage, globals } as const;
+    const reading = readingOf(settings);
+    const own = { ...settings, reading, database: databaseName, server: server.place, lineage, globals } as const;
     try {
       const receipt = await backUpDatabase(contextOf(context, databaseName), repository, own);
       databases.push({ databaseName, receipt, error: null });
@@ -132,6 +134,11 @@ async function backUpDatabases(context: OperationContext, backing: Backing): Pro
   }
   refuseNothing(databases);
   return databases;
+}
+
+/** Each waits for a checkpoint of its own, one after another: unasked, those do for which it pays. */
+function readingOf({ reading = READING_DEFAULTS }: ClusterBackupSettings): ReadingSettings {
+  return { ...reading, checkpoint: reading.checkpoint ?? "where much is read" };
 }
 
 /** As a single backup names it; a name's control characters are written out. */

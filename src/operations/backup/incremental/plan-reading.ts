@@ -1,14 +1,9 @@
 // Decides how a run reads: which segments it may take over from its parent, whether it reads them all the same to compare,
 // or why it reads everything. Source: docs/formats/incremental.md, the order of a run.
 
-import { formatDuration, formatSize, GIB } from "../../../base/units.ts";
+import { formatDuration } from "../../../base/units.ts";
 import type { Dump } from "../../../dump/index.ts";
-import {
-  listSummaries,
-  SUMMARY_WAIT_LIMIT_MS,
-  type Answer,
-  type IncrementalRecord,
-} from "../../../incremental/index.ts";
+import { listSummaries, readCheckpointDue, type Answer, type IncrementalRecord } from "../../../incremental/index.ts";
 import type { RestorePoint } from "../../../repository/index.ts";
 import { beginPhase } from "../../events.ts";
 import type { OperationContext } from "../../operation.ts";
@@ -18,11 +13,9 @@ import type { ServerLife } from "./server-life.ts";
 import type { ServerView } from "./server-view.ts";
 import { SummariesAwaited } from "./summary-wait.ts";
 import type { ReadingSettings } from "./types.ts";
+import { notWaitedBecause, waitingText, type WaitSituation } from "./wait-choice.ts";
 
 const BLOCK_SIZE_BYTES = 8192;
-
-/** Less than this is read sooner than a timed checkpoint comes. */
-const WAITING_PAYS_BYTES_MIN = GIB;
 
 /** What a run's reading is planned by. */
 export interface ReadingParts {
@@ -64,9 +57,10 @@ export async function planReading(context: OperationContext, parts: ReadingParts
     return { parent, server: null, allReadBecause: viewed.reason, ...nothing };
   }
   const server = viewed.value;
-  const wait = new SummariesAwaited(context, { source, server, mode: settings.checkpoint ?? "wait" });
-  const waitsFor = settings.checkpoint !== null || isWorthWaiting(sizeBytes({ ...parts, server }));
-  const judged = await judge(context, { ...parts, parent, server, wait, waitsFor });
+  const mode = settings.checkpoint === "now" ? "now" : "wait";
+  const wait = new SummariesAwaited(context, { source, server, mode });
+  const situation = await readSituation(context, parts, server);
+  const judged = await judge(context, { ...parts, parent, server, wait, situation });
   const isJudged = judged.kind === "known";
   return {
     parent,
@@ -75,19 +69,40 @@ export async function planReading(context: OperationContext, parts: ReadingParts
     allReadBecause: isJudged ? null : judged.reason,
     isCompared: isJudged && isSelfCheck(settings, parent.record),
     wait,
-    waitsAfter: wait.facts.beforeReadingMs > 0 ? false : waitsFor || null,
+    waitsAfter: waitsAfter({ settings, parent, wait, situation }),
   };
+}
+
+/** When the next checkpoint is due is asked only where it decides. */
+async function readSituation(
+  { signal }: OperationContext,
+  parts: ReadingParts,
+  server: ServerView,
+): Promise<WaitSituation> {
+  const { life, settings } = parts;
+  const { checkpoint } = settings;
+  const asksWhen = checkpoint === null || checkpoint === "wait";
+  const due = asksWhen ? await life.ask((session) => readCheckpointDue(session, signal)) : null;
+  return { checkpoint, bytes: sizeBytes({ ...parts, server }), dueInMs: due?.kind === "known" ? due.value : null };
+}
+
+/** A seal is of no use to a run that waited for it before, nor where the next one reads everything all the same. */
+function waitsAfter(facts: Pick<Judging, "settings" | "parent" | "wait" | "situation">): boolean | null {
+  const { parent, settings, situation, wait } = facts;
+  const isDistrusted = parent.distrustedBecause !== null && !settings.isFull;
+  if (wait.facts.beforeReadingMs > 0 || isDistrusted || settings.checkpoint === "none") return false;
+  return notWaitedBecause(situation) === null || null;
 }
 
 interface Judging extends Omit<ReadingParts, "parent"> {
   readonly parent: ParentView;
   readonly server: ServerView;
   readonly wait: SummariesAwaited;
-  readonly waitsFor: boolean;
+  readonly situation: WaitSituation;
 }
 
 async function judge(context: OperationContext, judging: Judging): Promise<Answer<Judgement>> {
-  const { life, dump, server, settings, wait, waitsFor } = judging;
+  const { life, dump, server, settings, wait, situation } = judging;
   const { record, restorePoint, distrustedBecause } = judging.parent;
   const { signal } = context;
   if (settings.isFull) return no("--full asks for it");
@@ -102,8 +117,9 @@ async function judge(context: OperationContext, judging: Judging): Promise<Answe
   if (objection !== null) return no(objection);
   const isReached = summaries.value.some(({ endLsn }) => endLsn >= server.position.snapshotLsn);
   if (!isReached) {
-    if (!waitsFor) return no(tooSmall(sizeBytes({ dump, parent: restorePoint, server })));
-    beginPhase(context, "summaries", waitingText(settings));
+    const reason = notWaitedBecause(situation);
+    if (reason !== null) return no(reason);
+    beginPhase(context, "summaries", waitingText(situation.checkpoint, situation.dueInMs));
     const { missedBecause } = await wait.before();
     if (missedBecause !== null) {
       return no(`${missedBecause} (waited ${formatDuration(wait.facts.beforeReadingMs)})`);
@@ -115,26 +131,11 @@ async function judge(context: OperationContext, judging: Judging): Promise<Answe
   });
 }
 
-function waitingText({ checkpoint }: ReadingSettings): string {
-  if (checkpoint === "now") return "asking the server for a checkpoint, and waiting for its WAL summaries";
-  const limit = formatDuration(SUMMARY_WAIT_LIMIT_MS);
-  return `waiting for the server's next checkpoint and its WAL summaries, at most ${limit} (--checkpoint now asks for one)`;
-}
-
-function tooSmall(bytes: number): string {
-  return `${formatSize(bytes)} is read sooner than a checkpoint comes; --checkpoint now or wait is incremental all the same`;
-}
-
 /** Of tables and large objects, without what is stored beside them, or of the parent's data: whichever is more. */
 function sizeBytes({ dump, parent, server }: Pick<ReadingParts, "dump" | "parent"> & { server: ServerView }): number {
   const largeObjectBlockCount = server.largeObjects?.blockCount ?? 0;
   const blockCount = dump.tables.reduce((sum, { relation }) => sum + relation.blockCount, largeObjectBlockCount);
   return Math.max(blockCount * BLOCK_SIZE_BYTES, parent?.manifest.totals.rawBytes ?? 0);
-}
-
-/** Whether waiting for a timed checkpoint pays for so many bytes. */
-export function isWorthWaiting(bytes: number): boolean {
-  return bytes >= WAITING_PAYS_BYTES_MIN;
 }
 
 function isSelfCheck({ isReread, rereadEvery }: ReadingSettings, record: IncrementalRecord | null): boolean {

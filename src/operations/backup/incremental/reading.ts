@@ -10,11 +10,12 @@ import type { RepositorySink } from "../repository-sink.ts";
 import type { SegmentChoice } from "../segment-choice.ts";
 import { explain } from "./explain.ts";
 import { largeObjectFacts } from "./large-object-facts.ts";
-import { isWorthWaiting, planReading, type ReadingParts, type ReadingPlan } from "./plan-reading.ts";
+import { planReading, type ReadingParts, type ReadingPlan } from "./plan-reading.ts";
 import { sealRecord, type SealedRecord } from "./seal-record.ts";
 import { differingUnits, selfCheckFacts, warnOfDifferences } from "./self-check.ts";
 import { findUnstable, type Stability } from "./stability.ts";
 import type { ReadingFacts, SelfCheckFacts, WaitFacts } from "./types.ts";
+import { isMuch, sealText } from "./wait-choice.ts";
 
 const NO_WAIT: WaitFacts = { beforeReadingMs: 0, afterReadingMs: 0, isCheckpointMade: false };
 const TABLES_NAMED_MAX = 5;
@@ -151,7 +152,7 @@ export class IncrementalReading implements AsyncDisposable {
 
   #warnOfNoCheck(): string {
     const message = `--reread compared nothing, as nothing could have been taken over: ${this.#plan.allReadBecause}`;
-    return warn(this.#context, { message, hint: "Say it again for the next backup, with --checkpoint now or wait." });
+    return warn(this.#context, { message, hint: "Say it again for the next backup, with --checkpoint now." });
   }
 
   #distrust(selfCheck: SelfCheckFacts | null): string | null {
@@ -164,8 +165,9 @@ export class IncrementalReading implements AsyncDisposable {
 
   async #waitForSeal({ rawBytes }: RepositorySink): Promise<void> {
     const { wait, waitsAfter } = this.#plan;
-    if (wait === null || !(waitsAfter ?? isWorthWaiting(rawBytes))) return;
-    beginPhase(this.#context, "seal", "waiting for the WAL summaries that the next backup needs");
+    if (wait === null || !(waitsAfter ?? isMuch(rawBytes))) return;
+    const { checkpoint } = this.#parts.settings;
+    if (wait.leftMs > 0) beginPhase(this.#context, "seal", sealText(checkpoint, wait.leftMs));
     await wait.after();
   }
 

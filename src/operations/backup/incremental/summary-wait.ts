@@ -27,6 +27,7 @@ export class SummariesAwaited implements AsyncDisposable {
   readonly #parts: WaitParts;
   readonly #ended = new AbortController();
   #beside: Promise<WaitOutcome> | null = null;
+  #besideEndsMs = 0;
   #beforeReadingMs = 0;
   #afterReadingMs = 0;
   #isCheckpointMade = false;
@@ -54,8 +55,15 @@ export class SummariesAwaited implements AsyncDisposable {
 
   /** Begins to wait while everything is read. */
   beginBeside(): void {
-    this.#beside ??= this.#wait();
+    if (this.#beside !== null) return;
+    this.#besideEndsMs = performance.now() + SUMMARY_WAIT_LIMIT_MS;
+    this.#beside = this.#wait().finally(() => (this.#besideEndsMs = 0));
     this.#beside.catch(() => {}); // it is awaited later, or not at all
+  }
+
+  /** How long after() takes at most; 0: what was begun beside the reading has ended. */
+  get leftMs(): number {
+    return Math.max(0, this.#besideEndsMs - performance.now());
   }
 
   /** Waits for what was begun beside the reading. */

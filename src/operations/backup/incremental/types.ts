@@ -10,8 +10,11 @@ export interface ReadingSettings {
   readonly isReread: boolean;
   /** Every so many runs does so by itself; 0: none does. */
   readonly rereadEvery: number;
-  /** How summaries come up to date; null: as with "wait", where enough is read that waiting pays. */
-  readonly checkpoint: "wait" | "now" | null;
+  /**
+   * How summaries come up to date: the next timed checkpoint is waited for, one is asked for, or neither. Null: it is waited
+   * for unless it is not due in time (wait-choice.ts).
+   */
+  readonly checkpoint: "wait" | "now" | "none" | "where much is read" | null;
   /** Whether the receipt tells of each relation. */
   readonly isExplained: boolean;
 }

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+
+import { GIB, MIB } from "../../../base/units.ts";
+import { notWaitedBecause, sealText, waitingText, type WaitSituation } from "./wait-choice.ts";
+
+const MINUTE_MS = 60_000;
+const SMALL: WaitSituation = { checkpoint: null, bytes: 50 * MIB, dueInMs: 4 * MINUTE_MS };
+
+test("notWaitedBecause() waits as it is told, and without a word where a checkpoint is due in time", () => {
+  for (const checkpoint of ["wait", "now"] as const) {
+    expect(notWaitedBecause({ ...SMALL, checkpoint, dueInMs: 60 * MINUTE_MS })).toBeNull();
+    expect(notWaitedBecause({ ...SMALL, checkpoint, bytes: 0 })).toBeNull();
+  }
+  expect(notWaitedBecause({ ...SMALL, checkpoint: "none", bytes: 100 * GIB })).toMatch(/^with --checkpoint none/);
+  expect(notWaitedBecause(SMALL)).toBeNull();
+  expect(notWaitedBecause({ ...SMALL, dueInMs: null })).toBeNull();
+  expect(notWaitedBecause({ ...SMALL, dueInMs: 6 * MINUTE_MS })).toBeNull();
+  expect(notWaitedBecause({ ...SMALL, dueInMs: 6 * MINUTE_MS + 1 })).toBe(
+    "the next timed checkpoint is due in 6 min 00 s only; --checkpoint now asks for one",
+  );
+  expect(notWaitedBecause({ ...SMALL, bytes: 0 })).toBe("there are no rows to be waited for");
+});
+
+test("notWaitedBecause() waits for much even where none is due in time, and of a whole server for nothing else", () => {
+  expect(notWaitedBecause({ ...SMALL, bytes: GIB, dueInMs: 30 * MINUTE_MS })).toBeNull();
+  const oneOfMany = { ...SMALL, checkpoint: "where much is read" } as const;
+  expect(notWaitedBecause({ ...oneOfMany, bytes: GIB })).toBeNull();
+  expect(notWaitedBecause({ ...oneOfMany, bytes: GIB - 1 })).toMatch(/^of a whole server, databases of less than 1/);
+});
+
+test("waitingText() and sealText() say for how long at most, and what to say instead", () => {
+  expect(waitingText(null, 190_000)).toBe(
+    "waiting for the server's next checkpoint, due within 3 min 10 s, and its WAL summaries: at most 6 min 00 s " +
+      "(--checkpoint now asks for one, none reads everything at once)",
+  );
+  expect(waitingText("wait", 3_600_000)).not.toContain("due");
+  expect(waitingText("now", null)).toMatch(/^asking the server for a checkpoint/);
+  expect(sealText(null, 350_000)).toMatch(/at most 5 min 50 s \(--checkpoint now asks for one, none does without\)$/);
+  expect(sealText("now", 350_000)).toMatch(/^waiting for the WAL summaries that the next backup needs/);
+});
