@@ -143,7 +143,9 @@ test("where no checkpoint is due in time, everything is read at once; the next b
   await using bench = await IncrementalBench.on(servers.get(18)!);
   await bench.backup();
   const { reading } = await bench.backup({ checkpoint: null });
-  expect(reading.allReadBecause).toMatch(/^the next timed checkpoint is due in \d+ min \d+ s only; --checkpoint now asks for one$/);
+  expect(reading.allReadBecause).toMatch(
+    /^the next timed checkpoint is due in \d+ min \d+ s only; --checkpoint now asks for one$/,
+  );
   expect(reading.waited).toEqual({ beforeReadingMs: 0, afterReadingMs: 0, isCheckpointMade: false });
   expect(reading.noParentBecause).toBe("no WAL summary has reached its snapshot yet");
   const next = await bench.backup();
