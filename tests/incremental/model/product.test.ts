@@ -24,11 +24,14 @@ const RESTORE_EVERY = 3;
 /** pg_dump waits for a lock this long; then what holds it is ended. */
 const LOCK_PATIENCE_MS = 700;
 
-/** Five segments of the product's size, a row in each block. */
+/** Five segments of the product's size, a row in each block; and some of fewer blocks, as most is stored beside the heap. */
 const LARGE = `
 CREATE TABLE large (id int, v int, pad text) WITH (fillfactor = 10);
 INSERT INTO large SELECT g, 0, pg_catalog.repeat('x', 500) FROM generate_series(1, 2400) g;
-VACUUM (FREEZE) large;
+CREATE TABLE letters (id int, v int, body text) WITH (fillfactor = 10);
+ALTER TABLE letters ALTER body SET STORAGE EXTERNAL;
+INSERT INTO letters SELECT g, 0, pg_catalog.repeat(pg_catalog.md5(g::text), 300) FROM generate_series(1, 600) g;
+VACUUM (FREEZE) large, letters;
 CHECKPOINT`;
 
 test(
@@ -72,6 +75,9 @@ test(
 async function changeSomething(world: World, dice: Dice): Promise<void> {
   await work(world, dice, dice.between(0, 5));
   await world.tries("definer", `UPDATE large SET v = v + 1 WHERE id % 2400 = ${dice.below(2400)}`);
+  const id = 1 + dice.below(600);
+  const change = dice.chance(0.5) ? "v = v + 1" : "body = pg_catalog.reverse(body)";
+  await world.tries("definer", `UPDATE letters SET ${change} WHERE id = ${id}`);
 }
 
 async function released<T>(world: World, dice: Dice, run: () => Promise<T>): Promise<T> {
