@@ -44,7 +44,7 @@ const PHASES = [
   ["at its last call", "delete runs/", 3],
 ] as const;
 /** So many are killed one after another before one lives, so that few have to. */
-const KILLS_IN_A_ROW = 4;
+const KILLS_IN_A_ROW = 6;
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 beforeAll(async () => {
