@@ -86,6 +86,8 @@ test("a self-check that finds another block than it should ends with exit status
   expect(checked.reading.takenOverSegmentCount).toBe(0);
   expect(checked.reading.selfCheck).toEqual({
     comparedSegmentCount: SEGMENT_COUNT + 1,
+    comparedLargeObjectCount: 0,
+    largeObjectDifferences: [],
     differenceCount: 1,
     differences: [{ table: "public.item", firstBlock: 512, blockCount: 512 }],
   });
