@@ -39,4 +39,6 @@ test("settingsOf() says nothing of what is no such file", () => {
   expect(settingsOf("", "host")).toEqual([]);
   expect(settingsOf("\0\u{1F642} Host", "host")).toEqual([]);
   expect(settingsOf("Host other\nProxyJump x\n", "host")).toEqual([]);
+  expect(settingsOf("constructor x\ntoString x\n", "host")).toEqual([]);
+  expect(settingsOf(`User ${" ".repeat(1_000_000)}x`, "host")).toEqual([]);
 });

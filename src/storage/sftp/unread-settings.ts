@@ -9,6 +9,7 @@ import { MIB } from "../../base/units.ts";
 import type { SftpLocation } from "./sftp-location.ts";
 
 const FILE_LENGTH_MAX = 1 * MIB;
+const LINE_LENGTH_MAX = 4096;
 const VALUE_LENGTH_MAX = 200;
 /** Settings that matter for a connection, and what stands for them here. */
 const SETTINGS: Readonly<Record<string, { readonly name: string; readonly instead: string }>> = {
@@ -47,12 +48,13 @@ export async function withUnreadSettings(error: unknown, location: SftpLocation)
 export function settingsOf(text: string, host: string): string[] {
   const found = new Map<string, string>();
   let isMeant = true;
-  for (const line of text.split("\n")) {
+  for (const whole of text.split("\n")) {
+    const line = whole.slice(0, LINE_LENGTH_MAX);
     const [, keyword = "", value = ""] = /^\s*([A-Za-z]+)(?:\s*=\s*|\s+)(.*?)\s*$/.exec(line) ?? [];
     const name = keyword.toLowerCase();
     if (name === "host") isMeant = isMatch(value.split(/\s+/), host);
     else if (name === "match") isMeant = false;
-    else if (isMeant && name in SETTINGS && !found.has(name)) found.set(name, value);
+    else if (isMeant && value !== "" && Object.hasOwn(SETTINGS, name) && !found.has(name)) found.set(name, value);
   }
   return [...found].flatMap(([name, value]) => {
     const setting = SETTINGS[name];
