@@ -22,6 +22,7 @@ const SESSION_SETTING = /^\s*(SET\s+(?!TRANSACTION\b|CONSTRAINTS\b)|SELECT\s+(pg
 /** Follows backend bytes that come in arbitrary pieces from message to message. */
 class MessageTracker {
   readonly #header = new Uint8Array(MESSAGE_HEADER_SIZE_BYTES);
+  readonly #headerView = new DataView(this.#header.buffer);
   #headerLength = 0;
   #payloadRemaining = 0;
 
@@ -37,7 +38,7 @@ class MessageTracker {
       if (this.#headerLength < MESSAGE_HEADER_SIZE_BYTES) {
         this.#header[this.#headerLength++] = bytes[position++]!;
         if (this.#headerLength < MESSAGE_HEADER_SIZE_BYTES) continue;
-        this.#payloadRemaining = new DataView(this.#header.buffer).getUint32(1) - 4;
+        this.#payloadRemaining = this.#headerView.getUint32(1) - 4;
       } else {
         const taken = Math.min(this.#payloadRemaining, bytes.length - position);
         this.#payloadRemaining -= taken;

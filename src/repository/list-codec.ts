@@ -2,7 +2,6 @@
 // Every span is readable by itself: it brings the names of the packs that it refers to.
 
 import { assert } from "../base/assert.ts";
-import { KIB } from "../base/units.ts";
 import type { ChunkKind } from "./chunk-id.ts";
 import { isPackName } from "./identifiers.ts";
 import type { ChunkReference, LargeObjectRecord, SegmentRecord } from "./lists.ts";
@@ -40,7 +39,7 @@ export function isDeltaOf(chunk: ChunkReference, base: ChunkReference): boolean 
 
 /** Collects records into the bytes of one span. */
 export class SpanEncoder {
-  #bytes = Buffer.allocUnsafe(KIB);
+  #bytes = Buffer.allocUnsafe(HEAD_BYTES_MAX);
   #length = 0;
   #packs = new Map<string, number>();
 

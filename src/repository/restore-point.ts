@@ -33,6 +33,12 @@ const SUMMARY_READ_BYTES = 8 * 1024;
 /** Enough for header, summary and body of most manifests. */
 const BODY_READ_BYTES = 64 * 1024;
 
+/** A page that was read, and the name of the object it lies in. */
+interface ListPage {
+  readonly bytes: Uint8Array;
+  readonly packName: string;
+}
+
 /** Where an item of a pack lies now. */
 type CurrentPlace = (place: PackItemPlace) => PackItemPlace;
 
@@ -46,12 +52,14 @@ export class RestorePoint {
   readonly #context: RepositoryContext;
   /** Given: it is there to be compared with. */
   readonly #currentPlace: CurrentPlace | null;
-  readonly #pages = new RecentResults<number, Uint8Array>(PAGES_KEPT_MAX);
+  readonly #pages = new RecentResults<number, ListPage>(PAGES_KEPT_MAX);
   /** Packs that the storage did not let be read. */
   readonly #refusedPacks = new Set<string>();
   /** Of one to be compared with: why a list ended early though it is not damaged; null: none did. */
   refusedBecause: string | null = null;
-  #relations: RelationIndex | null = null;
+  readonly #byDumpId: RelationIndex<number>;
+  readonly #byOid: RelationIndex<number>;
+  readonly #byName: RelationIndex<string>;
 
   constructor(context: RepositoryContext, chunks: ChunkReader, opened: OpenedManifest, currentPlace?: CurrentPlace) {
     this.#context = context;
@@ -60,6 +68,10 @@ export class RestorePoint {
     this.manifest = opened.manifest;
     this.toc = opened.toc;
     this.id = opened.manifest.id;
+    const { relations } = opened.manifest;
+    this.#byDumpId = new RelationIndex(relations, ({ dumpId }) => dumpId);
+    this.#byOid = new RelationIndex(relations, ({ oid }) => oid);
+    this.#byName = new RelationIndex(relations, nameKey);
   }
 
   /**
@@ -75,11 +87,9 @@ export class RestorePoint {
   findRelation(
     wanted: { dumpId: number } | { oid: number } | { namespace: string; name: string },
   ): RelationRecord | null {
-    this.#relations ??= indexRelations(this.manifest.relations);
-    const { byDumpId, byOid, byName } = this.#relations;
-    if ("dumpId" in wanted) return byDumpId.get(wanted.dumpId) ?? null;
-    if ("oid" in wanted) return byOid.get(wanted.oid) ?? null;
-    return byName.get(nameKey(wanted)) ?? null;
+    if ("dumpId" in wanted) return this.#byDumpId.find(wanted.dumpId);
+    if ("oid" in wanted) return this.#byOid.find(wanted.oid);
+    return this.#byName.find(nameKey(wanted));
   }
 
   /** The segments of a relation in order; a long one comes in several records. Throws OperatingError "corrupt". */
@@ -87,10 +97,6 @@ export class RestorePoint {
     return this.#records(relation.list, (decoder) => this.#placed(decoder.nextSegment()), signal);
   }
 
-  /** The large objects of a set in order; a long one comes in several records. Throws OperatingError "corrupt". */
-  largeObjects(set: LargeObjectSet, signal?: AbortSignal): AsyncGenerator<LargeObjectRecord> {
-    return this.#records(set.list, (decoder) => this.#placedObjects(decoder.nextLargeObjects()), signal);
-  }
   /**
    * The same at once where the list is one span, as nearly every one is; null where it is longer. Of ten thousand tables it
    * takes a fraction of the time.
@@ -109,6 +115,10 @@ export class RestorePoint {
     return records;
   }
 
+  /** The large objects of a set in order; a long one comes in several records. Throws OperatingError "corrupt". */
+  largeObjects(set: LargeObjectSet, signal?: AbortSignal): AsyncGenerator<LargeObjectRecord> {
+    return this.#records(set.list, (decoder) => this.#placedObjects(decoder.nextLargeObjects()), signal);
+  }
 
   /** A chunk, authentic: one zstd frame or plain bytes, of a delta always these. */
   async readChunk(reference: ChunkReference, signal?: AbortSignal): Promise<UnsealedChunk> {
@@ -166,13 +176,15 @@ export class RestorePoint {
     });
   }
 
-  #pageName(pageIndex: number): string {
-    return packObjectName(this.manifest.packs[this.manifest.pages[pageIndex]![0]]![0]);
+  async #openSpan([pageIndex, offset, length]: ListSpan): Promise<SpanDecoder> {
+    const { bytes, packName } = await this.#pages.get(pageIndex, async () => {
+      return { bytes: await this.#readPage(pageIndex), packName: this.#pageName(pageIndex) };
+    });
+    return new SpanDecoder(bytes.subarray(offset, offset + length), packName);
   }
 
-  async #openSpan([pageIndex, offset, length]: ListSpan): Promise<SpanDecoder> {
-    const page = await this.#pages.get(pageIndex, async () => await this.#readPage(pageIndex));
-    return new SpanDecoder(page.subarray(offset, offset + length), this.#pageName(pageIndex));
+  #pageName(pageIndex: number): string {
+    return packObjectName(this.manifest.packs[this.manifest.pages[pageIndex]![0]]![0]);
   }
 
   async #readPage(pageIndex: number): Promise<Uint8Array> {
@@ -202,20 +214,21 @@ function placeOf({ itemNumber, offset, pack }: PackItemPlace): PackItemPlace {
   return { pack, itemNumber, offset };
 }
 
-interface RelationIndex {
-  readonly byDumpId: ReadonlyMap<number, RelationRecord>;
-  readonly byOid: ReadonlyMap<number, RelationRecord>;
-  readonly byName: ReadonlyMap<string, RelationRecord>;
-}
+/** Relations by one of their keys, made when it is first asked for; of those that have a key in common, the first is found. */
+class RelationIndex<K> {
+  readonly #relations: readonly RelationRecord[];
+  readonly #keyOf: (record: RelationRecord) => K;
+  #byKey: ReadonlyMap<K, RelationRecord> | null = null;
 
-/** Of records that have a key in common, the first is found. */
-function indexRelations(relations: readonly RelationRecord[]): RelationIndex {
-  const reversed = relations.toReversed();
-  return {
-    byDumpId: new Map(reversed.map((record) => [record.dumpId, record])),
-    byOid: new Map(reversed.map((record) => [record.oid, record])),
-    byName: new Map(reversed.map((record) => [nameKey(record), record])),
-  };
+  constructor(relations: readonly RelationRecord[], keyOf: (record: RelationRecord) => K) {
+    this.#relations = relations;
+    this.#keyOf = keyOf;
+  }
+
+  find(key: K): RelationRecord | null {
+    this.#byKey ??= new Map(this.#relations.toReversed().map((record) => [this.#keyOf(record), record]));
+    return this.#byKey.get(key) ?? null;
+  }
 }
 
 function nameKey({ namespace, name }: { readonly namespace: string; readonly name: string }): string {

@@ -416,8 +416,7 @@ export class Run implements AsyncDisposable {
 /** Drops fields that a finished list has and the record does not: sums that are always 0. */
 function withoutExtras<T extends RelationRecord | LargeObjectSet>(record: T): T {
   const extra = "oid" in record ? "objectCount" : "rowCount";
-  const { [extra as keyof T]: _, ...rest } = record;
-  return rest as T;
+  return { ...record, [extra]: undefined }; // JSON has no such fields
 }
 
 function totalsOf(body: ManifestBody, newPackBytes: readonly number[]): Totals {

@@ -49,17 +49,12 @@ interface OpenList {
 export class ParentChunks {
   readonly #run: Run;
   readonly #parent: RestorePoint | null;
-  readonly #relationsByOid: ReadonlyMap<number, RelationRecord>;
-  readonly #relationsByName: ReadonlyMap<string, RelationRecord>;
   #open: OpenList | null = null;
   #largeObjects: Promise<ReadonlyMap<number, ChunkReference[]>> | null = null;
 
   constructor(run: Run) {
     this.#run = run;
     this.#parent = run.parent;
-    const relations = run.parent?.manifest.relations ?? [];
-    this.#relationsByOid = new Map(relations.map((relation) => [relation.oid, relation]));
-    this.#relationsByName = new Map(relations.map((relation) => [nameKey(relation), relation]));
   }
 
   /** The parent's segment that begins at the same block, null when it has none; asked in plan order, twice if need be. */
@@ -95,11 +90,12 @@ export class ParentChunks {
   async #listOf(table: TablePlan): Promise<OpenList> {
     if (this.#open?.dumpId === table.dumpId) return this.#open;
     await this.close();
-    const { relation } = table;
-    const record = this.#relationsByOid.get(relation.oid) ?? this.#relationsByName.get(nameKey(relation)) ?? null;
+    const { oid, namespace, name } = table.relation;
+    const parent = this.#parent!;
+    const record = parent.findRelation({ oid }) ?? parent.findRelation({ namespace, name });
     const isComparable = record !== null && record.segmentBlocks === table.segmentBlockCount;
-    const short = isComparable ? await this.#parent!.shortSegments(record) : [];
-    const records = short?.values() ?? this.#parent!.segments(record!);
+    const short = isComparable ? await parent.shortSegments(record) : [];
+    const records = short?.values() ?? parent.segments(record!);
     const { dumpId } = table;
     this.#open = { dumpId, relation: record, records, pending: null, seenChunkCount: 0, last: null };
     return this.#open;
@@ -151,8 +147,4 @@ async function peek(open: OpenList): Promise<SegmentRecord | null> {
   open.seenChunkCount += next.value.chunks.length;
   open.pending = next.value;
   return next.value;
-}
-
-function nameKey(relation: { readonly namespace: string; readonly name: string }): string {
-  return JSON.stringify([relation.namespace, relation.name]);
 }

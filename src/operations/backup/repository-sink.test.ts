@@ -54,9 +54,16 @@ test("a table whose last segments end at nearly the same time has one record", a
   expect(sink.relations.length).toBe(1);
 });
 
+interface ParentOptions {
+  /** Whether its list can be read at once. */
+  readonly isShort?: boolean;
+  readonly listEndsAt?: number;
+  readonly lost?: number;
+}
+
 /** A parent whose list has a segment of one chunk for each block. */
-function parentOf(segmentCount: number, options: { readonly listEndsAt?: number; readonly lost?: number } = {}): Run {
-  const { listEndsAt = segmentCount, lost = -1 } = options;
+function parentOf(segmentCount: number, options: ParentOptions = {}): Run {
+  const { isShort = false, listEndsAt = segmentCount, lost = -1 } = options;
   const chunkOf = (block: number): object => ({ id: Buffer.alloc(32, block), rawLengthBytes: 10, rowCount: 1, block });
   const relation = { oid: 1, namespace: "public", name: "t", segmentBlocks: 1, chunkCount: segmentCount };
   async function* segments(): AsyncGenerator<object> {
@@ -66,8 +73,12 @@ function parentOf(segmentCount: number, options: { readonly listEndsAt?: number;
     }
   }
   const { run } = slowRun(0) as unknown as { run: object };
-  const shortSegments = async (): Promise<null> => await Promise.resolve(null);
-  const parent = { manifest: { relations: [relation] }, segments, shortSegments };
+  const shortSegments = async (): Promise<object[] | null> => {
+    const records: object[] = [];
+    for await (const record of segments()) records.push(record);
+    return isShort ? records : null;
+  };
+  const parent = { findRelation: () => relation, segments, shortSegments };
   return { ...run, parent, canReuse: (chunk: { block: number }) => chunk.block !== lost } as unknown as Run;
 }
 
@@ -81,15 +92,20 @@ async function takenOver(run: Run, segmentCount: number): Promise<boolean[]> {
 }
 
 test("takesOver() takes the parent's segments over", async () => {
-  expect(await takenOver(parentOf(3), 3)).toEqual([true, true, true]);
+  for (const isShort of [true, false]) expect(await takenOver(parentOf(3, { isShort }), 3)).toEqual([true, true, true]);
 });
 
 test("takesOver() leaves a segment to be read of which a chunk cannot be reused", async () => {
-  expect(await takenOver(parentOf(3, { lost: 1 }), 3)).toEqual([true, false, true]);
+  const lost = 1;
+  for (const isShort of [true, false])
+    expect(await takenOver(parentOf(3, { isShort, lost }), 3)).toEqual([true, false, true]);
 });
 
 test("takesOver() leaves the segment before a damage of the list to be read: more of it may be lost", async () => {
-  expect(await takenOver(parentOf(3, { listEndsAt: 2 }), 3)).toEqual([true, false, false]);
+  const listEndsAt = 2;
+  for (const isShort of [true, false]) {
+    expect(await takenOver(parentOf(3, { isShort, listEndsAt }), 3)).toEqual([true, false, false]);
+  }
 });
 
 test("takesOver() leaves a segment of another block range to be read", async () => {
