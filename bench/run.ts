@@ -56,6 +56,7 @@ async function main(): Promise<void> {
   process.on("exit", () => process.stderr.write(options.data === null ? "" : `the data is in ${folder}\n`));
   const files = join(folder, "files");
   try {
+    await rm(files, { recursive: true, force: true }); // of a run that was killed
     await mkdir(files, { recursive: true });
     await chmod(folder, 0o755); // the server may run as another user
     const report = await runSteps(options, { folder, files });
