@@ -162,6 +162,13 @@ describe.each(s3Servers())("s3 on $name behind a bad network", ({ checksRights, 
       await stream(await storage.openWriter(name), bytes, MIB);
     await replacingInVain({ storage, proxy }, { method: "POST", url: "uploadId=" }, inParts);
     expect(await collect(storage.leftovers())).toEqual([]);
+    // Without conditions, somebody may have written it after the look.
+    await using careful = await openAt(uriAt(proxy.endpoint, place, { "conditional-put": "off" }));
+    proxy.plan({ kind: "lose-answer", method: "PUT", times: 99 });
+    await expect(careful.put("looked-for", Buffer.from("1"), IF_ABSENT)).rejects.toMatchObject({
+      code: "storage_failed",
+    });
+    expect(await namesIn(careful)).toEqual(["looked-for", "replaced"]);
   });
 
   test("a server that does not read stops the writer: memory stays bounded", async () => {

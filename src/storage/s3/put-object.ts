@@ -96,12 +96,17 @@ export async function putObject(requests: S3Requests, write: ObjectWrite, bytes:
  * stays: removing it would leave nothing of either. Never throws.
  */
 export async function removeIfOurs(requests: S3Requests, write: ObjectWrite): Promise<void> {
-  if (!write.ifAbsent) return;
+  if (!isSurelyNew(requests, write)) return;
   const quiet = { ...write, signal: undefined };
   const removal = isOurs(requests, quiet).then(async (isIt) => {
     if (isIt) await deleteQuietly(requests, write.name);
   });
   await removal.catch(() => undefined);
+}
+
+/** True when it cannot have replaced another object: without conditions, one may have come between the look and the write. */
+function isSurelyNew({ location }: S3Requests, { ifAbsent }: ObjectWrite): boolean {
+  return ifAbsent && location.isConditional;
 }
 
 /** True when the object under that name is the one of this write; where its mark is missing: when it has these bytes. */
@@ -144,7 +149,7 @@ export async function confirmObject(
     : null; // prettier-ignore
   if (problem === null) return { name, sizeBytes };
   // What is not what was written must not stand there; nothing refers to it yet, unless it replaced what something refers to.
-  if (write.ifAbsent && mark === write.mark) await deleteQuietly(requests, name);
+  if (isSurelyNew(requests, write) && mark === write.mark) await deleteQuietly(requests, name);
   throw new OperatingError("corrupt", `"${name}" ${problem}`);
 }
 
