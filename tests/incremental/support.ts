@@ -5,7 +5,8 @@ import type { BackupReceipt, BackupSettings } from "../../src/operations/backup/
 import type { ReadingSettings } from "../../src/operations/backup/incremental/types.ts";
 import { TestRepository } from "../matrix/support.ts";
 import { compareDatabases, formatDifferences } from "../support/compare.ts";
-import { ownServer, type Major, type OwnServer, type TestDatabase, type TestServer } from "../support/servers.ts";
+import { ownServer, runAsServerUser } from "../support/servers.ts";
+import type { Major, OwnServer, TestDatabase, TestServer } from "../support/servers.ts";
 
 /** Nothing that touches blocks by itself, no timed checkpoint, and WAL that survives a crash. */
 const SETTINGS = {
@@ -60,6 +61,18 @@ export class IncrementalBench implements AsyncDisposable {
   /** A server for several tests. */
   static async startServer(major: Major, initdbArguments: readonly string[] = []): Promise<OwnServer> {
     return await ownServer(major, { settings: SETTINGS, initdbArguments });
+  }
+
+  /** A hot standby of such a server. */
+  static async startStandby(primary: TestServer): Promise<OwnServer> {
+    const { pgBasebackup } = primary.tools;
+    return await ownServer(primary.major, {
+      settings: { ...SETTINGS, hot_standby_feedback: "on" },
+      fillDataDirectory: async (folder) => {
+        const args = ["-D", folder, "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", primary.uri("postgres")];
+        await runAsServerUser(pgBasebackup, args);
+      },
+    });
   }
 
   /** A new database with the sample in it, dropped at the end. */

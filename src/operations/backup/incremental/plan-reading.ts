@@ -83,7 +83,9 @@ async function readSituation(
   const { checkpoint } = settings;
   const asksWhen = checkpoint === null || checkpoint === "wait";
   const due = asksWhen ? await life.ask((session) => readCheckpointDue(session, signal)) : null;
-  return { checkpoint, bytes: sizeBytes({ ...parts, server }), dueInMs: due?.kind === "known" ? due.value : null };
+  const dueInMs = due?.kind === "known" ? due.value : null;
+  const isStandby = server.position.hostRole === "standby";
+  return { checkpoint, bytes: sizeBytes({ ...parts, server }), dueInMs, isStandby };
 }
 
 /** A seal is of no use to a run that waited for it before, nor where the next one reads everything all the same. */
@@ -119,7 +121,7 @@ async function judge(context: OperationContext, judging: Judging): Promise<Answe
   if (!isReached) {
     const reason = notWaitedBecause(situation);
     if (reason !== null) return no(reason);
-    beginPhase(context, "summaries", waitingText(situation.checkpoint, situation.dueInMs));
+    beginPhase(context, "summaries", waitingText(situation));
     const { missedBecause } = await wait.before();
     if (missedBecause !== null) {
       return no(`${missedBecause} (waited ${formatDuration(wait.facts.beforeReadingMs)})`);

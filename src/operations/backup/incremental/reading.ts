@@ -164,10 +164,11 @@ export class IncrementalReading implements AsyncDisposable {
   }
 
   async #waitForSeal({ rawBytes }: RepositorySink): Promise<void> {
-    const { wait, waitsAfter } = this.#plan;
+    const { server, wait, waitsAfter } = this.#plan;
     if (wait === null || !(waitsAfter ?? isMuch(rawBytes))) return;
     const { checkpoint } = this.#parts.settings;
-    if (wait.leftMs > 0) beginPhase(this.#context, "seal", sealText(checkpoint, wait.leftMs));
+    const isStandby = server?.position.hostRole === "standby";
+    if (wait.leftMs > 0) beginPhase(this.#context, "seal", sealText({ checkpoint, isStandby }, wait.leftMs));
     await wait.after();
   }
 

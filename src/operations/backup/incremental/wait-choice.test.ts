@@ -4,7 +4,7 @@ import { GIB, MIB } from "../../../base/units.ts";
 import { notWaitedBecause, sealText, waitingText, type WaitSituation } from "./wait-choice.ts";
 
 const MINUTE_MS = 60_000;
-const SMALL: WaitSituation = { checkpoint: null, bytes: 50 * MIB, dueInMs: 4 * MINUTE_MS };
+const SMALL: WaitSituation = { checkpoint: null, bytes: 50 * MIB, dueInMs: 4 * MINUTE_MS, isStandby: false };
 
 test("notWaitedBecause() waits as it is told, and without a word where a checkpoint is due in time", () => {
   for (const checkpoint of ["wait", "now"] as const) {
@@ -29,12 +29,25 @@ test("notWaitedBecause() waits for much even where none is due in time, and of a
 });
 
 test("waitingText() and sealText() say for how long at most, and what to say instead", () => {
-  expect(waitingText(null, 190_000)).toBe(
-    "waiting for the server's next checkpoint, due within 3 min 10 s, and its WAL summaries: at most 6 min 00 s " +
-      "(--checkpoint now asks for one, none reads everything at once)",
+  expect(waitingText({ ...SMALL, dueInMs: 190_000 })).toBe(
+    "waiting for the server's next checkpoint, due within 3 min 10 s, and WAL summaries: at most 6 min 00 s " +
+      "(--checkpoint now asks for one, --checkpoint none reads everything at once)",
   );
-  expect(waitingText("wait", 3_600_000)).not.toContain("due");
-  expect(waitingText("now", null)).toMatch(/^asking the server for a checkpoint/);
-  expect(sealText(null, 350_000)).toMatch(/at most 5 min 50 s \(--checkpoint now asks for one, none does without\)$/);
-  expect(sealText("now", 350_000)).toMatch(/^waiting for the WAL summaries that the next backup needs/);
+  expect(waitingText({ ...SMALL, checkpoint: "wait", dueInMs: 3_600_000 })).not.toContain("due");
+  expect(waitingText({ ...SMALL, checkpoint: "now" })).toMatch(/^asking the server for a checkpoint/);
+  expect(sealText(SMALL, 350_000)).toMatch(
+    /at most 5 min 50 s \(--checkpoint now asks for one, --checkpoint none does/,
+  );
+  expect(sealText({ ...SMALL, checkpoint: "now" }, 350_000)).toMatch(/^waiting for the WAL summaries that the next/);
+});
+
+test("waitingText() and sealText() of a standby speak of its primary, whatever was asked for", () => {
+  for (const checkpoint of [null, "wait", "now"] as const) {
+    const situation = { ...SMALL, checkpoint, dueInMs: null, isStandby: true };
+    for (const text of [waitingText(situation), sealText(situation, 350_000)]) {
+      expect(text).toMatch(
+        /waiting for the primary's next checkpoint.* \(CHECKPOINT on the primary brings it at once,/,
+      );
+    }
+  }
 });

@@ -14,6 +14,8 @@ export interface WaitSituation {
   readonly bytes: number;
   /** The next timed checkpoint comes in so much time at the latest; null: not known. */
   readonly dueInMs: number | null;
+  /** Only its primary's checkpoints count, and nobody here can ask for one. */
+  readonly isStandby: boolean;
 }
 
 /** Why a checkpoint is not waited for; null: it is. */
@@ -34,20 +36,25 @@ export function isMuch(bytes: number): boolean {
   return bytes >= MUCH_BYTES_MIN;
 }
 
+const ON_PRIMARY = "CHECKPOINT on the primary brings it at once";
+
 /** What is waited for before the reading, how long at most, and what to say instead. */
-export function waitingText(checkpoint: ReadingSettings["checkpoint"], dueInMs: number | null): string {
-  if (checkpoint === "now") return "asking the server for a checkpoint, and waiting for its WAL summaries";
+export function waitingText({ checkpoint, dueInMs, isStandby }: Omit<WaitSituation, "bytes">): string {
+  if (checkpoint === "now" && !isStandby)
+    return "asking the server for a checkpoint, and waiting for its WAL summaries";
   const limit = formatDuration(SUMMARY_WAIT_LIMIT_MS);
   const isDue = dueInMs !== null && dueInMs <= SUMMARY_WAIT_LIMIT_MS;
   const due = isDue ? `, due within ${formatDuration(dueInMs)}` : "";
-  const instead = "--checkpoint now asks for one, none reads everything at once";
-  return `waiting for the server's next checkpoint${due}, and its WAL summaries: at most ${limit} (${instead})`;
+  const instead = isStandby ? ON_PRIMARY : "--checkpoint now asks for one";
+  const whose = isStandby ? "primary's" : "server's";
+  return `waiting for the ${whose} next checkpoint${due}, and WAL summaries: at most ${limit} (${instead}, --checkpoint none reads everything at once)`;
 }
 
 /** The same after the reading, for the seal. */
-export function sealText(checkpoint: ReadingSettings["checkpoint"], leftMs: number): string {
+export function sealText({ checkpoint, isStandby }: Omit<WaitSituation, "bytes" | "dueInMs">, leftMs: number): string {
   const until = `at most ${formatDuration(leftMs)}`;
-  if (checkpoint === "now") return `waiting for the WAL summaries that the next backup needs: ${until}`;
-  const instead = "--checkpoint now asks for one, none does without";
-  return `all is stored; waiting for the server's next checkpoint, so that the next backup need not read everything: ${until} (${instead})`;
+  if (checkpoint === "now" && !isStandby) return `waiting for the WAL summaries that the next backup needs: ${until}`;
+  const instead = isStandby ? ON_PRIMARY : "--checkpoint now asks for one";
+  const whose = isStandby ? "primary's" : "server's";
+  return `all is stored; waiting for the ${whose} next checkpoint, so that the next backup need not read everything: ${until} (${instead}, --checkpoint none does without)`;
 }
