@@ -1,6 +1,6 @@
 // A reader's session on the wire: statements go out ahead of their answers, COPY text comes in through the assembler.
-// At most two statements are under way, so that the server never waits for the next one; a LOCK is awaited before its
-// COPY is sent. Where the connection is plain, the socket reads straight into the assembler's buffer.
+// While it reads at most two statements are under way, so that the server never waits for the next one; a LOCK is awaited
+// before its COPY is sent. Where the connection is plain, the socket reads straight into the assembler's buffer.
 // Source: PostgreSQL manual, "Message Flow"; data path in docs/decisions.
 
 import type { Socket } from "node:net";

@@ -44,18 +44,26 @@ export async function inTransaction<T>(
   // Names in such a database may be no valid UTF-8, and the server then refuses to send them as that.
   const isRaw = session.connection.parameters.get("server_encoding") === "SQL_ASCII";
   const textEncoding = session.textEncoding;
+  // A message is read as a whole before any of it is done: quotes and encoding must be the right ones from the start.
+  const isPlain = !isRaw && session.connection.parameters.get("standard_conforming_strings") === "on";
+  let isBegun = false;
+  const query = async (sql: string): Promise<Rows> => {
+    isBegun = true;
+    return (await session.query(Buffer.from(sql), { signal })).rows;
+  };
   const ask: Ask = async (sql) => {
-    const { rows } = await session.query(Buffer.from(sql), { signal });
+    if (!isBegun && isPlain) return await query(`${beginStatements(isRaw)};\n${sql}`);
+    if (!isBegun) await query(beginStatements(isRaw));
+    const rows = await query(sql);
     return isRaw ? rows.map((row) => row.map(decodeBytes)) : rows;
   };
   try {
     if (isRaw) session.textEncoding = "latin1";
-    await ask(beginStatements(isRaw));
     const result = await work(ask);
-    await session.query("COMMIT");
+    if (isBegun) await session.query("COMMIT");
     return result;
   } catch (error) {
-    if (session.isConnected) await session.query("ROLLBACK").catch(() => {}); // what failed first is thrown
+    if (isBegun && session.isConnected) await session.query("ROLLBACK").catch(() => {}); // what failed first is thrown
     throw error;
   } finally {
     session.textEncoding = textEncoding;

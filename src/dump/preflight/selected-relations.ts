@@ -55,8 +55,7 @@ export function scopeOf(flags: readonly SelectionFlag[]): SelectionScope {
 /** Asks for the relations. Unqualified table patterns are looked up in the role's own search_path, as pg_dump does. */
 export async function selectRelations(ask: Ask, flags: readonly SelectionFlag[]): Promise<SelectedRelations> {
   const scope = scopeOf(flags);
-  await ask("SET LOCAL search_path TO DEFAULT");
-  const rows = await ask(selectionQuery(flags, scope));
+  const rows = await ask(`SET LOCAL search_path TO DEFAULT;\n${selectionQuery(flags, scope)}`);
   await ask("SET LOCAL search_path TO pg_catalog, pg_temp");
   const oidsOf = (kinds: string, isData: boolean): number[] =>
     rows.filter((row) => kinds.includes(row[1]!) && (!isData || row[2] === "t")).map((row) => Number(row[0]));
