@@ -5,15 +5,14 @@ import { formatDuration } from "../../../base/units.ts";
 import type { Dump } from "../../../dump/index.ts";
 import { listSummaries, readCheckpointDue, type Answer, type IncrementalRecord } from "../../../incremental/index.ts";
 import type { RestorePoint } from "../../../repository/index.ts";
-import { beginPhase } from "../../events.ts";
 import type { OperationContext } from "../../operation.ts";
 import type { SettledSource } from "../../source/settle-source.ts";
 import { judgeParent, objectionTo, viewParent, type Judgement, type ParentView } from "./judge-parent.ts";
 import type { ServerLife } from "./server-life.ts";
 import type { ServerView } from "./server-view.ts";
-import { SummariesAwaited } from "./summary-wait.ts";
+import { announce, SummariesAwaited } from "./summary-wait.ts";
 import type { ReadingSettings } from "./types.ts";
-import { notWaitedBecause, waitingText, type WaitSituation } from "./wait-choice.ts";
+import { notWaitedBecause, waitBefore, type WaitSituation } from "./wait-choice.ts";
 
 const BLOCK_SIZE_BYTES = 8192;
 
@@ -121,7 +120,7 @@ async function judge(context: OperationContext, judging: Judging): Promise<Answe
   if (!isReached) {
     const reason = notWaitedBecause(situation);
     if (reason !== null) return no(reason);
-    beginPhase(context, "summaries", waitingText(situation));
+    announce(context, "summaries", waitBefore(situation));
     const { missedBecause } = await wait.before();
     if (missedBecause !== null) {
       return no(`${missedBecause} (waited ${formatDuration(wait.facts.beforeReadingMs)})`);

@@ -4,7 +4,7 @@
 import type { Dump, TablePlan } from "../../../dump/index.ts";
 import { encodeIncremental, type RelationShape } from "../../../incremental/index.ts";
 import type { Json, RelationRecord, RelationStorage } from "../../../repository/index.ts";
-import { beginPhase, warn } from "../../events.ts";
+import { warn } from "../../events.ts";
 import type { OperationContext } from "../../operation.ts";
 import type { RepositorySink } from "../repository-sink.ts";
 import type { SegmentChoice } from "../segment-choice.ts";
@@ -14,8 +14,9 @@ import { planReading, type ReadingParts, type ReadingPlan } from "./plan-reading
 import { sealRecord, type SealedRecord } from "./seal-record.ts";
 import { differingUnits, selfCheckFacts, warnOfDifferences } from "./self-check.ts";
 import { findUnstable, type Stability } from "./stability.ts";
+import { announce } from "./summary-wait.ts";
 import type { ReadingFacts, SelfCheckFacts, WaitFacts } from "./types.ts";
-import { isMuch, sealText } from "./wait-choice.ts";
+import { isMuch, waitForSeal } from "./wait-choice.ts";
 
 const NO_WAIT: WaitFacts = { beforeReadingMs: 0, afterReadingMs: 0, isCheckpointMade: false };
 const TABLES_NAMED_MAX = 5;
@@ -168,7 +169,7 @@ export class IncrementalReading implements AsyncDisposable {
     if (wait === null || !(waitsAfter ?? isMuch(rawBytes))) return;
     const { checkpoint } = this.#parts.settings;
     const isStandby = server?.position.hostRole === "standby";
-    if (wait.leftMs > 0) beginPhase(this.#context, "seal", sealText({ checkpoint, isStandby }, wait.leftMs));
+    if (wait.leftMs > 0) announce(this.#context, "seal", waitForSeal({ checkpoint, isStandby }, wait.leftMs));
     await wait.after();
   }
 

@@ -4,10 +4,18 @@
 import { isOperatingError, messageOf } from "../../../base/errors.ts";
 import { awaitSummaries, SUMMARY_WAIT_LIMIT_MS, type SummaryWait } from "../../../incremental/index.ts";
 import { openSession } from "../../../postgres/index.ts";
+import { beginPhase } from "../../events.ts";
 import type { OperationContext } from "../../operation.ts";
 import type { SettledSource } from "../../source/settle-source.ts";
 import type { ServerView } from "./server-view.ts";
 import type { WaitFacts } from "./types.ts";
+import type { AnnouncedWait } from "./wait-choice.ts";
+
+/** Tells what is going to be waited for. */
+export function announce(context: OperationContext, phase: string, { message, note }: AnnouncedWait): void {
+  beginPhase(context, phase, message);
+  if (note !== null) context.onEvent({ type: "notice", notice: { severity: "info", ...note } });
+}
 
 /** How a wait ended. */
 export interface WaitOutcome {

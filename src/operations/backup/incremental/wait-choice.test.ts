@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { GIB, MIB } from "../../../base/units.ts";
-import { notWaitedBecause, sealText, waitingText, type WaitSituation } from "./wait-choice.ts";
+import { notWaitedBecause, waitBefore, waitForSeal, type WaitSituation } from "./wait-choice.ts";
 
 const MINUTE_MS = 60_000;
 const SMALL: WaitSituation = { checkpoint: null, bytes: 50 * MIB, dueInMs: 4 * MINUTE_MS, isStandby: false };
@@ -28,26 +28,27 @@ test("notWaitedBecause() waits for much even where none is due in time, and of a
   expect(notWaitedBecause({ ...oneOfMany, bytes: GIB - 1 })).toMatch(/^of a whole server, databases of less than 1/);
 });
 
-test("waitingText() and sealText() say for how long at most, and what to say instead", () => {
-  expect(waitingText({ ...SMALL, dueInMs: 190_000 })).toBe(
-    "waiting for the server's next checkpoint, due within 3 min 10 s, and WAL summaries: at most 6 min 00 s " +
-      "(--checkpoint now asks for one, --checkpoint none reads everything at once)",
-  );
-  expect(waitingText({ ...SMALL, checkpoint: "wait", dueInMs: 3_600_000 })).not.toContain("due");
-  expect(waitingText({ ...SMALL, checkpoint: "now" })).toMatch(/^asking the server for a checkpoint/);
-  expect(sealText(SMALL, 350_000)).toMatch(
-    /at most 5 min 50 s \(--checkpoint now asks for one, --checkpoint none does/,
-  );
-  expect(sealText({ ...SMALL, checkpoint: "now" }, 350_000)).toMatch(/^waiting for the WAL summaries that the next/);
+test("waitBefore() and waitForSeal() say for how long at most in a line's length, and note what to say instead", () => {
+  const before = waitBefore({ ...SMALL, dueInMs: 190_000 });
+  expect(before.message).toBe("waiting for the server's next checkpoint, due within 3 min 10 s: at most 6 min 00 s");
+  expect(before.note!.hint).toBe("--checkpoint now asks for one; --checkpoint none reads everything at once.");
+  expect(waitBefore({ ...SMALL, checkpoint: "wait", dueInMs: 3_600_000 }).message).not.toContain("due");
+  expect(waitBefore({ ...SMALL, checkpoint: "now" })).toMatchObject({
+    message: expect.stringMatching(/^asking for a checkpoint/) as string,
+    note: null,
+  });
+  const seal = waitForSeal(SMALL, 350_000);
+  expect(seal.message).toBe("all is stored; waiting for the server's next checkpoint: at most 5 min 50 s");
+  expect(seal.note!.hint).toBe("--checkpoint now asks for one; --checkpoint none does without.");
+  expect(waitForSeal({ ...SMALL, checkpoint: "now" }, 350_000).note).toBeNull();
 });
 
-test("waitingText() and sealText() of a standby speak of its primary, whatever was asked for", () => {
+test("waitBefore() and waitForSeal() of a standby speak of its primary, whatever was asked for", () => {
   for (const checkpoint of [null, "wait", "now"] as const) {
     const situation = { ...SMALL, checkpoint, dueInMs: null, isStandby: true };
-    for (const text of [waitingText(situation), sealText(situation, 350_000)]) {
-      expect(text).toMatch(
-        /waiting for the primary's next checkpoint.* \(CHECKPOINT on the primary brings it at once,/,
-      );
+    for (const { message, note } of [waitBefore(situation), waitForSeal(situation, 350_000)]) {
+      expect(message).toContain("waiting for the primary's next checkpoint");
+      expect(note!.hint).toMatch(/^CHECKPOINT on the primary brings it at once; --checkpoint none/);
     }
   }
 });

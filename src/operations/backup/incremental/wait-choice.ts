@@ -36,25 +36,51 @@ export function isMuch(bytes: number): boolean {
   return bytes >= MUCH_BYTES_MIN;
 }
 
-const ON_PRIMARY = "CHECKPOINT on the primary brings it at once";
-
-/** What is waited for before the reading, how long at most, and what to say instead. */
-export function waitingText({ checkpoint, dueInMs, isStandby }: Omit<WaitSituation, "bytes">): string {
-  if (checkpoint === "now" && !isStandby)
-    return "asking the server for a checkpoint, and waiting for its WAL summaries";
-  const limit = formatDuration(SUMMARY_WAIT_LIMIT_MS);
-  const isDue = dueInMs !== null && dueInMs <= SUMMARY_WAIT_LIMIT_MS;
-  const due = isDue ? `, due within ${formatDuration(dueInMs)}` : "";
-  const instead = isStandby ? ON_PRIMARY : "--checkpoint now asks for one";
-  const whose = isStandby ? "primary's" : "server's";
-  return `waiting for the ${whose} next checkpoint${due}, and WAL summaries: at most ${limit} (${instead}, --checkpoint none reads everything at once)`;
+/** A wait as it is told: in a short line, which a terminal may cut off, and a note of what to say instead. */
+export interface AnnouncedWait {
+  readonly message: string;
+  readonly note: { readonly message: string; readonly hint: string } | null;
 }
 
-/** The same after the reading, for the seal. */
-export function sealText({ checkpoint, isStandby }: Omit<WaitSituation, "bytes" | "dueInMs">, leftMs: number): string {
-  const until = `at most ${formatDuration(leftMs)}`;
-  if (checkpoint === "now" && !isStandby) return `waiting for the WAL summaries that the next backup needs: ${until}`;
-  const instead = isStandby ? ON_PRIMARY : "--checkpoint now asks for one";
-  const whose = isStandby ? "primary's" : "server's";
-  return `all is stored; waiting for the ${whose} next checkpoint, so that the next backup need not read everything: ${until} (${instead}, --checkpoint none does without)`;
+/** The wait before the reading. */
+export function waitBefore({ checkpoint, dueInMs, isStandby }: Omit<WaitSituation, "bytes">): AnnouncedWait {
+  const limit = `at most ${formatDuration(SUMMARY_WAIT_LIMIT_MS)}`;
+  if (checkpoint === "now" && !isStandby) {
+    return { message: `asking for a checkpoint, and waiting for its WAL summaries: ${limit}`, note: null };
+  }
+  const isDue = dueInMs !== null && dueInMs <= SUMMARY_WAIT_LIMIT_MS;
+  const due = isDue ? `, due within ${formatDuration(dueInMs)}` : "";
+  return {
+    message: `waiting for the ${ownerOf(isStandby)} next checkpoint${due}: ${limit}`,
+    note: {
+      message: "what has changed since the last backup is known only when the next checkpoint begins",
+      hint: `${sooner(isStandby)}; --checkpoint none reads everything at once.`,
+    },
+  };
+}
+
+/** The wait after the reading. */
+export function waitForSeal(
+  { checkpoint, isStandby }: Pick<WaitSituation, "checkpoint" | "isStandby">,
+  leftMs: number,
+): AnnouncedWait {
+  const limit = `at most ${formatDuration(leftMs)}`;
+  if (checkpoint === "now" && !isStandby) {
+    return { message: `waiting for the WAL summaries that the next backup needs: ${limit}`, note: null };
+  }
+  return {
+    message: `all is stored; waiting for the ${ownerOf(isStandby)} next checkpoint: ${limit}`,
+    note: {
+      message: "the next backup need not read everything when a checkpoint has begun after this one's snapshot",
+      hint: `${sooner(isStandby)}; --checkpoint none does without.`,
+    },
+  };
+}
+
+function ownerOf(isStandby: boolean): string {
+  return isStandby ? "primary's" : "server's";
+}
+
+function sooner(isStandby: boolean): string {
+  return isStandby ? "CHECKPOINT on the primary brings it at once" : "--checkpoint now asks for one";
 }
