@@ -19,9 +19,6 @@ const ATTEMPT_COUNT_MAX = 4;
 const ATTEMPT_PAUSE_MS = 2_000;
 const TABLES_NAMED_MAX = 5;
 
-const HASH_OF_NAMES = `pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.string_agg(
-         pg_catalog.concat_ws(' ', c.oid, ${NAMES_EXPRESSION}), E'\\n' ORDER BY c.oid), pg_catalog.getdatabaseencoding())), 'hex')`;
-
 /** What was planned, and where to ask. */
 export interface PlannedNames {
   /** Of the holder's server. */
@@ -77,9 +74,8 @@ async function readNames(session: Session, planned: PlannedNames, signal: AbortS
   const names = new Map<number, string>();
   for (let start = 0; start < oids.length; start += BATCH_RELATION_COUNT) {
     const batch = oids.slice(start, start + BATCH_RELATION_COUNT);
-    const expected = batch.map((oid) => `${oid} ${planned.names.get(oid)}`);
-    const { value } = await session.query(`SELECT ${HASH_OF_NAMES} ${fromRelations(batch)}`, { signal });
-    if (value === createHash("sha256").update(expected.join("\n")).digest("hex")) {
+    const { value } = await session.query(namesHashQuery(batch), { signal });
+    if (value === namesHash(batch, planned.names)) {
       for (const oid of batch) names.set(oid, planned.names.get(oid) ?? "");
       continue;
     }
@@ -87,6 +83,19 @@ async function readNames(session: Session, planned: PlannedNames, signal: AbortS
     for (const row of rows) names.set(Number(row[0]), row[1] ?? "");
   }
   return names;
+}
+
+/** Asks for namesHash() of the names as they are now. */
+export function namesHashQuery(oids: readonly number[]): string {
+  const lines = `pg_catalog.string_agg(pg_catalog.concat_ws(' ', c.oid, ${NAMES_EXPRESSION}), ',' ORDER BY c.oid)`;
+  const bytes = `pg_catalog.convert_to(${lines}, pg_catalog.getdatabaseencoding())`;
+  return `SELECT pg_catalog.encode(pg_catalog.sha256(${bytes}), 'hex') ${fromRelations(oids)}`;
+}
+
+/** SHA-256, hex, of relations with their names, which hold no comma: they are hex. OIDs ascending. */
+export function namesHash(oids: readonly number[], names: ReadonlyMap<number, string>): string {
+  const lines = oids.map((oid) => `${oid} ${names.get(oid)}`);
+  return createHash("sha256").update(lines.join(",")).digest("hex");
 }
 
 function fromRelations(oids: readonly number[]): string {
