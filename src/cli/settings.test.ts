@@ -193,6 +193,7 @@ describe("cairn backup, dump and doctor", () => {
       pgDump: "bundled",
       selection: ["--schema=public"],
       globals: "with passwords",
+      deltas: "auto",
       dropLimits: { totalPercent: 50, tablePercent: 90 },
       reading: READING_DEFAULTS,
     });
@@ -205,6 +206,7 @@ describe("cairn backup, dump and doctor", () => {
       compression: null,
       pgDump: null,
       selection: [],
+      deltas: "auto",
       dropLimits: { totalPercent: 50, tablePercent: 90 },
       reading: READING_DEFAULTS,
       globals: "with passwords",
