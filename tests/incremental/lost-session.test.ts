@@ -8,6 +8,7 @@ import { connect, createServer, type AddressInfo, type Server } from "node:net";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 import type { BackupReceipt, BackupSettings } from "../../src/operations/backup/index.ts";
+import type { ReadingSettings } from "../../src/operations/backup/incremental/types.ts";
 import type { OperationEvent } from "../../src/operations/operation.ts";
 import type { OwnServer } from "../support/servers.ts";
 import { IncrementalBench, SEGMENT_COUNT } from "./support.ts";
@@ -41,7 +42,13 @@ function psqlSync(uri: string, sql: string): string {
 
 /** Backs up, and does something once when the phase begins whose message or name is that. */
 async function backupWith(
-  { bench, ...settings }: { bench: IncrementalBench } & Partial<BackupSettings>,
+  {
+    bench,
+    reading = {},
+    ...settings
+  }: { bench: IncrementalBench } & Omit<Partial<BackupSettings>, "reading"> & {
+      reading?: Partial<ReadingSettings>;
+    },
   phase: RegExp,
   work: () => void,
 ): Promise<BackupReceipt> {
@@ -51,7 +58,7 @@ async function backupWith(
     isDone = true;
     work();
   };
-  const receipt = await bench.backup({}, { ...settings, onEvent } as object);
+  const receipt = await bench.backup(reading, { ...settings, onEvent } as object);
   expect(isDone).toBe(true);
   return receipt;
 }
@@ -61,7 +68,8 @@ const ENDS_IT = `SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_acti
 
 test("a server that crashed between the reading and the seal: the restore point is right, and not sealed", async () => {
   await using bench = await IncrementalBench.on(server);
-  const first = await backupWith({ bench }, /^seal/, () => {
+  const reading = { checkpoint: "wait" } as const; // so that there is something to wait for when all is read
+  const first = await backupWith({ bench, reading }, /^seal/, () => {
     const walWriter = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
     const victim = psqlSync(server.uri("postgres"), walWriter);
     process.kill(Number(victim), "SIGKILL"); // takes all other processes along, and the server starts again
