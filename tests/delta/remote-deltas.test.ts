@@ -131,7 +131,7 @@ describe.each(s3Servers())("deltas in S3 on $name", ({ start }) => {
       `deltas behind a network: ${chunkCount} deltas, ${fetchedBytes} bytes of ${first.newBytes} read back in ` +
         `${requestCount} requests (${gets.length} for packs in all); ${second.newBytes} bytes stored\n`,
     );
-    expect(requestCount).toBeLessThan(chunkCount * 0.75);
+    expect(requestCount).toBeLessThan(chunkCount); // one by one it would be one more than that for each pack
     expect(gets.length - requestCount).toBeLessThanOrEqual(4); // the parent's lists
     expect(gets.length).toBeGreaterThan(requestCount);
     expect(fetchedBytes).toBeLessThan(first.newBytes * 1.1);
