@@ -27,20 +27,14 @@ import { openRepositoryAt, opensByItself } from "../open-repository.ts";
 import type { OperationContext } from "../operation.ts";
 import { ProgressReporter } from "../progress-reporter.ts";
 import { defaultLineageOf, hostNameOf } from "../source/host-name.ts";
-import { openSourceDump } from "../source/open-source.ts";
 import { warnOfAlteredSchemas } from "../source/warn-of-names.ts";
-import { settleBeside, settleSource, type SettledSource } from "../source/settle-source.ts";
+import type { SettledSource } from "../source/settle-source.ts";
 import { givingUp, takenOverFacts, warnOfRefusedPacks, type TakenOverFacts } from "../take-over.ts";
 import { CAIRN_VERSION } from "../version.ts";
 import { globalsFacts, globalsJson } from "../globals-facts.ts";
 import { readCarriedGlobals, type CarriedGlobals } from "./carried-globals.ts";
-import {
-  beginView,
-  IncrementalReading,
-  READING_DEFAULTS,
-  ServerLife,
-  type ReadingOutcome,
-} from "./incremental/index.ts";
+import { Approach } from "./approach.ts";
+import { beginView, IncrementalReading, READING_DEFAULTS, type ReadingOutcome } from "./incremental/index.ts";
 import type { DeltaChoice, DeltaCounts } from "./delta-bases.ts";
 import { warnOfParent } from "./warn-of-parent.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
@@ -56,28 +50,26 @@ const LINEAGE_NAME_LENGTH_MAX = 200;
 export async function runBackup(context: OperationContext, settings: BackupSettings): Promise<BackupReceipt> {
   parseCompression(settings.compression);
   beginPhase(context, "connect", "opening the repository and connecting to the source");
-  const opening = openRepositoryAt(settings.repository);
-  const settling = opensByItself(settings.repository) ? settleBeside(context, settings, opening) : undefined;
-  await using repository = await opening;
-  return await backUpDatabase(context, repository, settings, settling);
+  await using approach = opensByItself(settings.repository) ? Approach.begin(context, settings) : null;
+  await using repository = await openRepositoryAt(settings.repository);
+  return await backUpDatabase(context, repository, settings, approach);
 }
 
-/** The same into a repository that is open; `settings.repository` does not matter then. `settling` may have been begun before. */
+/** The same into a repository that is open; `settings.repository` does not matter then. `begun`: what was begun meanwhile. */
 export async function backUpDatabase(
   context: OperationContext,
   repository: Repository,
   settings: BackupSettings,
-  settling: Promise<SettledSource> = settleSource(context, settings),
+  begun: Approach | null = null,
 ): Promise<BackupReceipt> {
-  const startedAt = new Date();
   const compression = parseCompression(settings.compression);
-  const source = await settling;
+  await using approach = begun ?? Approach.begin(context, settings);
+  const { startedAt } = approach;
+  const source = await approach.source;
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
-  const readingSettings = settings.reading ?? READING_DEFAULTS;
-  await using life = await ServerLife.begin(context, source, readingSettings); // before the snapshot's LSN is read
-  await using dump = await openSourceDump(context, source);
+  const [life, dump] = await Promise.all([approach.life, approach.dump]);
   const view = beginView(context, source, { dump, life }); // the server is asked while the repository tells of the parent
   const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
   const lineage = makeLineage(lineageName, source, dump);
@@ -111,7 +103,7 @@ export async function backUpDatabase(
     life,
     view,
     parent,
-    settings: readingSettings,
+    settings: settings.reading ?? READING_DEFAULTS,
   });
   const jobs = settings.jobs ?? defaultJobs();
   const { deltas = "auto" } = settings;

@@ -80,20 +80,6 @@ export async function settleSource(context: OperationContext, request: SourceReq
   };
 }
 
-/** The same while something else is opened, a repository whose key takes a long computation; given up when that fails. */
-export function settleBeside(
-  context: OperationContext,
-  request: SourceRequest,
-  opening: Promise<unknown>,
-): Promise<SettledSource> {
-  const failed = new AbortController();
-  opening.catch((error: unknown) => failed.abort(error));
-  const signal = AbortSignal.any([context.signal, failed.signal]);
-  const settling = settleSource({ ...context, signal }, request);
-  settling.catch(() => {}); // what failed first is told, else it is seen when it is awaited
-  return settling;
-}
-
 function placeOverrides(server: ServerPlace | undefined): { host?: string; hostaddr?: string | null; port?: string } {
   if (server === undefined) return {};
   return { host: server.host, hostaddr: server.hostAddress, port: String(server.port) };

@@ -2,10 +2,9 @@ import { createServer, type AddressInfo } from "node:net";
 
 import { expect, test } from "vitest";
 
-import { OperatingError } from "../../base/errors.ts";
 import { opensByItself } from "../open-repository.ts";
-import type { RepositoryAccess } from "../operation.ts";
-import { settleBeside } from "./settle-source.ts";
+import { Approach } from "./approach.ts";
+import type { BackupSettings } from "./types.ts";
 
 const context = {
   signal: new AbortController().signal,
@@ -15,16 +14,18 @@ const context = {
   onEvent: () => {},
 };
 
-test("settleBeside() gives a source up that does not answer when the repository cannot be opened", async () => {
+test("Approach gives a source up that does not answer, when the run ends before", async () => {
   const silent = createServer(() => {}).listen(0, "127.0.0.1");
   await new Promise((resolve) => silent.once("listening", resolve));
   const { port } = silent.address() as AddressInfo;
-  const wrongKey = new OperatingError("wrong_key", "this is not the passphrase");
-  const opening = Promise.withResolvers<never>();
   const source = `postgresql://nobody@127.0.0.1:${port}/x?connect_timeout=60`;
-  const settling = settleBeside(context, { source, pgDump: null, selection: [] }, opening.promise);
-  silent.once("connection", () => opening.reject(wrongKey));
-  await expect(settling).rejects.toBe(wrongKey);
+  const settings = { source, pgDump: null, selection: [] } as unknown as BackupSettings;
+  const approach = Approach.begin(context, settings);
+  await new Promise((resolve) => silent.once("connection", resolve));
+  await approach[Symbol.asyncDispose]();
+  for (const step of [approach.source, approach.life, approach.dump]) {
+    await expect(step).rejects.toMatchObject({ name: "AbortError" });
+  }
   silent.close();
 });
 
@@ -40,5 +41,5 @@ test.each([
     false,
   ],
 ])("opensByItself() %s", (_what, given, expected) => {
-  expect(opensByItself({ ...ACCESS, ...given } as RepositoryAccess)).toBe(expected);
+  expect(opensByItself({ ...ACCESS, ...given })).toBe(expected);
 });
