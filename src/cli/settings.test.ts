@@ -183,6 +183,8 @@ describe("cairn backup, dump and doctor", () => {
       "--tag",
       "c=d=e",
     ];
+    const dropLimitsDefault = { totalPercent: 50, tablePercent: 90 };
+    const usual = { deltas: "auto", dropLimits: dropLimitsDefault, reading: READING_DEFAULTS };
     expect(await settingsOf([...words, "--compress", "zstd:9", "--pg-dump", "bundled", "-n", "public"])).toEqual({
       source: "postgresql://h/db",
       repository,
@@ -193,9 +195,7 @@ describe("cairn backup, dump and doctor", () => {
       pgDump: "bundled",
       selection: ["--schema=public"],
       globals: "with passwords",
-      deltas: "auto",
-      dropLimits: { totalPercent: 50, tablePercent: 90 },
-      reading: READING_DEFAULTS,
+      ...usual,
     });
     expect(await settingsOf(["backup", "-R", "/r"])).toEqual({
       source: undefined,
@@ -206,9 +206,7 @@ describe("cairn backup, dump and doctor", () => {
       compression: null,
       pgDump: null,
       selection: [],
-      deltas: "auto",
-      dropLimits: { totalPercent: 50, tablePercent: 90 },
-      reading: READING_DEFAULTS,
+      ...usual,
       globals: "with passwords",
     });
     const limits = ["--max-drop", "off", "--max-table-drop", "12.5"];
