@@ -32,7 +32,9 @@ test("cairn backup: a kill leaves the parent whole; --explain prints why; --clus
   expect(output).toMatch(
     new RegExp(`^  parent +${first.id}, base [0-9A-F]+/[0-9A-F]+, seal [0-9A-F]+/[0-9A-F]+$`, "m"),
   );
-  expect(output).toMatch(/^public\.item +3 +2 +\d[\d.,]* [KM]iB {2}touched since the parent's base \(1\)\npublic\.kind +1 +1 +0 B$/m);
+  expect(output).toMatch(
+    /^public\.item +3 +2 +\d[\d.,]* [KM]iB {2}touched since the parent's base \(1\)\npublic\.kind +1 +1 +0 B$/m,
+  );
 
   const all = ["backup", server.uri("postgres"), "--cluster", "--checkpoint", "now", "--json"];
   const cluster = (await bench.succeeds(all)).json();

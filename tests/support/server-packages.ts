@@ -4,7 +4,8 @@
 // Limits: Linux with Debian's apt; the npm binaries are x64 only.
 
 import { spawn } from "node:child_process";
-import { cp, access, mkdir, readFile, rename, rm, symlink } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { access, copyFile, cp, mkdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -134,7 +135,10 @@ async function makeSymlinks(nativeDirectory: string): Promise<void> {
 
 async function installTortureExtension(files: ServerFiles): Promise<void> {
   for (const name of ["torture_ext.control", "torture_ext--1.0.sql"]) {
-    await cp(join(root, "tests/data/torture", name), join(files.shareDirectory, "extension", name));
+    const path = join(files.shareDirectory, "extension", name);
+    const written = `${path}.${process.pid}.${randomUUID()}`; // the folder is shared with other runs
+    await copyFile(join(root, "tests/data/torture", name), written);
+    await rename(written, path);
   }
 }
 
