@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { runDump } from "../../src/operations/dump/index.ts";
 import { loadDatabase, type SampleName, SAMPLE_NAMES, hasSampleData } from "../support/databases.ts";
-import { clientTools, runTool, server, type TestDatabase, type TestServer } from "../support/servers.ts";
+import { clientTools, type OwnServer, ownServer, runTool, server, type TestDatabase } from "../support/servers.ts";
 import { cleanEnvironment } from "../support/server-user.ts";
 import { countCombinations, isFullMatrix, TestRepository } from "./support.ts";
 
@@ -37,40 +37,43 @@ function withoutNumbers(lines: readonly string[]): string[] {
   return lines.map((line) => line.replace(/^\d+; /, ""));
 }
 
-describe.each([17, 18] as const)("dump with pg_dump %i, bundled and installed,", (major) => {
-  const samples: readonly ("torture" | SampleName)[] =
-    isFullMatrix && hasSampleData ? ["torture", ...SAMPLE_NAMES] : ["torture"];
+describe.each(isFullMatrix ? ([17, 18] as const) : ([18] as const))(
+  "dump with pg_dump %i, bundled and installed,",
+  (major) => {
+    const samples: readonly ("torture" | SampleName)[] =
+      isFullMatrix && hasSampleData ? ["torture", ...SAMPLE_NAMES] : ["torture"];
 
-  test.each(samples)("gives equal tables of contents of %s", async (name) => {
-    await using source = await loadDatabase(await server(major), name);
-    const { pgDump } = await clientTools(major);
-    for (const selection of isFullMatrix ? [[], ["-s"], ["-a"]] : [[]]) {
-      const lists: string[][] = [];
-      for (const program of ["bundled", pgDump]) {
-        const file = repository.file(`${name}-${major}-${lists.length}-${selection.join("")}`.replaceAll("*", ""));
-        const receipt = await runDump(repository.context(), {
-          source: source.uri,
-          file,
-          overwrite: false,
-          jobs: 2,
-          archiveVersion: null,
-          compression: null,
-          pgDump: program,
-          selection,
-        });
-        expect(receipt.pgDump.path).toBe(program === "bundled" ? null : pgDump);
-        lists.push(await contentsOf(major, file));
+    test.each(samples)("gives equal tables of contents of %s", async (name) => {
+      await using source = await loadDatabase(await server(major), name);
+      const { pgDump } = await clientTools(major);
+      for (const selection of isFullMatrix ? [[], ["-s"], ["-a"]] : [[]]) {
+        const lists: string[][] = [];
+        for (const program of ["bundled", pgDump]) {
+          const file = repository.file(`${name}-${major}-${lists.length}-${selection.join("")}`.replaceAll("*", ""));
+          const receipt = await runDump(repository.context(), {
+            source: source.uri,
+            file,
+            overwrite: false,
+            jobs: 2,
+            archiveVersion: null,
+            compression: null,
+            pgDump: program,
+            selection,
+          });
+          expect(receipt.pgDump.path).toBe(program === "bundled" ? null : pgDump);
+          lists.push(await contentsOf(major, file));
+        }
+        const [bundled, installed] = lists as [string[], string[]];
+        expect(bundled.length).toBeGreaterThan(name === "torture" ? 50 : 20); // 10 of them are the head
+        // Exception by name: 17.5 orders entries that sort equal by OID, 17.6 and later do not.
+        const compared = (lines: string[]): string[] =>
+          major === 17 ? withoutNumbers(lines).toSorted() : withoutNumbers(lines);
+        expect(compared(bundled)).toEqual(compared(installed));
       }
-      const [bundled, installed] = lists as [string[], string[]];
-      expect(bundled.length).toBeGreaterThan(name === "torture" ? 50 : 20); // 10 of them are the head
-      // Exception by name: 17.5 orders entries that sort equal by OID, 17.6 and later do not.
-      const compared = (lines: string[]): string[] =>
-        major === 17 ? withoutNumbers(lines).toSorted() : withoutNumbers(lines);
-      expect(compared(bundled)).toEqual(compared(installed));
-    }
-    count(name, String(major), "bundled = installed");
-  });
-});
+      count(name, String(major), "bundled = installed");
+    });
+  },
+);
 
 /** Resident memory of a process and all its descendants together; 0 where /proc is not there. */
 async function residentBytes(pid: number): Promise<number> {
@@ -113,11 +116,12 @@ async function cairn(args: readonly string[]): Promise<ChildRun> {
 }
 
 describe("backup of 10,000 tables with a primary key at default server settings", () => {
-  let pg: TestServer;
+  let pg: OwnServer; // alone: its lock table has hardly more room than this takes
   let many: TestDatabase;
 
   beforeAll(async () => {
-    pg = await server(18);
+    pg = await ownServer(18);
+    await pg.start();
     many = await pg.createDatabase();
     const tables = Array.from(
       { length: TABLE_COUNT },
@@ -127,7 +131,7 @@ describe("backup of 10,000 tables with a primary key at default server settings"
     await many.psql(tables.join("\n"));
     await many.psql("INSERT INTO t1 VALUES (1, 'one'); INSERT INTO t10000 VALUES (2, 'two')");
   });
-  afterAll(() => many[Symbol.asyncDispose]());
+  afterAll(() => pg[Symbol.asyncDispose]());
 
   const whole = [
     { kind: "installed", flags: [] },

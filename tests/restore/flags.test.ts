@@ -60,12 +60,16 @@ const CASES: readonly FlagCase[] = [
   { flags: ["--section=pre-data"], options: { sections: ["pre-data"] }, isExtra: true },
   { flags: ["--section=data"], options: { sections: ["data"] }, before: ["--section=pre-data"] },
   { flags: ["--section=post-data"], options: { sections: ["post-data"] }, before: ["--section=pre-data"] },
-  { flags: ["--section=pre-data", "--section=data", "-j2"], options: { sections: ["pre-data", "data"], jobs: 2 } },
+  {
+    flags: ["--section=pre-data", "--section=data", "-j2"],
+    options: { sections: ["pre-data", "data"], jobs: 2 },
+    isExtra: true,
+  },
   { flags: ["-n", "torture2"], options: { schemas: ["torture2"] } },
   { flags: ["-n", "torture", "-n", "public"], options: { schemas: ["torture", "public"] }, isExtra: true },
   { flags: ["-N", "torture"], options: { excludeSchemas: ["torture"] } },
   { flags: ["-t", "parent", "-t", "child"], options: { tables: ["parent", "child"] }, before: ["-s"] },
-  { flags: ["-t", "parent", "-t", "child"], options: { tables: ["parent", "child"] } },
+  { flags: ["-t", "parent", "-t", "child"], options: { tables: ["parent", "child"] }, isExtra: true },
   {
     flags: ["-I", "parent_pkey", "-P", "f_add(integer, integer)"],
     options: { indexes: ["parent_pkey"], functions: ["f_add(integer, integer)"] },
@@ -74,6 +78,7 @@ const CASES: readonly FlagCase[] = [
     flags: ["--no-data-for-failed-tables"],
     options: { noDataForFailedTables: true },
     before: ["-t", "parent", "-t", "child"],
+    isExtra: true,
   },
   {
     flags: ["--no-data-for-failed-tables", "-j2"],

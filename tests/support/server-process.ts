@@ -121,6 +121,7 @@ export class ServerProcess implements AsyncDisposable {
   /** Starts the server and waits until it takes connections (hot standby included). */
   async start(): Promise<void> {
     const { dataDirectory, logFile } = this.running;
+    const loggedBefore = (await readFile(logFile, "utf8")).length;
     const command = ["-c", keeperScript, "keeper", this.#folder];
     const server = ["sh", "-c", 'exec "$1" -D "$2" >>"$3" 2>&1', "server", this.#program, dataDirectory, logFile];
     this.#keeper = spawn("sh", [...command, ...server], {
@@ -132,7 +133,7 @@ export class ServerProcess implements AsyncDisposable {
     (this.#keeper.stdin as unknown as { unref(): void }).unref();
     const deadline = Date.now() + startTimeoutMs;
     while (!(await this.#isReady())) {
-      if (Date.now() > deadline || this.#keeper.exitCode !== null || (await this.#hasFailed())) {
+      if (Date.now() > deadline || this.#keeper.exitCode !== null || (await this.#hasFailed(loggedBefore))) {
         throw new Error(`PostgreSQL ${this.running.major} did not start:\n${await readFile(logFile, "utf8")}`);
       }
       await delay(pollIntervalMs);
@@ -169,8 +170,9 @@ export class ServerProcess implements AsyncDisposable {
     return /^(ready|standby)\s*$/m.test(text);
   }
 
-  async #hasFailed(): Promise<boolean> {
-    return /^.*FATAL: .*/m.test(await readFile(this.running.logFile, "utf8"));
+  /** Whether this start has failed; sessions of before may have ended by errors that are logged alike. */
+  async #hasFailed(loggedBefore: number): Promise<boolean> {
+    return /^.*FATAL: .*/m.test((await readFile(this.running.logFile, "utf8")).slice(loggedBefore));
   }
 }
 
