@@ -219,8 +219,3 @@ export function pgDumpMajor(receipt: BackupReceipt): Major {
   if (known === undefined) throw new Error(`pg_dump ${receipt.pgDump.version} is of no major that is tested`);
   return known;
 }
-
-/** Warnings of a backup or dump, but for the one of a lock table that other tests on the same server fill meanwhile. */
-export function ownWarnings(warnings: readonly string[]): readonly string[] {
-  return warnings.filter((warning) => !warning.startsWith("the server's lock table has "));
-}
