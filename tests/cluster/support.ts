@@ -152,17 +152,5 @@ export function clusterSettings(
   source: string,
   settings: Partial<ClusterBackupSettings> = {},
 ): ClusterBackupSettings {
-  return {
-    source,
-    repository: repository.access,
-    lineage: null,
-    jobs: 2,
-    tags: {},
-    compression: null,
-    pgDump: null,
-    selection: [],
-    excludedDatabases: [],
-    withRolePasswords: true,
-    ...settings,
-  };
+  return { ...repository.settings(source), excludedDatabases: [], withRolePasswords: true, ...settings };
 }

@@ -62,17 +62,11 @@ describe("a backup that reads back what deltas lean on", () => {
   ): Promise<BackupReceipt> {
     const storage = withChunks(openLocalStorage(repository.access.location), readChunk, where);
     await using opened = await openRepository(storage);
-    return await backUpDatabase({ ...repository.context(), ...(signal && { signal }) }, opened, {
-      source: source.uri,
-      repository: repository.access,
-      lineage: null,
-      jobs: 2,
-      tags: {},
-      compression: null,
-      pgDump: null,
-      selection: [],
-      deltas,
-    });
+    return await backUpDatabase(
+      { ...repository.context(), ...(signal && { signal }) },
+      opened,
+      repository.settings(source.uri, { deltas }),
+    );
   }
 
   test("ends when it is cancelled while it waits for one", { timeout: 60_000 }, async () => {

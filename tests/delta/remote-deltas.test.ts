@@ -78,17 +78,7 @@ describe.each(s3Servers())("deltas in S3 on $name", ({ start }) => {
 
   async function backUp(storage: Storage, settings: Partial<BackupSettings> = {}): Promise<BackupReceipt> {
     await using repository = await openRepository(storage);
-    return await backUpDatabase(local.context(), repository, {
-      source: source.uri,
-      repository: local.access,
-      lineage: null,
-      jobs: 2,
-      tags: {},
-      compression: null,
-      pgDump: null,
-      selection: [],
-      ...settings,
-    });
+    return await backUpDatabase(local.context(), repository, local.settings(source.uri, settings));
   }
 
   /** With all chunks that are read back meeting that fault. */

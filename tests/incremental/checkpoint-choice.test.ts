@@ -7,6 +7,7 @@ import type { ReadingSettings } from "../../src/operations/backup/incremental/ty
 import { runClusterBackup } from "../../src/operations/backup-cluster/index.ts";
 import type { OperationEvent } from "../../src/operations/operation.ts";
 import type { OwnServer } from "../support/servers.ts";
+import { clusterSettings } from "../cluster/support.ts";
 import { IncrementalBench, SEGMENT_COUNT } from "./support.ts";
 
 let pg: OwnServer;
@@ -89,19 +90,14 @@ test("nothing is waited for where no checkpoint is due in time, nor of a whole s
   });
 
   const clusterBackup = async (checkpoint: ReadingSettings["checkpoint"]): Promise<BackupReceipt> => {
-    const { databases } = await runClusterBackup(bench.repository.context(), {
-      source: pg.uri("postgres"),
-      repository: bench.repository.access,
-      lineage: "all",
-      jobs: 2,
-      tags: {},
-      compression: null,
-      pgDump: null,
-      selection: [],
-      excludedDatabases: [],
-      withRolePasswords: false,
-      reading: { isFull: false, isReread: false, rereadEvery: 24, isExplained: false, checkpoint },
-    });
+    const { databases } = await runClusterBackup(
+      bench.repository.context(),
+      clusterSettings(bench.repository, pg.uri("postgres"), {
+        lineage: "all",
+        withRolePasswords: false,
+        reading: { isFull: false, isReread: false, rereadEvery: 24, isExplained: false, checkpoint },
+      }),
+    );
     return databases.find(({ databaseName }) => databaseName === bench.source.name)!.receipt!;
   };
   await clusterBackup("now");

@@ -102,7 +102,12 @@ export class TestRepository implements AsyncDisposable {
     settings: Partial<BackupSettings> & { readonly onEvent?: (event: OperationEvent) => void } = {},
   ): Promise<BackupReceipt> {
     const { onEvent, ...rest } = settings;
-    return runBackup(this.context(onEvent ? { onEvent } : {}), {
+    return runBackup(this.context(onEvent ? { onEvent } : {}), this.settings(source, rest));
+  }
+
+  /** The settings of a backup of that source in which nothing was said that need not be. */
+  settings(source: string, settings: Partial<BackupSettings> = {}): BackupSettings {
+    return {
       source,
       repository: this.access,
       lineage: null,
@@ -111,8 +116,8 @@ export class TestRepository implements AsyncDisposable {
       compression: null,
       pgDump: null,
       selection: [],
-      ...rest,
-    });
+      ...settings,
+    };
   }
 
   restore(reference: string, target: string, settings: Partial<RestoreSettings> = {}): Promise<RestoreReport> {
