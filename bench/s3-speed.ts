@@ -3,8 +3,11 @@
 // moto, too slow to say anything of time; CAIRN_BENCH_CEPH=1, as root: Ceph, in memory):
 //
 //   CAIRN_TEST_STORAGES=full CAIRN_BENCH_CEPH=1 node bench/s3-speed.ts [scale, 100] [pairs, 3]
+//
+// CAIRN_BENCH_APART=1: Cairn and the database server have processor 0 to themselves, in both runs of a pair, and the
+// bucket's server has processor 1, as if it were another machine (needs taskset of util-linux).
 
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -26,6 +29,8 @@ const SPEED_RATIO_MIN = 0.9;
 
 const [scale, pairCount] = [Number(process.argv[2] ?? SCALE_DEFAULT), Number(process.argv[3] ?? PAIRS_DEFAULT)];
 const isCeph = process.env["CAIRN_BENCH_CEPH"] === "1";
+const isApart = process.env["CAIRN_BENCH_APART"] === "1";
+const [ownProcessor, bucketProcessor] = ["0", "1"];
 const kind = s3Servers().find(({ name }) => name === (isCeph ? "Ceph" : "moto"));
 if (kind === undefined) throw new Error("that server is not here: see tests/storage/s3-servers.ts");
 const folder = await mkdtemp(join(tmpdir(), "cairn-bench-s3-"));
@@ -34,7 +39,9 @@ try {
   await using database = await BenchServer.start(join(folder, "server"));
   const textBytes = await loadData(database, scale);
   const program = join(await unpackPackage(join(folder, "package")), "bin/cairn.mjs");
+  if (isApart) await pin([process.pid], bucketProcessor); // what is started from here on inherits it
   await using storage = await kind.start();
+  if (isApart) await pin([database.processId, ...(await childrenOf(database.processId))], ownProcessor);
   const clean = cleanEnvironment();
   const environment = {
     ...clean,
@@ -49,7 +56,9 @@ try {
     const kit = join(folder, `kit-${count}`);
     await runPlain(process.execPath, [program, "init", "--repo", repository, "--recovery-kit", kit], environment);
     const args = [program, "backup", database.uri("bench"), "--repo", repository, "--jobs", "2", "--json", "--quiet"];
-    const facts = { label, program: process.execPath, args, environment, withThreads: true };
+    const pinning = isApart ? ["taskset", "-c", ownProcessor] : [];
+    const [command, ...words] = [...pinning, process.execPath, ...args];
+    const facts = { label, program: command!, args: words, environment, withThreads: true };
     const run = await measure({ ...facts, serverProcessId: database.processId });
     process.stderr.write(`  ${label}: ${run.wallSeconds.toFixed(2)} s\n`);
     return run;
@@ -69,11 +78,22 @@ try {
   const [middle, lowest, highest] = [speed.median, speed.lowest, speed.highest].map((ratio) => ratio.toFixed(2));
   const stored = `${(textBytes / 1e9).toFixed(2)} GB of COPY text, ${storedGib.toFixed(2)} GiB stored`;
   const verdict = speed.median >= SPEED_RATIO_MIN ? "reached" : "MISSED";
-  console.log(`${kind.name}, ${stored}, ${pairCount} pairs`);
+  const place = isApart ? "on a processor of its own" : "on the same processors";
+  console.log(`${kind.name} ${place}, ${stored}, ${pairCount} pairs`);
   console.log(`speed to S3 : speed to local disk: ${middle} (${lowest} to ${highest}), target ≥ ${SPEED_RATIO_MIN}: ${verdict}`); // prettier-ignore
   for (const [label, runs] of [["S3", toS3], ["local", toDisk]] as const) console.log(describe(label, runs, storedGib)); // prettier-ignore
 } finally {
   await rm(folder, { recursive: true, force: true });
+}
+
+/** Lets processes run on one processor only, and what they start from then on. */
+async function pin(processIds: readonly number[], processor: string): Promise<void> {
+  for (const id of processIds) await runPlain("taskset", ["-a", "-p", "-c", processor, String(id)]);
+}
+
+async function childrenOf(processId: number): Promise<number[]> {
+  const text = await readFile(`/proc/${processId}/task/${processId}/children`, "utf8");
+  return text.split(" ").flatMap((word) => (word.trim() === "" ? [] : [Number(word)]));
 }
 
 /** Medians of wall time and memory, and of each thread's processor time for each GiB stored. */

@@ -193,7 +193,7 @@ describe("damage", () => {
       await using repository = await openRepository(storage, { passphrase: PASSPHRASE });
       const found = { relation: "public.orders", reason: "for this test" };
       const finding = async (leansOnIt: boolean): Promise<unknown> => {
-        const parent = await repository.readParent(FACTS.lineage);
+        const { parent } = await repository.continueLineage(FACTS.lineage);
         await using run = await repository.startRun({ kind: "backup", parent, lineageName: FACTS.lineage.name });
         const chunks = await chunksOf(run.parent!);
         const list = run.openSegmentList();
@@ -400,7 +400,7 @@ describe("Run.storeChunk() takes over a delta that a dead run left", () => {
   test("and blames no pack of it when the base turns out to be damaged", async () => {
     await breakOff();
     const repository = await bench.open();
-    const parent = await repository.readParent(FACTS.lineage);
+    const { parent } = await repository.continueLineage(FACTS.lineage);
     await using run = await repository.startRun({ kind: "backup", parent, lineageName: FACTS.lineage.name, takesOver: true }); // prettier-ignore
     const base = (await chunksOf(run.parent!))[1]!;
     await flip(base, base.offset + 3);

@@ -47,7 +47,7 @@ export type { Damage, DamageRegister, VerifyMark } from "./marks.ts";
 export type { PruneDecision, PruneOptions, PruneResult, WaitingList } from "./prune/types.ts";
 export { createRepository, openRepository } from "./repository.ts";
 export type { ReadBack } from "./read-back.ts";
-export type { LineagePlan, Repository, StartRunOptions } from "./repository.ts";
+export type { ContinuedLineage, Repository, StartRunOptions } from "./repository.ts";
 export type { RestorePoint } from "./restore-point.ts";
 export { Calendar, parseSpan } from "./retention/calendar.ts";
 export type { ExpireDecision } from "./retention/expire.ts";

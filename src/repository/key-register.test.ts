@@ -212,7 +212,7 @@ describe("KeyRegister.rotate()", () => {
     const first = await backUpAt(TABLES, 10);
     const { dataKeyId } = await (await register()).rotate({ dropsOthers: false });
     const repository = await openRepository(storage, { passphrase: PASSPHRASE });
-    const parent = await repository.readParent(FACTS.lineage);
+    const { parent } = await repository.continueLineage(FACTS.lineage);
     const options = { graceMs: 3_600_000, unusedFractionMax: 1, isDryRun: false, isWaiting: false, reseals: true };
     const second = await backUp(repository, {
       tables: LATER,

@@ -53,16 +53,15 @@ test("Run.commit() gives ids after the newest of the lineage whatever the clock 
   expect(await repository.resolve("latest")).toBe(third.id);
 });
 
-test("Repository.planLineage() begins a new lineage for another database under the same name", async () => {
+test("Repository.continueLineage() begins a new lineage for another database under the same name", async () => {
   await using folder = await temporaryFolder();
   const { repository } = await smallRepository(openLocalStorage(folder.path));
   const old = await at(repository, "2026-11-22T09:00:00Z");
-  expect(await repository.planLineage(FACTS.lineage)).toEqual({ parentId: old.id, warnings: [] });
+  expect(await repository.continueLineage(FACTS.lineage)).toMatchObject({ parent: { id: old.id }, warnings: [] });
   const moved = { ...FACTS.lineage, systemIdentifier: "7000000000000000001" };
-  const plan = await repository.planLineage(moved);
-  expect(plan.parentId).toBe(null);
-  expect(plan.warnings).toHaveLength(1);
-  expect(await repository.readParent(moved)).toBe(null);
+  const { parent, warnings } = await repository.continueLineage(moved);
+  expect(parent).toBe(null);
+  expect(warnings).toHaveLength(1);
   const fresh = await at(repository, "2026-11-22T10:00:00Z", moved);
   expect(fresh.parentId).toBe(null);
   const labels = (await repository.lineages()).map(({ label }) => label);

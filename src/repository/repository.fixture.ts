@@ -114,7 +114,7 @@ export interface BackupOptions {
 /** Backs up those tables, taking over from the parent what is the same. */
 export async function backUp(repository: Repository, options: BackupOptions): Promise<RestorePointSummary> {
   const facts = { ...FACTS, ...options.facts };
-  const parent = await repository.readParent(facts.lineage);
+  const { parent } = await repository.continueLineage(facts.lineage);
   const { beforeCommit, run: runOptions } = options;
   await using run = await repository.startRun({
     kind: "backup",

@@ -71,9 +71,9 @@ export interface StartRunOptions {
 }
 
 /** The lineage that a database's next backup continues or begins. */
-export interface LineagePlan {
-  /** Newest restore point to compare with; null when there is none. */
-  readonly parentId: string | null;
+export interface ContinuedLineage {
+  /** Its newest restore point, to compare with; null when there is none, and when it is damaged. */
+  readonly parent: RestorePoint | null;
   /** Sentences for the user: the name was another database's before. */
   readonly warnings: readonly string[];
 }
@@ -262,12 +262,12 @@ export class Repository implements AsyncDisposable {
   }
 
   /** What a backup of that database under that name continues. */
-  async planLineage(lineage: Lineage, signal?: AbortSignal): Promise<LineagePlan> {
+  async continueLineage(lineage: Lineage, signal?: AbortSignal): Promise<ContinuedLineage> {
     const key = lineageKeyOf(this.#context.keyring, lineage);
     const objects = await this.#listings.manifests(signal);
     const own = objects.filter((object) => object.lineageKey === key).map((object) => object.id);
-    const parentId = own.toSorted().at(-1) ?? null;
-    if (parentId !== null) return { parentId, warnings: [] };
+    const newestId = own.toSorted().at(-1);
+    if (newestId !== undefined) return { parent: await this.#openParent(newestId, signal), warnings: [] };
     const options = { onDamage: () => undefined, ...(signal && { signal }) };
     const others = (await this.lineages(options)).filter((one) => one.name === lineage.name);
     const warnings = others.map((other) => {
@@ -276,21 +276,7 @@ export class Repository implements AsyncDisposable {
         `system identifier ${other.systemIdentifier}); a new lineage of the same name begins`
       );
     });
-    return { parentId, warnings };
-  }
-
-  /** Newest restore point of the lineage, of the same database, to compare with; null when none can be opened. */
-  async readParent(lineage: Lineage, signal?: AbortSignal): Promise<RestorePoint | null> {
-    const { parentId } = await this.planLineage(lineage, signal);
-    if (parentId === null) return null;
-    try {
-      return await this.openRestorePoint(parentId, signal);
-    } catch (error) {
-      refuseUnknownKey(error);
-      // A damaged parent costs deduplication, not the backup.
-      if (isDamage(error)) return null;
-      throw error;
-    }
+    return { parent: null, warnings };
   }
 
   /** Reads back and authenticates every byte of a restore point; see VerifyResult.isWhole. Writes a mark. */
@@ -364,6 +350,17 @@ export class Repository implements AsyncDisposable {
     const openRestorePoint: CopySide["openRestorePoint"] = async (id, signal) =>
       await this.openRestorePoint(id, signal);
     return { id: this.id, context: this.#context, openRestorePoint };
+  }
+
+  async #openParent(id: string, signal: AbortSignal | undefined): Promise<RestorePoint | null> {
+    try {
+      return await this.openRestorePoint(id, signal);
+    } catch (error) {
+      refuseUnknownKey(error);
+      // A damaged parent costs deduplication, not the backup.
+      if (isDamage(error)) return null;
+      throw error;
+    }
   }
 
   async #findManifest(id: string, signal: AbortSignal | undefined): Promise<ManifestObject> {

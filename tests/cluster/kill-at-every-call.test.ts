@@ -130,7 +130,7 @@ function nthCall(beginning: string, number: number): (step: string) => boolean {
 /** The runs of `cairn backup --cluster`: its own begins first and commits last. */
 const backUpAsSeen: ClusterBackup = async (repository, state) => {
   const lineage = { ...FACTS.lineage, name: "prod", databaseOid: 0, databaseName: "*" };
-  const parent = await repository.readParent(lineage);
+  const { parent } = await repository.continueLineage(lineage);
   await using run = await repository.startRun({ kind: "cluster backup", lineageName: lineage.name, parent });
   const members = [];
   for (const databaseName of ["one", "two"]) {

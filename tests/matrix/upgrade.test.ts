@@ -9,7 +9,7 @@ import { hasSampleData, loadDatabase, SAMPLE_NAMES } from "../support/databases.
 import { server, type Major, type TestDatabase, type TestServer } from "../support/servers.ts";
 import { countCombinations, isFullMatrix, pgDumpMajor, TestRepository, type DatabaseName } from "./support.ts";
 
-const OLD_MAJORS: readonly Major[] = [13, 14, 15, 16, 17];
+const OLD_MAJORS: readonly Major[] = isFullMatrix ? [13, 14, 15, 16, 17] : [13, 15, 17];
 
 function databasesOf(major: Major): readonly DatabaseName[] {
   return hasSampleData && (isFullMatrix || major === 15) ? ["torture", ...SAMPLE_NAMES] : ["torture"];

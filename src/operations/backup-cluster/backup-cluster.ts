@@ -58,11 +58,10 @@ export async function backUpServer(
   const lineage = makeLineage(settings, server);
   const claim = { lineageName: lineage.name };
   warnings.push(...(await refuseSecondRun(context, repository, { ...claim, runId: null })));
-  const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
+  const { parent, warnings: lineageWarnings } = await repository.continueLineage(lineage, context.signal);
   warnings.push(...lineageWarnings.map((message) => warn(context, { message })));
   const before = await readAllGlobals(context, session, settings);
   await session.close(); // what follows may take hours
-  const parent = await repository.readParent(lineage, context.signal);
   await using run = await repository.startRun({ kind: "cluster backup", ...claim, parent, signal: context.signal });
   await refuseSecondRun(context, repository, { ...claim, runId: run.id });
 

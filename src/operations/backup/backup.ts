@@ -69,13 +69,15 @@ export async function backUpDatabase(
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
-  const [life, dump] = await Promise.all([approach.life, approach.dump]);
-  const view = beginView(context, source, { dump, life }); // the server is asked while the repository tells of the parent
-  const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
+  const [life, { dump, warnings: preflightWarnings }] = await Promise.all([approach.life, approach.opened]);
+  // The server is asked while the repository tells of the parent.
+  const view = beginView(context, source, { dump, life });
   const lineage = makeLineage(lineageName, source, dump);
-  const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
+  const [carried, { parent, warnings: lineageWarnings }] = await Promise.all([
+    readCarriedGlobals(context, { source, dump, repository, choice: settings.globals }),
+    repository.continueLineage(lineage, context.signal),
+  ]);
   for (const message of lineageWarnings) warn(context, { message });
-  const parent = await repository.readParent(lineage, context.signal);
   dump.cutLike(({ oid, namespace, name }) => {
     const former = parent?.findRelation({ oid }) ?? parent?.findRelation({ namespace, name });
     return former?.segmentBlocks ?? null;
@@ -92,6 +94,7 @@ export async function backUpDatabase(
 
   const warnings = [
     ...source.warnings,
+    ...preflightWarnings,
     ...runWarnings,
     ...lineageWarnings,
     ...carried.warnings,

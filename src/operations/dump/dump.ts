@@ -53,8 +53,7 @@ interface Written {
   readonly plan: ArchivePlan;
   readonly entryCount: number;
   readonly snapshotTakenAt: string;
-  readonly pgDumpMessages: string;
-  readonly nameWarnings: readonly string[];
+  readonly warnings: readonly string[];
   readonly tables: readonly {
     readonly dumpId: number;
     readonly name: string;
@@ -68,7 +67,8 @@ interface Written {
 
 /** Reads the source into the file. Its snapshot and locks end here: reading back needs neither. */
 async function writeArchive(context: OperationContext, { source, settings, file }: Writing): Promise<Written> {
-  await using dump = await openSourceDump(context, source);
+  const { dump: opened, warnings: preflightWarnings } = await openSourceDump(context, source);
+  await using dump = opened;
   const plan = planArchive(dump.toc, settings);
   await checkFreeSpace(file.temporaryPath, leastSizeBytes(dump, plan));
   const jobs = settings.jobs ?? defaultJobs();
@@ -93,9 +93,10 @@ async function writeArchive(context: OperationContext, { source, settings, file 
   });
   const largeObjectCount = dump.largeObjectBuckets.reduce((sum, { oids }) => sum + oids.length, 0);
   const { rawBytes } = sink;
-  const { toc, snapshot, pgDumpMessages } = dump;
-  const nameWarnings = warnOfAlteredSchemas(context, dump);
-  const facts = { entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, pgDumpMessages, nameWarnings };
+  const { toc, snapshot } = dump;
+  const messages = dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages];
+  const warnings = [...preflightWarnings, ...messages, ...warnOfAlteredSchemas(context, dump)];
+  const facts = { entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, warnings };
   return { plan, ...facts, tables, largeObjectCount, rawBytes };
 }
 
@@ -161,11 +162,7 @@ function makeReceipt(facts: ReceiptFacts): DumpReceipt {
     rawBytes: readBack.rawBytes,
     largeObjectCount: readBack.largeObjectCount,
     readBack: { rowCount: readBack.rowCount, rawBytes: readBack.rawBytes, durationMs: Math.round(facts.readBackMs) },
-    warnings: [
-      ...source.warnings,
-      ...(written.pgDumpMessages === "" ? [] : [written.pgDumpMessages]),
-      ...written.nameWarnings,
-    ],
+    warnings: [...source.warnings, ...written.warnings],
   };
 }
 

@@ -35,9 +35,8 @@ export async function runImport(context: OperationContext, settings: ImportSetti
   const lineage = lineageOf(toc, settings);
   const facts: ImportFacts = { settings, source, repository, toc, lineage, startedAt };
   const warnings = [...(await refuseSecondRun(context, repository, { lineageName: lineage.name, runId: null }))];
-  const { warnings: lineageWarnings } = await repository.planLineage(lineage, context.signal);
+  const { parent, warnings: lineageWarnings } = await repository.continueLineage(lineage, context.signal);
   warnings.push(...lineageWarnings.map((message) => warn(context, { message })));
-  const parent = await repository.readParent(lineage, context.signal);
   const told = source.format === "plain" ? source.modifiedAt : localTime(toc.header.createdAt);
   const { createdAt, warning } = creationTime(told, startedAt, parent?.manifest.snapshotAt ?? null);
   if (warning !== null) warnings.push(warn(context, { message: warning }));

@@ -1,5 +1,5 @@
 // The first steps of everything that reads a source: connection settled, flags parsed, server asked for its version and
-// encoding, pg_dump chosen, preflight passed. Nothing long happens before this is done.
+// encoding, pg_dump chosen. Whether all of it can be read is found out beside pg_dump (open-source.ts).
 
 import {
   availablePgDumps,
@@ -22,8 +22,6 @@ import {
 } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
 import { warn } from "../events.ts";
-import { useOwnEncoding } from "./own-encoding.ts";
-import { passPreflight } from "./preflight.ts";
 
 export interface SourceRequest {
   readonly source: string | undefined;
@@ -49,7 +47,7 @@ export interface SettledSource {
   readonly warnings: readonly string[];
 }
 
-/** Settles a source. Throws "usage", "connection_failed", "pg_dump_missing", "preflight_failed" and their kin. */
+/** Settles a source. Throws "usage", "connection_failed", "pg_dump_missing" and their kin. */
 export async function settleSource(context: OperationContext, request: SourceRequest): Promise<SettledSource> {
   const flags = await expandFilterFiles(parseSelectionFlags(request.selection));
   const { environment, homeDirectory, userName, signal } = context;
@@ -58,13 +56,13 @@ export async function settleSource(context: OperationContext, request: SourceReq
   const settings = await resolveConnection({ source: request.source, overrides, ...caller });
   const warnings: string[] = [];
   for (const message of settings.warnings) warnings.push(warn(context, { message }));
+  const found = availablePgDumps(request.pgDump, environment); // asks each for its version
+  found.catch(() => {}); // thrown where it is awaited
   await using session = await openSession(settings, { signal, applicationName: "cairn" });
   const server = session.serverVersion;
-  const choice = choosePgDump(server, await availablePgDumps(request.pgDump, environment));
+  const choice = choosePgDump(server, await found);
   checkFlagsKnown(flags, choice.pgDump.version.major);
   if (choice.warning !== null) warnings.push(warn(context, choice.warning));
-  await useOwnEncoding(session);
-  warnings.push(...(await passPreflight(context, session, { server, pgDump: choice.pgDump, flags, signal })));
   const { parameters } = session.connection;
   const serverEncoding = parameters.get("server_encoding");
   assert(serverEncoding !== undefined, "the server reports its encoding");
