@@ -41,7 +41,10 @@ try {
   const program = join(await unpackPackage(join(folder, "package")), "bin/cairn.mjs");
   if (isApart) await pin([process.pid], bucketProcessor); // what is started from here on inherits it
   await using storage = await kind.start();
-  if (isApart) await pin([database.processId, ...(await childrenOf(database.processId))], ownProcessor);
+  if (isApart) {
+    await pin([database.processId], ownProcessor);
+    await pin(await childrenOf(database.processId), ownProcessor);
+  }
   const clean = cleanEnvironment();
   const environment = {
     ...clean,

@@ -14,7 +14,7 @@ const configurationStatus = 78; // EX_CONFIG of sysexits.h
 // Compression and hashing run in libuv's pool; its size is read once, at start.
 process.env.UV_THREADPOOL_SIZE ??= "8";
 
-// Without these, 10,000 tables and four readers take 460 MB instead of 310, in the same time.
+// Without these, 10,000 tables and four readers take 460 MB instead of 330, in the same time.
 // The last one: chunks lie outside of the heap, and each few of them would begin a marking in small steps.
 const heapFlags = [
   "--max-semi-space-size=16",

@@ -233,9 +233,7 @@ export class Repository implements AsyncDisposable {
 
   /** Opens a restore point by its whole id. Throws OperatingError "restore_point_not_found" or "corrupt". */
   async openRestorePoint(id: string, signal?: AbortSignal): Promise<RestorePoint> {
-    const object = await this.#findManifest(id, signal);
-    const bytes = await this.#context.storage.read(object.name, undefined, signal);
-    return new RestorePoint(this.#context, this.#chunks, await openManifest(this.#context, object.name, bytes));
+    return await this.#open(await this.#findManifest(id, signal), signal);
   }
 
   /** The same for who judges it: a manifest that is damaged is marked so, that no expire takes it for the last good one. */
@@ -261,13 +259,13 @@ export class Repository implements AsyncDisposable {
     return summaries.filter((summary) => summary !== null);
   }
 
-  /** What a backup of that database under that name continues. */
+  /** What a backup of that database under that name continues. Throws when the parent's key is not known here. */
   async continueLineage(lineage: Lineage, signal?: AbortSignal): Promise<ContinuedLineage> {
     const key = lineageKeyOf(this.#context.keyring, lineage);
     const objects = await this.#listings.manifests(signal);
-    const own = objects.filter((object) => object.lineageKey === key).map((object) => object.id);
-    const newestId = own.toSorted().at(-1);
-    if (newestId !== undefined) return { parent: await this.#openParent(newestId, signal), warnings: [] };
+    const own = objects.filter((object) => object.lineageKey === key);
+    const newest = own.toSorted((one, other) => (one.id < other.id ? -1 : 1)).at(-1);
+    if (newest !== undefined) return { parent: await this.#openParent(newest, signal), warnings: [] };
     const options = { onDamage: () => undefined, ...(signal && { signal }) };
     const others = (await this.lineages(options)).filter((one) => one.name === lineage.name);
     const warnings = others.map((other) => {
@@ -352,9 +350,14 @@ export class Repository implements AsyncDisposable {
     return { id: this.id, context: this.#context, openRestorePoint };
   }
 
-  async #openParent(id: string, signal: AbortSignal | undefined): Promise<RestorePoint | null> {
+  async #open({ name }: ManifestObject, signal: AbortSignal | undefined): Promise<RestorePoint> {
+    const bytes = await this.#context.storage.read(name, undefined, signal);
+    return new RestorePoint(this.#context, this.#chunks, await openManifest(this.#context, name, bytes));
+  }
+
+  async #openParent(object: ManifestObject, signal: AbortSignal | undefined): Promise<RestorePoint | null> {
     try {
-      return await this.openRestorePoint(id, signal);
+      return await this.#open(object, signal);
     } catch (error) {
       refuseUnknownKey(error);
       // A damaged parent costs deduplication, not the backup.

@@ -99,12 +99,6 @@ describe("a source that cannot be reached", () => {
     }));
 });
 
-async function locker(database: TestDatabase): Promise<Client & AsyncDisposable> {
-  const client = new Client({ connectionString: database.uri });
-  await client.connect();
-  return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() });
-}
-
 test("cairn dump names the table that may not be read", () =>
   inFolder(async () => {
     await using database = await pg.createDatabase();
@@ -124,30 +118,13 @@ test("cairn dump names the table that may not be read", () =>
     }
   }));
 
-test.each([null, "bundled"])(
-  "what the preflight refuses ends a pg_dump that waits for a lock (--pg-dump %s)",
-  (pgDump) =>
-    inFolder(async () => {
-      await using database = await pg.createDatabase();
-      const role = `limited_${database.name}`;
-      await database.psql(`CREATE TABLE held (a int); CREATE SEQUENCE closed;
-      CREATE ROLE ${role} LOGIN; GRANT SELECT ON held TO ${role}`);
-      try {
-        await using holder = await locker(database);
-        await holder.query("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE");
-        const source = pg.uri(database.name, { user: role });
-        const error = await failureOf(dump({ source, file: folder.file("a"), settings: { pgDump } }));
-        expect(error.code).toBe("preflight_failed");
-        expect(error.detail).toMatch(/GRANT .*closed/);
-        expect(await folder.names()).toEqual([]);
-        await expectNoSessions(database);
-      } finally {
-        await database.psql(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
-      }
-    }),
-);
-
 describe("locks", () => {
+  async function locker(database: TestDatabase): Promise<Client & AsyncDisposable> {
+    const client = new Client({ connectionString: database.uri });
+    await client.connect();
+    return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() });
+  }
+
   test("cairn dump --lock-wait-timeout ends with lock_timeout and the table's name", () =>
     inFolder(async () => {
       await using database = await pg.createDatabase();

@@ -26,7 +26,7 @@ interface FlagCase {
   readonly since?: Major;
   /** Rows loaded by several connections or INSERTs come in another order of failing; compare failures only. */
   readonly archive?: "inserts";
-  /** Its flags stand in another case too: only in the full matrix. */
+  /** Only in the full matrix: its flags stand in another case too, or change little of what is done. */
   readonly isExtra?: true;
 }
 

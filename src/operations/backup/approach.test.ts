@@ -23,7 +23,7 @@ test("Approach gives a source up that does not answer, when the run ends before"
   const approach = Approach.begin(context, settings);
   await new Promise((resolve) => silent.once("connection", resolve));
   await approach[Symbol.asyncDispose]();
-  for (const step of [approach.source, approach.life, approach.opened]) {
+  for (const step of [approach.source, approach.life, approach.dump]) {
     await expect(step).rejects.toMatchObject({ name: "AbortError" });
   }
   silent.close();

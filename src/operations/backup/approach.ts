@@ -1,8 +1,9 @@
 // The way to the source, which needs nothing of the repository: it is settled, the session is opened that lives as long as the
 // run, and its dump is opened. All of it goes on while the passphrase becomes a key, which takes about as long.
 
+import type { Dump } from "../../dump/index.ts";
 import type { OperationContext } from "../operation.ts";
-import { openSourceDump, type OpenedSource } from "../source/open-source.ts";
+import { openSourceDump } from "../source/open-source.ts";
 import { settleSource, type SettledSource } from "../source/settle-source.ts";
 import { READING_DEFAULTS, ServerLife } from "./incremental/index.ts";
 import type { BackupSettings } from "./types.ts";
@@ -13,7 +14,7 @@ export class Approach implements AsyncDisposable {
   readonly source: Promise<SettledSource>;
   /** Begun before the snapshot's LSN is read. */
   readonly life: Promise<ServerLife>;
-  readonly opened: Promise<OpenedSource>;
+  readonly dump: Promise<Dump>;
   readonly #ended: AbortController;
 
   private constructor(context: OperationContext, settings: BackupSettings, ended: AbortController) {
@@ -21,8 +22,8 @@ export class Approach implements AsyncDisposable {
     this.#ended = ended;
     this.source = settleSource(context, settings);
     this.life = this.source.then((source) => ServerLife.begin(context, source, reading));
-    this.opened = Promise.all([this.source, this.life]).then(([source]) => openSourceDump(context, source));
-    for (const step of [this.source, this.life, this.opened]) step.catch(() => {}); // thrown where they are awaited
+    this.dump = Promise.all([this.source, this.life]).then(([source]) => openSourceDump(context, source));
+    for (const step of [this.source, this.life, this.dump]) step.catch(() => {}); // thrown where they are awaited
   }
 
   /** Begins at once. Throws nothing: what fails is thrown where it is awaited. */
@@ -34,8 +35,8 @@ export class Approach implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
-    const opened = await this.opened.catch(() => null);
-    await opened?.dump[Symbol.asyncDispose]();
+    const dump = await this.dump.catch(() => null);
+    await dump?.[Symbol.asyncDispose]();
     const life = await this.life.catch(() => null);
     await life?.[Symbol.asyncDispose]();
   }

@@ -69,14 +69,11 @@ export async function backUpDatabase(
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
-  const [life, { dump, warnings: preflightWarnings }] = await Promise.all([approach.life, approach.opened]);
-  // The server is asked while the repository tells of the parent.
-  const view = beginView(context, source, { dump, life });
+  const [life, dump] = await Promise.all([approach.life, approach.dump]);
+  const view = beginView(context, source, { dump, life }); // the server is asked while the repository tells of the parent
+  const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
   const lineage = makeLineage(lineageName, source, dump);
-  const [carried, { parent, warnings: lineageWarnings }] = await Promise.all([
-    readCarriedGlobals(context, { source, dump, repository, choice: settings.globals }),
-    repository.continueLineage(lineage, context.signal),
-  ]);
+  const { parent, warnings: lineageWarnings } = await repository.continueLineage(lineage, context.signal);
   for (const message of lineageWarnings) warn(context, { message });
   dump.cutLike(({ oid, namespace, name }) => {
     const former = parent?.findRelation({ oid }) ?? parent?.findRelation({ namespace, name });
@@ -94,7 +91,6 @@ export async function backUpDatabase(
 
   const warnings = [
     ...source.warnings,
-    ...preflightWarnings,
     ...runWarnings,
     ...lineageWarnings,
     ...carried.warnings,

@@ -53,7 +53,8 @@ interface Written {
   readonly plan: ArchivePlan;
   readonly entryCount: number;
   readonly snapshotTakenAt: string;
-  readonly warnings: readonly string[];
+  readonly pgDumpMessages: string;
+  readonly nameWarnings: readonly string[];
   readonly tables: readonly {
     readonly dumpId: number;
     readonly name: string;
@@ -67,8 +68,7 @@ interface Written {
 
 /** Reads the source into the file. Its snapshot and locks end here: reading back needs neither. */
 async function writeArchive(context: OperationContext, { source, settings, file }: Writing): Promise<Written> {
-  const { dump: opened, warnings: preflightWarnings } = await openSourceDump(context, source);
-  await using dump = opened;
+  await using dump = await openSourceDump(context, source);
   const plan = planArchive(dump.toc, settings);
   await checkFreeSpace(file.temporaryPath, leastSizeBytes(dump, plan));
   const jobs = settings.jobs ?? defaultJobs();
@@ -93,10 +93,9 @@ async function writeArchive(context: OperationContext, { source, settings, file 
   });
   const largeObjectCount = dump.largeObjectBuckets.reduce((sum, { oids }) => sum + oids.length, 0);
   const { rawBytes } = sink;
-  const { toc, snapshot } = dump;
-  const messages = dump.pgDumpMessages === "" ? [] : [dump.pgDumpMessages];
-  const warnings = [...preflightWarnings, ...messages, ...warnOfAlteredSchemas(context, dump)];
-  const facts = { entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, warnings };
+  const { toc, snapshot, pgDumpMessages } = dump;
+  const nameWarnings = warnOfAlteredSchemas(context, dump);
+  const facts = { entryCount: toc.entries.length, snapshotTakenAt: snapshot.takenAt, pgDumpMessages, nameWarnings };
   return { plan, ...facts, tables, largeObjectCount, rawBytes };
 }
 
@@ -162,7 +161,11 @@ function makeReceipt(facts: ReceiptFacts): DumpReceipt {
     rawBytes: readBack.rawBytes,
     largeObjectCount: readBack.largeObjectCount,
     readBack: { rowCount: readBack.rowCount, rawBytes: readBack.rawBytes, durationMs: Math.round(facts.readBackMs) },
-    warnings: [...source.warnings, ...written.warnings],
+    warnings: [
+      ...source.warnings,
+      ...(written.pgDumpMessages === "" ? [] : [written.pgDumpMessages]),
+      ...written.nameWarnings,
+    ],
   };
 }
 

@@ -1,23 +1,22 @@
 // Lets a backup or dump go on only when nothing found would make it incomplete.
 
 import { OperatingError } from "../../base/errors.ts";
-import { poolerConsole, runPreflight, type Finding } from "../../dump/index.ts";
-import { openSession } from "../../postgres/index.ts";
+import { poolerConsole, runPreflight, type Finding, type PreflightOptions } from "../../dump/index.ts";
+import type { Session } from "../../postgres/index.ts";
 import { warn } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
-import { useOwnEncoding } from "./own-encoding.ts";
-import type { SettledSource } from "./settle-source.ts";
 
 /** Findings told in one error message; doctor shows all. */
 const FINDINGS_SHOWN_MAX = 20;
 
 /** Runs the checks; warnings are reported and returned. Throws "preflight_failed" with every blocking finding. */
-export async function passPreflight(context: OperationContext, source: SettledSource): Promise<string[]> {
-  const { signal } = context;
-  await using session = await openSession(source.settings, { signal, applicationName: "cairn" });
-  const console = poolerConsole(source.serverVersionText);
-  if (console === null) await useOwnEncoding(session);
-  const findings = console === null ? await runPreflight(session, { ...source, signal }) : [console];
+export async function passPreflight(
+  context: OperationContext,
+  session: Session,
+  options: PreflightOptions,
+): Promise<string[]> {
+  const console = poolerConsole(session.connection.parameters.get("server_version") ?? "");
+  const findings = console === null ? await runPreflight(session, options) : [console];
   refuseBlocking(findings);
   const warnings = findings.filter(({ severity }) => severity === "warning");
   return warnings.map(({ message, detail, hint }) => warn(context, { message, detail, hint }));

@@ -1,5 +1,5 @@
 // The first steps of everything that reads a source: connection settled, flags parsed, server asked for its version and
-// encoding, pg_dump chosen. Whether all of it can be read is found out beside pg_dump (open-source.ts).
+// encoding, pg_dump chosen, preflight passed. Nothing long happens before this is done.
 
 import {
   availablePgDumps,
@@ -22,6 +22,8 @@ import {
 } from "../../postgres/index.ts";
 import type { OperationContext } from "../operation.ts";
 import { warn } from "../events.ts";
+import { useOwnEncoding } from "./own-encoding.ts";
+import { passPreflight } from "./preflight.ts";
 
 export interface SourceRequest {
   readonly source: string | undefined;
@@ -47,7 +49,7 @@ export interface SettledSource {
   readonly warnings: readonly string[];
 }
 
-/** Settles a source. Throws "usage", "connection_failed", "pg_dump_missing" and their kin. */
+/** Settles a source. Throws "usage", "connection_failed", "pg_dump_missing", "preflight_failed" and their kin. */
 export async function settleSource(context: OperationContext, request: SourceRequest): Promise<SettledSource> {
   const flags = await expandFilterFiles(parseSelectionFlags(request.selection));
   const { environment, homeDirectory, userName, signal } = context;
@@ -63,6 +65,8 @@ export async function settleSource(context: OperationContext, request: SourceReq
   const choice = choosePgDump(server, await found);
   checkFlagsKnown(flags, choice.pgDump.version.major);
   if (choice.warning !== null) warnings.push(warn(context, choice.warning));
+  await useOwnEncoding(session);
+  warnings.push(...(await passPreflight(context, session, { server, pgDump: choice.pgDump, flags, signal })));
   const { parameters } = session.connection;
   const serverEncoding = parameters.get("server_encoding");
   assert(serverEncoding !== undefined, "the server reports its encoding");
