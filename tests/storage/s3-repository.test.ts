@@ -1,6 +1,7 @@
 // A repository in S3 from init to restore, with the command as a user starts it, on a real S3 server and real PostgreSQL.
 
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openStorage } from "../../src/storage/index.ts";
 import { expectEqual, FaultBench, until } from "../faults/support.ts";
@@ -10,6 +11,9 @@ import { collect, namesIn } from "./contract.ts";
 import { s3Servers, surroundingsOf, uriAt } from "./s3-servers.ts";
 import type { S3Server } from "./s3-servers.ts";
 import { ORDERS_AND_FILES } from "./orders-and-files.ts";
+
+/** Time for the server to end what it was sent. */
+const ANSWER_MS = 200;
 
 describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start }) => {
   let s3: S3Server;
@@ -89,9 +93,13 @@ describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start
     // Slow enough to be killed in the middle, on a busy machine too.
     const words = ["backup", database.uri, "--limit-upload", "4M"];
     const killed = bench.start(words, { environment });
-    await until("a part is under way", async () =>
-      (await collect(storage.leftovers())).some(({ sizeBytes }) => sizeBytes > 0),
-    );
+    await until("a part is under way", async () => {
+      killed.child.kill("SIGSTOP"); // or the upload might be complete by the time that it is killed
+      await delay(ANSWER_MS);
+      const isUnderWay = (await collect(storage.leftovers())).some(({ sizeBytes }) => sizeBytes > 0);
+      if (!isUnderWay) killed.child.kill("SIGCONT");
+      return isUnderWay;
+    });
     killed.child.kill("SIGKILL");
     await killed.ended;
     expect(await namesIn(storage, "backups/")).toEqual([]);
