@@ -9,7 +9,7 @@ export default defineConfig({
   test: {
     maxWorkers: 3,
     pool: "forks",
-    // As bin/cairn.mjs starts Cairn: a run of some thousand tests has met nodejs/node#64841.
+    // As bin/cairn.mjs starts Cairn: a worker once ended by SIGSEGV, as nodejs/node#64841 would explain.
     execArgv: ["--no-maglev"],
     // The colours would end up in log files.
     reporters: ["default"],

@@ -2,7 +2,6 @@
 // its exit status.
 
 import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
 import { parseCommandLine } from "./command-line.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { errorDocument, jsonText } from "./output/json.ts";
@@ -35,8 +34,6 @@ async function fail(error: unknown, words: readonly string[], self: CairnProcess
   return exitStatusOf(error);
 }
 
-// The launcher's limit is for this thread, where 10,000 tables are planned; those of others would grow with their number.
-setFlagsFromString("--max-semi-space-size=4");
 const self = new CairnProcess();
 const words = process.argv.slice(2);
 // Thrown where nobody waits for it, e.g. in a stream's listener: a defect, and the end.
