@@ -73,21 +73,22 @@ export interface RestoreOutcome {
   readonly failedIds: readonly number[];
 }
 
-/** Restores by the stock tool. */
+/** Restores by the stock tool. Parts of `errors` begin with "pg_restore: error:". */
 export async function restoreByStock(
   pg: TestServer,
   database: string,
   file: string,
   flags: readonly string[],
-): Promise<RestoreOutcome & { readonly status: number }> {
+): Promise<RestoreOutcome & { readonly status: number; readonly errors: readonly string[] }> {
   const args = ["-v", ...flags, "-d", pg.uri(database), file];
-  const { status, errors } = await new Promise<{ status: number; errors: string }>((resolve) => {
-    execFile(pg.tools.pgRestore, args, { maxBuffer: 1 << 28, encoding: "latin1" }, (error, _output, text) =>
-      resolve({ status: typeof error?.code === "number" ? error.code : 0, errors: text }),
+  const { status, text } = await new Promise<{ status: number; text: string }>((resolve) => {
+    execFile(pg.tools.pgRestore, args, { maxBuffer: 1 << 28, encoding: "latin1" }, (error, _output, output) =>
+      resolve({ status: typeof error?.code === "number" ? error.code : 0, text: output }),
     );
   });
-  const ids = [...errors.matchAll(/from TOC entry (\d+);/g)].map((match) => Number(match[1]));
-  return { status, failedIds: [...new Set(ids)].toSorted((one, other) => one - other) };
+  const ids = [...text.matchAll(/from TOC entry (\d+);/g)].map((match) => Number(match[1]));
+  const errors = text.split(/^(?=pg_restore: )/m).filter((part) => part.startsWith("pg_restore: error:"));
+  return { status, errors, failedIds: [...new Set(ids)].toSorted((one, other) => one - other) };
 }
 
 /** Opens sessions in a database, or in another one of the same server. */
