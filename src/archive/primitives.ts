@@ -32,6 +32,10 @@ export class NotUtf8 extends Error {}
 /** Strings up to this long are looked at byte by byte here; beyond that, calls into Node cost less. */
 const SHORT_STRING_BYTES_MAX = 64;
 
+/** Of an OID or dump id as decimal text. */
+const DECIMAL_DIGITS_MAX = 10;
+const ZERO = 0x30;
+
 const DATA_STATES: readonly DataState[] = ["not-set", "set", "no-data"];
 
 /** Reads atoms from bytes in memory; `baseOffset` is the archive offset of the first byte, for errors. */
@@ -117,6 +121,27 @@ export class ByteReader {
     if (this.#encoding === "latin1") return bytes.toString("latin1");
     if (!isUtf8(bytes)) throw new NotUtf8();
     return bytes.toString("utf8");
+  }
+
+  /**
+   * A string of decimal digits as the number that it is. Null, and nothing is taken, where it is anything else or not all
+   * there: readString() then says what.
+   */
+  takeDecimal(maximum: number): number | null {
+    const digits = this.position + 1 + this.intSizeBytes;
+    if (digits > this.#bytes.length || this.#bytes[this.position] !== 0) return null;
+    const length = readMagnitude(this.#bytes, this.position + 1, this.intSizeBytes) ?? 0;
+    if (length < 1 || length > DECIMAL_DIGITS_MAX || digits + length > this.#bytes.length) return null;
+    if (length > 1 && this.#bytes[digits] === ZERO) return null;
+    let value = 0;
+    for (let index = digits; index < digits + length; index += 1) {
+      const digit = this.#bytes[index]! - ZERO;
+      if (digit < 0 || digit > 9) return null;
+      value = value * 10 + digit;
+    }
+    if (value > maximum) return null;
+    this.position = digits + length;
+    return value;
   }
 
   /** The next bytes as text where they are ASCII without a zero byte, which is the same in every encoding; else null, and nothing is taken. */

@@ -85,7 +85,8 @@ async function readTocAs(
     throw invalidArchive(tocOffset, "count of entries", `${count} is not between 0 and ${countMax}`);
   }
   const limits = { minor: minorOf(header.version), format, sourceSizeBytes: source.sizeBytes };
-  const entries = await loader.parseAll(count, (reader) => parseEntry(reader, limits));
+  const parser = new EntryParser(limits);
+  const entries = await loader.parseAll(count, (reader) => parser.parse(reader));
   checkEntries(entries, tocOffset);
   return { toc: { header, textEncoding, entries }, dataStartOffset: loader.offset };
 }
@@ -259,40 +260,76 @@ interface EntryLimits {
   readonly sourceSizeBytes: number;
 }
 
-function parseEntry(reader: ByteReader, { minor, format, sourceSizeBytes }: EntryLimits): TocEntry {
-  const emptyFields: OptionalText[] = [];
-  const dumpId = reader.readIntBetween(1, DUMP_ID_MAX, "dump id");
-  const hadDumper = reader.readIntBetween(0, 1, "data flag") === 1;
-  const catalogId = { tableOid: number("table oid", OID_MAX), oid: number("oid", OID_MAX) };
-  const tag = requiredString(reader, "tag", remaining());
-  const description = requiredString(reader, "description", remaining());
-  const section = SECTIONS[reader.readIntBetween(1, SECTIONS.length, "section") - 1] ?? "none";
-  const definition = optional("definition");
-  const dropStatement = optional("dropStatement");
-  const copyStatement = optional("copyStatement");
-  const namespace = reader.readString("namespace", remaining());
-  const tablespace = reader.readString("tablespace", remaining());
-  const tableAccessMethod = minor >= 14 ? reader.readString("table access method", remaining()) : null;
-  const relationKindCode = minor >= 16 ? reader.readIntBetween(0, 127, "relation kind") : 0;
-  const owner = optional("owner");
-  const withOids = flag("with oids");
-  const dependencies = parseDependencies(reader, remaining());
-  const place = format === "custom" ? dataOffset() : dataFile();
-  const layout: EntryLayout = { emptyFields, withOids, ...place };
-  const relationKind = relationKindCode === 0 ? "" : String.fromCharCode(relationKindCode);
-  const texts = { tag, description, definition, dropStatement, copyStatement, owner };
-  const places = { section, namespace, tablespace, tableAccessMethod, relationKind };
-  return { dumpId, hadDumper, catalogId, ...texts, ...places, dependencies, layout };
+/** Reads entries one by one. Layouts that are equal one after another are one object, as most are. */
+class EntryParser {
+  readonly #limits: EntryLimits;
+  #reader: ByteReader = new ByteReader(Buffer.alloc(0), 0, "utf8");
+  #emptyFields: OptionalText[] = [];
+  #layout: EntryLayout | null = null;
 
-  function dataOffset(): Pick<EntryLayout, "dataState" | "dataOffset"> {
-    const { state, offset } = reader.readOffset("data offset");
-    if (hadDumper !== (state === "no-data")) return { dataState: state, dataOffset: offset };
-    throw invalidArchive(reader.offset, "data offset", `data flag is ${hadDumper} but state is ${state}`);
+  constructor(limits: EntryLimits) {
+    this.#limits = limits;
   }
 
-  function dataFile(): Omit<EntryLayout, "emptyFields" | "withOids"> {
-    const offset = reader.offset;
-    const fileName = requiredString(reader, "file of data", remaining()) || null;
+  /** The entry at the reader's position. */
+  parse(reader: ByteReader): TocEntry {
+    this.#reader = reader;
+    this.#emptyFields = [];
+    const { minor } = this.#limits;
+    const dumpId = reader.readIntBetween(1, DUMP_ID_MAX, "dump id");
+    const hadDumper = reader.readIntBetween(0, 1, "data flag") === 1;
+    const catalogId = { tableOid: this.#number("table oid", OID_MAX), oid: this.#number("oid", OID_MAX) };
+    const tag = this.#required("tag");
+    const description = this.#required("description");
+    const section = SECTIONS[reader.readIntBetween(1, SECTIONS.length, "section") - 1] ?? "none";
+    const definition = this.#optional("definition");
+    const dropStatement = this.#optional("dropStatement");
+    const copyStatement = this.#optional("copyStatement");
+    const namespace = this.#nullable("namespace");
+    const tablespace = this.#nullable("tablespace");
+    const tableAccessMethod = minor >= 14 ? this.#nullable("table access method") : null;
+    const relationKindCode = minor >= 16 ? reader.readIntBetween(0, 127, "relation kind") : 0;
+    const owner = this.#optional("owner");
+    const withOids = this.#flag("with oids");
+    const dependencies = this.#dependencies();
+    const layout = this.#layoutOf(hadDumper, withOids);
+    const relationKind = relationKindCode === 0 ? "" : String.fromCharCode(relationKindCode);
+    return {
+      dumpId,
+      hadDumper,
+      catalogId,
+      tag,
+      description,
+      definition,
+      dropStatement,
+      copyStatement,
+      owner,
+      section,
+      namespace,
+      tablespace,
+      tableAccessMethod,
+      relationKind,
+      dependencies,
+      layout,
+    };
+  }
+
+  #layoutOf(hadDumper: boolean, withOids: boolean): EntryLayout {
+    const place = this.#limits.format === "custom" ? this.#dataOffset(hadDumper) : this.#dataFile(hadDumper);
+    const layout: EntryLayout = { emptyFields: this.#emptyFields, withOids, ...place };
+    if (this.#layout === null || !isSameLayout(this.#layout, layout)) this.#layout = layout;
+    return this.#layout;
+  }
+
+  #dataOffset(hadDumper: boolean): Pick<EntryLayout, "dataState" | "dataOffset"> {
+    const { state, offset } = this.#reader.readOffset("data offset");
+    if (hadDumper !== (state === "no-data")) return { dataState: state, dataOffset: offset };
+    throw invalidArchive(this.#reader.offset, "data offset", `data flag is ${hadDumper} but state is ${state}`);
+  }
+
+  #dataFile(hadDumper: boolean): Omit<EntryLayout, "emptyFields" | "withOids"> {
+    const { offset } = this.#reader;
+    const fileName = this.#required("file of data") || null;
     if (fileName !== null && !isMemberName(fileName)) {
       throw invalidArchive(offset, "file of data", "the name is not one that pg_dump gives");
     }
@@ -300,40 +337,60 @@ function parseEntry(reader: ByteReader, { minor, format, sourceSizeBytes }: Entr
     return { dataState: hadDumper ? "set" : "no-data", dataOffset: 0, fileName };
   }
 
-  function remaining(): number {
-    return Math.max(sourceSizeBytes - reader.offset, 0);
+  #dependencies(): number[] {
+    const dependencies: number[] = [];
+    for (;;) {
+      const { offset } = this.#reader;
+      const known = this.#reader.takeDecimal(DUMP_ID_MAX);
+      const text = known === null ? this.#nullable("dependency") : null;
+      if (known === null && text === null) return dependencies;
+      if (dependencies.length >= DEPENDENCY_COUNT_MAX) {
+        throw invalidArchive(offset, "dependencies", `more than ${DEPENDENCY_COUNT_MAX}`);
+      }
+      dependencies.push(known ?? parseDecimal(text ?? "", DUMP_ID_MAX, offset, "dependency"));
+    }
   }
 
-  function number(field: string, maximum: number): number {
-    const offset = reader.offset;
-    return parseDecimal(requiredString(reader, field, remaining()), maximum, offset, field);
+  #number(field: string, maximum: number): number {
+    const { offset } = this.#reader;
+    return this.#reader.takeDecimal(maximum) ?? parseDecimal(this.#required(field), maximum, offset, field);
   }
 
-  function optional(field: OptionalText): string {
-    const text = reader.readString(field, remaining());
-    if (text === "") emptyFields.push(field);
+  #required(field: string): string {
+    return requiredString(this.#reader, field, this.#remaining());
+  }
+
+  #nullable(field: string): string | null {
+    return this.#reader.readString(field, this.#remaining());
+  }
+
+  #optional(field: OptionalText): string {
+    const text = this.#nullable(field);
+    if (text === "") this.#emptyFields.push(field);
     return text ?? "";
   }
 
-  function flag(field: string): boolean {
-    const offset = reader.offset;
-    const text = requiredString(reader, field, remaining());
+  #flag(field: string): boolean {
+    const { offset } = this.#reader;
+    const text = this.#required(field);
     if (text !== "true" && text !== "false") throw invalidArchive(offset, field, "neither true nor false");
     return text === "true";
   }
+
+  #remaining(): number {
+    return Math.max(this.#limits.sourceSizeBytes - this.#reader.offset, 0);
+  }
 }
 
-function parseDependencies(reader: ByteReader, lengthBytesMax: number): number[] {
-  const dependencies: number[] = [];
-  for (;;) {
-    const offset = reader.offset;
-    const text = reader.readString("dependency", lengthBytesMax);
-    if (text === null) return dependencies;
-    if (dependencies.length >= DEPENDENCY_COUNT_MAX) {
-      throw invalidArchive(offset, "dependencies", `more than ${DEPENDENCY_COUNT_MAX}`);
-    }
-    dependencies.push(parseDecimal(text, DUMP_ID_MAX, offset, "dependency"));
-  }
+function isSameLayout(one: EntryLayout, other: EntryLayout): boolean {
+  return (
+    one.withOids === other.withOids &&
+    one.dataState === other.dataState &&
+    one.dataOffset === other.dataOffset &&
+    one.fileName === other.fileName &&
+    one.emptyFields.length === other.emptyFields.length &&
+    one.emptyFields.every((field, index) => field === other.emptyFields[index])
+  );
 }
 
 function parseDecimal(text: string, maximum: number, offset: number, field: string): number {

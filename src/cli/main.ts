@@ -2,6 +2,8 @@
 // its exit status.
 
 import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+
 import { parseCommandLine } from "./command-line.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { errorDocument, jsonText } from "./output/json.ts";
@@ -33,6 +35,9 @@ async function fail(error: unknown, words: readonly string[], self: CairnProcess
   else await self.writeError(errorText(error, self.isDebugging));
   return exitStatusOf(error);
 }
+
+// The launcher has this thread's heap begin large; those of other threads, which come later, are to begin as they do.
+setFlagsFromString("--initial-old-space-size=0");
 
 const self = new CairnProcess();
 const words = process.argv.slice(2);

@@ -2,6 +2,8 @@
 // file or columns differ was rewritten between snapshot and lock: COPY in the snapshot would then give no rows and no
 // error. One whose name differs, or whose schema was altered, is perhaps not the one that was locked: LOCK goes by names.
 
+import { createHash } from "node:crypto";
+
 import { assert } from "../base/assert.ts";
 import type { Session } from "../postgres/index.ts";
 import type { RelationFacts } from "./segment-plan.ts";
@@ -23,18 +25,30 @@ const hexOf = (name: string): string =>
 /** SQL that gives another text when a relation or its schema has another name, and when its schema was altered. */
 export const NAMES_EXPRESSION = `pg_catalog.concat_ws(' ', n.oid, n.xmin, ${hexOf("n.nspname")}, ${hexOf("c.relname")})`;
 
+const COLUMNS_EXPRESSION = `
+       (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.attnum, t.attname, t.atttypid, t.atttypmod,
+                 t.attisdropped, t.attgenerated), ',' ORDER BY t.attnum))
+          FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0)`;
+
 const FACTS_QUERY = `
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, coalesce(a.amname, ''), c.reltablespace, c.relfilenode,
        heap.size / pg_catalog.current_setting('block_size')::bigint,
-       (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.attnum, t.attname, t.atttypid, t.atttypmod,
-                 t.attisdropped, t.attgenerated), ',' ORDER BY t.attnum))
-          FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0),
+       ${COLUMNS_EXPRESSION},
        ${NAMES_EXPRESSION},
        TOAST / pg_catalog.current_setting('block_size')::bigint
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
  CROSS JOIN LATERAL (SELECT SIZE AS size OFFSET 0) AS heap
+ WHERE c.oid = ANY (ARRAY[OIDS]::pg_catalog.oid[])`;
+
+// As toState() puts a fingerprint together.
+const FINGERPRINTS_QUERY = `
+SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.string_agg(
+         pg_catalog.concat_ws(' ', c.oid, c.relfilenode, c.reltablespace, coalesce(${COLUMNS_EXPRESSION}, ''), ${NAMES_EXPRESSION}),
+         ',' ORDER BY c.oid), pg_catalog.getdatabaseencoding())), 'hex')
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid = ANY (ARRAY[OIDS]::pg_catalog.oid[])`;
 
 const SIZE_EXPRESSION = "CASE WHEN c.relkind IN ('r', 'm', 't') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END";
@@ -66,6 +80,23 @@ export async function readRelationStates(
     .replace("OIDS", list);
   const { rows } = await session.query(query, { signal });
   return new Map(rows.map((row) => [Number(row[0]), toState(row)]));
+}
+
+/** One hash of all their fingerprints as they are now, for haveFingerprints(): ten thousand rows need not be sent. */
+export async function hashFingerprints(
+  session: Session,
+  oids: readonly number[],
+  signal: AbortSignal,
+): Promise<string> {
+  const { value } = await session.query(FINGERPRINTS_QUERY.replace("OIDS", [...new Set(oids)].join(",")), { signal });
+  return value ?? "";
+}
+
+/** True when these states have the fingerprints of which that is the hash. */
+export function haveFingerprints(states: ReadonlyMap<number, RelationState>, hash: string): boolean {
+  const inOrder = [...states.values()].toSorted((one, other) => one.facts.oid - other.facts.oid);
+  const lines = inOrder.map(({ facts: { oid }, fingerprint }) => `${oid} ${fingerprint}`);
+  return createHash("sha256").update(lines.join(",")).digest("hex") === hash;
 }
 
 function toState(row: readonly (string | null)[]): RelationState {

@@ -21,6 +21,8 @@ export interface ContentsOptions {
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
+  /** Called when pg_dump holds the locks of all tables whose rows it will ask for, and asks for the first. */
+  onLocked?(holderProcessId: number): void;
   /** Called when the holder's connection is lost after the run of pg_dump. */
   onHolderLost(error: OperatingError): void;
 }
@@ -72,7 +74,8 @@ export async function fetchContents(options: ContentsOptions): Promise<Contents>
 /** pg_dump without --encoding uses the database's own encoding: bytes must come as they are stored. */
 async function openRelay(options: ContentsOptions): Promise<Relay> {
   const settings = { ...options.settings, clientEncoding: options.serverEncoding };
-  return new Relay(await connectAuthenticated(settings, { signal: options.signal, applicationName: "cairn" }));
+  const connection = await connectAuthenticated(settings, { signal: options.signal, applicationName: "cairn" });
+  return new Relay(connection, options.onLocked?.bind(options));
 }
 
 async function runPgDump(options: ContentsOptions, relay: Relay): Promise<PgDumpRun> {

@@ -23,7 +23,7 @@ export {
   type SelectionFlag,
   type SelectionSummary,
 } from "./selection-flags.ts";
-export { checkSameServer, type SnapshotFacts } from "./snapshot-facts.ts";
+export { checkSameServer, readDatabaseIdentity, type SnapshotFacts } from "./snapshot-facts.ts";
 export type { PlannedTask } from "./task-list.ts";
 export {
   checkEntries,

@@ -7,7 +7,13 @@ import { OperatingError } from "../base/errors.ts";
 import { formatDuration } from "../base/units.ts";
 import type { ConnectionSettings, ServerVersion, Session } from "../postgres/index.ts";
 import { openSession } from "../postgres/index.ts";
-import { changedRelations, readRelationStates, type RelationState } from "./catalog-facts.ts";
+import {
+  changedRelations,
+  hashFingerprints,
+  haveFingerprints,
+  readRelationStates,
+  type RelationState,
+} from "./catalog-facts.ts";
 import type { AvailablePgDump } from "./choose-pg-dump.ts";
 import { fetchContents, type Contents } from "./contents.ts";
 import type { LargeObjectBucket } from "./data-sink.ts";
@@ -39,6 +45,8 @@ export interface OpenDumpOptions {
   readonly signal: AbortSignal;
   readonly segmentBlockCount?: number;
   onNotice?(message: string): void;
+  /** Called, for each snapshot that is taken, when its session has locked the tables; pg_dump is at work still. */
+  onLocked?(holderProcessId: number): void;
 }
 
 /** A dump with its snapshot held; disposing it ends the holder's transaction. */
@@ -209,11 +217,13 @@ async function examine(contents: Contents, options: OpenDumpOptions): Promise<Ex
   const signal = AbortSignal.any([options.signal, abortsAfter(READ_STALL_MS, catalogStalled())]);
   // On the holder's server, and in its encoding, so that no name is converted. Both are asked at a time.
   await using second = await openSession(contents.holder.settings, { signal, applicationName: "cairn" });
-  const [inSnapshot, now] = await Promise.all([
+  const [inSnapshot, hashNow] = await Promise.all([
     readRelationStates(contents.holder, oids, { countsBlocks: true, signal }),
-    readRelationStates(second, oids, { countsBlocks: false, signal }),
+    hashFingerprints(second, oids, signal),
   ]);
-  const changed = changedRelations(inSnapshot, now);
+  const changed = haveFingerprints(inSnapshot, hashNow)
+    ? []
+    : changedRelations(inSnapshot, await readRelationStates(second, oids, { countsBlocks: false, signal }));
   const snapshot = await readSnapshotFacts(contents.holder, second, signal);
   const tables = changed.length > 0 ? [] : entries.map((entry) => plan(entry, contents, inSnapshot, options));
   const names = new Map([...inSnapshot].map(([oid, state]) => [oid, state.names]));

@@ -70,6 +70,7 @@ interface Exchange {
 /** Relays one pg_dump's session. Not re-entrant: one exchange at a time. */
 export class Relay {
   readonly #connection: AuthenticatedConnection;
+  readonly #onLocked: (holderProcessId: number) => void;
   readonly #settings: string[] = [];
   readonly #copyStatements: string[] = [];
   readonly #tracker = new MessageTracker();
@@ -78,8 +79,10 @@ export class Relay {
   #failure: Error | null = null;
   #released = false;
 
-  constructor(connection: AuthenticatedConnection) {
+  /** `onLocked`: called once, when pg_dump asks for the first rows: it holds the locks of all tables that it will read. */
+  constructor(connection: AuthenticatedConnection, onLocked: (holderProcessId: number) => void = () => {}) {
     this.#connection = connection;
+    this.#onLocked = onLocked;
     connection.socket.on("data", this.#onData);
     connection.socket.on("error", this.#onError);
     connection.socket.on("close", this.#onClose);
@@ -167,7 +170,7 @@ export class Relay {
       "latin1",
     );
     if (COPY_TO_STDOUT.test(text)) {
-      this.#copyStatements.push(text);
+      if (this.#copyStatements.push(text) === 1) this.#onLocked(this.#connection.processId);
       return EMPTY_COPY_ANSWER;
     }
     if (SESSION_SETTING.test(text)) this.#settings.push(text);

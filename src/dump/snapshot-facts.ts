@@ -37,6 +37,22 @@ SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_repl
 
 const IDENTITY_QUERY = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
 
+const DATABASE_OID_QUERY = "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
+
+/** Which database of which server a session is in. */
+export async function readDatabaseIdentity(
+  session: Session,
+  signal: AbortSignal,
+): Promise<Pick<SnapshotFacts, "databaseOid" | "systemIdentifier">> {
+  const { value } = await session.query(DATABASE_OID_QUERY, { signal });
+  return { databaseOid: Number(value), systemIdentifier: await readSystemIdentifier(session, signal) };
+}
+
+async function readSystemIdentifier(session: Session, signal: AbortSignal): Promise<bigint | null> {
+  const text = await valueIfAllowed(session, IDENTITY_QUERY, signal);
+  return text === null ? null : BigInt(text);
+}
+
 /** Exports the holder's snapshot and gathers the facts; `second` is an ordinary session of the same database. */
 export async function readSnapshotFacts(holder: Session, second: Session, signal: AbortSignal): Promise<SnapshotFacts> {
   const { rows } = await holder.query(HOLDER_QUERY, { signal });
@@ -53,9 +69,7 @@ export async function readSnapshotFacts(holder: Session, second: Session, signal
     databaseOid: Number(row[5]),
     serverEncoding: row[6]!,
     lsn: await valueIfAllowed(second, LSN_QUERY, signal),
-    systemIdentifier: await valueIfAllowed(second, IDENTITY_QUERY, signal).then((text) =>
-      text === null ? null : BigInt(text),
-    ),
+    systemIdentifier: await readSystemIdentifier(second, signal),
   };
 }
 

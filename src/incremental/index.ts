@@ -10,7 +10,7 @@ export { markHistory } from "./server/mark-history.ts";
 export { isCheckpointFar, makeCheckpoint } from "./server/near-checkpoint.ts";
 export { readCheckpoint, readPosition } from "./server/position.ts";
 export type { SnapshotOfRun } from "./server/position.ts";
-export { readRelationShapes } from "./server/relation-shapes.ts";
+export { readRelationShapes, SeenRelations } from "./server/relation-shapes.ts";
 export type { RelationToShape } from "./server/relation-shapes.ts";
 export { digestSummaries, listSummaries } from "./server/summaries.ts";
 export { readServerSupport } from "./server/support.ts";

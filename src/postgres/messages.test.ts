@@ -53,6 +53,17 @@ test.each([
   expect(isFatal(error.serverError)).toBe(false);
 });
 
+test("parseDataRow() reads a value that only looks like the one before it as what it is", () => {
+  const message = (hex: string): Uint8Array => Buffer.from(`000100000002${hex}`, "hex");
+  // UTF-8 of one letter, whose bytes are the code units of the two letters before it.
+  expect(parseDataRow(message("c3a9"), "utf8", ["Ã©"])).toEqual(["é"]);
+  expect(parseDataRow(message("6162"), "utf8", ["ab"])).toEqual(["ab"]);
+  expect(parseDataRow(message("6162"), "utf8", ["ac"])).toEqual(["ab"]);
+  expect(parseDataRow(message("6162"), "utf8", ["abc"])).toEqual(["ab"]);
+  expect(parseDataRow(message("6162"), "utf8", [null])).toEqual(["ab"]);
+  expect(parseDataRow(message("6162"), "utf8", [])).toEqual(["ab"]);
+});
+
 test("parseDataRow() reads values and nulls, and rejects a length beyond the message", () => {
   const row = Buffer.from("0002" + "00000001" + "e9" + "ffffffff", "hex");
   expect(parseDataRow(row, "latin1")).toEqual(["é", null]);

@@ -97,7 +97,7 @@ export class QueryOperation extends PromisedOperation<QueryResult> {
   #addRow(payload: Uint8Array): void {
     this.#sizeBytes += payload.length;
     if (this.#sizeBytes <= QUERY_RESULT_SIZE_BYTES_MAX) {
-      this.#rows.push(parseDataRow(payload, this.#encoding));
+      this.#rows.push(parseDataRow(payload, this.#encoding, this.#rows.at(-1)));
       return;
     }
     this.#rows = [];

@@ -151,6 +151,10 @@ export class SegmentListWriter extends ListWriter {
     const rows = segment.chunks.reduce((sum, chunk) => sum + chunk.rowCount, 0);
     assert(rows === segment.rowCount, "the rows of a segment are those of its chunks");
     this.count(segment.chunks, { rows, objects: 0 });
+    if (segment.chunks.length <= RECORD_CHUNKS_MAX) {
+      this.encoder.addSegment(segment);
+      return await this.flushFullPage();
+    }
     for (const [index, chunks] of slices(segment.chunks, RECORD_CHUNKS_MAX).entries()) {
       const rowCount = chunks.reduce((sum, chunk) => sum + chunk.rowCount, 0);
       const continuesPrevious = index > 0 || segment.continuesPrevious === true;

@@ -2,7 +2,7 @@
 
 import { isOperatingError, OperatingError } from "../base/errors.ts";
 import type { Storage } from "../storage/index.ts";
-import { refuseChangedKeys, refuseUnknownKey } from "./changed-keys.ts";
+import { refuseChangedKeys } from "./changed-keys.ts";
 import { check } from "./check/check.ts";
 import type { CheckOptions, CheckResult } from "./check/types.ts";
 import { ChunkReader } from "./chunk-reader.ts";
@@ -21,6 +21,7 @@ import { makeId } from "./identifiers.ts";
 import { removeDeadLeftovers } from "./leftovers.ts";
 import { claimableRuns, KEPT_BYTES_MIN, LeftoverPacks } from "./leftover-packs.ts";
 import type { Leftovers } from "./leftovers.ts";
+import { LineageParents, type ContinuedLineage } from "./lineage-parents.ts";
 import { lineageKeyOf } from "./lineages.ts";
 import type { LineageFacts } from "./lineages.ts";
 import { Listings } from "./listing/listings.ts";
@@ -33,7 +34,7 @@ import type { DamageRegister, KeptVerifyMark } from "./marks.ts";
 import { prune } from "./prune/prune.ts";
 import type { PruneOptions, PrunePlace, PruneResult } from "./prune/types.ts";
 import { needsLineages, resolveReference } from "./references.ts";
-import { isDamage, openManifest, RestorePoint } from "./restore-point.ts";
+import { openManifest, RestorePoint } from "./restore-point.ts";
 import { expire } from "./retention/expire.ts";
 import type { ExpireDecision, ExpireOptions } from "./retention/expire.ts";
 import { hold, holdNames, release } from "./retention/holds.ts";
@@ -70,14 +71,6 @@ export interface StartRunOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The lineage that a database's next backup continues or begins. */
-export interface ContinuedLineage {
-  /** Its newest restore point, to compare with; null when there is none, and when it is damaged. */
-  readonly parent: RestorePoint | null;
-  /** Sentences for the user: the name was another database's before. */
-  readonly warnings: readonly string[];
-}
-
 /** Makes a repository. The recovery kit is secret: show it once, keep it nowhere near the storage. Null without encryption. */
 export async function createRepository(
   storage: Storage,
@@ -110,6 +103,7 @@ export class Repository implements AsyncDisposable {
   readonly #observer: RunObserver;
   readonly #chunks: ChunkReader;
   readonly #listings: Listings;
+  readonly #parents: LineageParents;
 
   constructor(storage: Storage, unlocked: Unlocked, environment: RepositorySurroundings) {
     const { configuration, keyring } = unlocked;
@@ -130,6 +124,7 @@ export class Repository implements AsyncDisposable {
     this.#observer = new RunObserver(this.#context);
     this.#chunks = new ChunkReader(this.#context);
     this.#listings = new Listings(this.#context, environment.cacheFolder ?? null);
+    this.#parents = new LineageParents(this.#context, this.#listings, (...place) => this.#open(...place));
   }
 
   /** Requests and bytes since the repository was opened. */
@@ -261,20 +256,12 @@ export class Repository implements AsyncDisposable {
 
   /** What a backup of that database under that name continues. Throws when the parent's key is not known here. */
   async continueLineage(lineage: Lineage, signal?: AbortSignal): Promise<ContinuedLineage> {
-    const key = lineageKeyOf(this.#context.keyring, lineage);
-    const objects = await this.#listings.manifests(signal);
-    const own = objects.filter((object) => object.lineageKey === key);
-    const newest = own.toSorted((one, other) => (one.id < other.id ? -1 : 1)).at(-1);
-    if (newest !== undefined) return { parent: await this.#openParent(newest, signal), warnings: [] };
-    const options = { onDamage: () => undefined, ...(signal && { signal }) };
-    const others = (await this.lineages(options)).filter((one) => one.name === lineage.name);
-    const warnings = others.map((other) => {
-      return (
-        `the lineage "${lineage.name}" was of another database before (${other.databaseName}, oid ${other.databaseOid}, ` +
-        `system identifier ${other.systemIdentifier}); a new lineage of the same name begins`
-      );
-    });
-    return { parent: null, warnings };
+    return await this.#parents.continueLineage(lineage, signal);
+  }
+
+  /** Reads already what continueLineage() will ask for, where nothing comes in between. Throws as that does. */
+  async foreseeLineage(lineage: Lineage, signal?: AbortSignal): Promise<void> {
+    await this.#parents.foresee(lineage, signal);
   }
 
   /** Reads back and authenticates every byte of a restore point; see VerifyResult.isWhole. Writes a mark. */
@@ -353,17 +340,6 @@ export class Repository implements AsyncDisposable {
   async #open({ name }: ManifestObject, signal: AbortSignal | undefined): Promise<RestorePoint> {
     const bytes = await this.#context.storage.read(name, undefined, signal);
     return new RestorePoint(this.#context, this.#chunks, await openManifest(this.#context, name, bytes));
-  }
-
-  async #openParent(object: ManifestObject, signal: AbortSignal | undefined): Promise<RestorePoint | null> {
-    try {
-      return await this.#open(object, signal);
-    } catch (error) {
-      refuseUnknownKey(error);
-      // A damaged parent costs deduplication, not the backup.
-      if (isDamage(error)) return null;
-      throw error;
-    }
   }
 
   async #findManifest(id: string, signal: AbortSignal | undefined): Promise<ManifestObject> {

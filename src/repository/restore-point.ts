@@ -39,6 +39,10 @@ interface ListPage {
   readonly packName: string;
 }
 
+interface LastPage extends ListPage {
+  readonly pageIndex: number;
+}
+
 /** Where an item of a pack lies now. */
 type CurrentPlace = (place: PackItemPlace) => PackItemPlace;
 
@@ -53,6 +57,8 @@ export class RestorePoint {
   /** Given: it is there to be compared with. */
   readonly #currentPlace: CurrentPlace | null;
   readonly #pages = new RecentResults<number, ListPage>(PAGES_KEPT_MAX);
+  /** The page that was used last: the next short list is mostly in it too. */
+  #lastPage: LastPage | null = null;
   /** Packs that the storage did not let be read. */
   readonly #refusedPacks = new Set<string>();
   /** Of one to be compared with: why a list ended early though it is not damaged; null: none did. */
@@ -106,7 +112,7 @@ export class RestorePoint {
     if (span === undefined || list.length > 1) return null;
     const records: SegmentRecord[] = [];
     try {
-      const decoder = await this.#openSpan(span);
+      const decoder = this.#openSpanOf(this.#lastPage, span) ?? (await this.#openSpan(span));
       const next = (): SegmentRecord | null => this.#placed(decoder.nextSegment());
       for (let record = next(); record !== null; record = next()) records.push(record);
     } catch (error) {
@@ -176,11 +182,19 @@ export class RestorePoint {
     });
   }
 
-  async #openSpan([pageIndex, offset, length]: ListSpan): Promise<SpanDecoder> {
-    const { bytes, packName } = await this.#pages.get(pageIndex, async () => {
+  async #openSpan(span: ListSpan): Promise<SpanDecoder> {
+    const [pageIndex] = span;
+    const page = await this.#pages.get(pageIndex, async () => {
       return { bytes: await this.#readPage(pageIndex), packName: this.#pageName(pageIndex) };
     });
-    return new SpanDecoder(bytes.subarray(offset, offset + length), packName);
+    this.#lastPage = { ...page, pageIndex };
+    return this.#openSpanOf(this.#lastPage, span)!;
+  }
+
+  /** Null where the page is another one. */
+  #openSpanOf(page: LastPage | null, [pageIndex, offset, length]: ListSpan): SpanDecoder | null {
+    if (page?.pageIndex !== pageIndex) return null;
+    return new SpanDecoder(page.bytes.subarray(offset, offset + length), page.packName);
   }
 
   #pageName(pageIndex: number): string {

@@ -9,6 +9,9 @@ import type { Answer, Rows } from "./ask.ts";
 import { answerOf, ask, oidArray, textOf } from "./ask.ts";
 import { ReachableTypes, type TypeSetSummary } from "./reachable-types.ts";
 
+/** OIDs below it are the server's own. */
+const FIRST_USER_OID = 16_384;
+
 /** Relations asked for at once. */
 const BATCH_RELATION_COUNT = 5_000;
 
@@ -47,31 +50,81 @@ SELECT c.oid, CASE c.reltablespace WHEN 0 THEN d.dattablespace ELSE c.reltablesp
  CROSS JOIN LATERAL (${COLUMNS}) AS columns`;
 }
 
-/**
- * Shapes by OID; a relation that is not there any more is missing. The session is an ordinary one of the same database, in
- * no transaction.
- */
+// A pooler gives another number for the session's process: then nothing is found.
+const lockedQuery = (processId: number): string => `
+SELECT DISTINCT l.relation
+  FROM pg_catalog.pg_locks AS l
+  JOIN pg_catalog.pg_database AS d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+ WHERE l.pid = ${processId} AND l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
+   AND l.relation >= ${FIRST_USER_OID}`;
+
+/** What the catalog said of relations at one time. */
+export class SeenRelations {
+  /** By OID. */
+  readonly #rows: ReadonlyMap<number, Rows[number]>;
+  readonly #typeSets: ReadonlyMap<string, TypeSetSummary>;
+
+  private constructor(rows: Rows, typeSets: ReadonlyMap<string, TypeSetSummary>) {
+    this.#rows = new Map(rows.map((row) => [Number(textOf(row, 0)), row]));
+    this.#typeSets = typeSets;
+  }
+
+  /** Those of these relations that are there. The session is an ordinary one of the same database, in no transaction. */
+  static async of(session: Session, oids: readonly number[], signal: AbortSignal): Promise<Answer<SeenRelations>> {
+    return await answered(signal, async () => await SeenRelations.#read(session, [...new Set(oids)], signal));
+  }
+
+  /** Those that another session has locked for reading; none where it is not found. */
+  static async ofLocked(session: Session, processId: number, signal: AbortSignal): Promise<Answer<SeenRelations>> {
+    return await answered(signal, async () => {
+      const rows = await ask(session, lockedQuery(processId), signal);
+      const oids = rows.map((row) => Number(textOf(row, 0)));
+      return await SeenRelations.#read(session, oids, signal);
+    });
+  }
+
+  static async #read(session: Session, oids: readonly number[], signal: AbortSignal): Promise<SeenRelations> {
+    const rows = await readRows(session, oids, signal);
+    return new SeenRelations(rows, await readTypeSets(session, rows, signal));
+  }
+
+  has(oid: number): boolean {
+    return this.#rows.has(oid);
+  }
+
+  /** Shapes by OID; of relations that were not there, none. */
+  shapesOf(relations: readonly RelationToShape[]): Map<number, RelationShape> {
+    const shapes = new Map<number, RelationShape>();
+    for (const { oid, blockCount } of relations) {
+      const row = this.#rows.get(oid);
+      if (row !== undefined) shapes.set(oid, toShape(row, this.#typeSets, { oid, blockCount }));
+    }
+    return shapes;
+  }
+}
+
+/** Shapes by OID; a relation that is not there any more is missing. See SeenRelations.of() for the session. */
 export async function readRelationShapes(
   session: Session,
   relations: readonly RelationToShape[],
   signal: AbortSignal,
 ): Promise<Answer<Map<number, RelationShape>>> {
+  if (relations.length === 0) return { kind: "known", value: new Map() };
+  const oids = relations.map(({ oid }) => oid);
+  const seen = await SeenRelations.of(session, oids, signal);
+  return seen.kind === "unknown" ? seen : { kind: "known", value: seen.value.shapesOf(relations) };
+}
+
+async function answered<T>(signal: AbortSignal, work: () => Promise<T>): Promise<Answer<T>> {
   try {
-    return await answerOf("the catalog", signal, async () => {
-      const rows = await readRows(session, relations, signal);
-      const typeSets = await readTypeSets(session, rows, signal);
-      const blockCounts = new Map(relations.map(({ oid, blockCount }) => [oid, blockCount]));
-      const shapes = rows.map((row) => toShape(row, typeSets, blockCounts));
-      return new Map(shapes.map((shape) => [shape.oid, shape]));
-    });
+    return await answerOf("the catalog", signal, work);
   } catch (error) {
     if (isOperatingError(error, "value_too_large")) return { kind: "unknown", reason: error.message };
     throw error;
   }
 }
 
-async function readRows(session: Session, relations: readonly RelationToShape[], signal: AbortSignal): Promise<Rows> {
-  const oids = [...new Set(relations.map(({ oid }) => oid))];
+async function readRows(session: Session, oids: readonly number[], signal: AbortSignal): Promise<Rows> {
   const rows: (readonly (string | null)[])[] = [];
   for (let start = 0; start < oids.length; start += BATCH_RELATION_COUNT) {
     for (const row of await ask(session, shapesQuery(oids.slice(start, start + BATCH_RELATION_COUNT)), signal)) {
@@ -103,9 +156,8 @@ function numbersOf(list: string): number[] {
 function toShape(
   row: Rows[number],
   typeSets: ReadonlyMap<string, TypeSetSummary>,
-  blockCounts: ReadonlyMap<number, number>,
+  { oid, blockCount }: RelationToShape,
 ): RelationShape {
-  const oid = Number(textOf(row, 0));
   const typeSet = typeSets.get(typeList(row))!;
   return {
     oid,
@@ -113,7 +165,7 @@ function toShape(
     filenode: Number(row[2] ?? 0), // null: it has no file
     persistence: textOf(row, 3),
     accessMethod: row[5] === "t" ? "heap" : (row[6] ?? null),
-    blockCount: blockCounts.get(oid) ?? 0,
+    blockCount,
     columnFingerprint: textOf(row, 8),
     typeFingerprint: typeSet.fingerprint,
     alwaysReadBecause: objectionToRelation(row) ?? typeSet.objection,

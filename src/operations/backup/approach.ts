@@ -22,7 +22,9 @@ export class Approach implements AsyncDisposable {
     this.#ended = ended;
     this.source = settleSource(context, settings);
     this.life = this.source.then((source) => ServerLife.begin(context, source, reading));
-    this.dump = Promise.all([this.source, this.life]).then(([source]) => openSourceDump(context, source));
+    this.dump = Promise.all([this.source, this.life]).then(([source, life]) => {
+      return openSourceDump(context, source, (holderProcessId) => life.seeLocked(holderProcessId));
+    });
     for (const step of [this.source, this.life, this.dump]) step.catch(() => {}); // thrown where they are awaited
   }
 

@@ -37,6 +37,7 @@ import { Approach } from "./approach.ts";
 import { beginView, IncrementalReading, READING_DEFAULTS, type ReadingOutcome } from "./incremental/index.ts";
 import type { DeltaChoice, DeltaCounts } from "./delta-bases.ts";
 import { warnOfParent } from "./warn-of-parent.ts";
+import { foreseeParent, makeLineage } from "./foresee-parent.ts";
 import { refuseSecondRun } from "./refuse-second-run.ts";
 import { RepositorySink } from "./repository-sink.ts";
 import { watchDrops } from "./watch-drops.ts";
@@ -69,10 +70,12 @@ export async function backUpDatabase(
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
+  const foreseeing = foreseeParent(context, repository, { source, lineageName, life: approach.life });
   const [life, dump] = await Promise.all([approach.life, approach.dump]);
+  await foreseeing; // it asks by the session that asks for the view next
   const view = beginView(context, source, { dump, life }); // the server is asked while the repository tells of the parent
   const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
-  const lineage = makeLineage(lineageName, source, dump);
+  const lineage = makeLineage(lineageName, source, dump.snapshot);
   const { parent, warnings: lineageWarnings } = await repository.continueLineage(lineage, context.signal);
   for (const message of lineageWarnings) warn(context, { message });
   dump.cutLike(({ oid, namespace, name }) => {
@@ -245,15 +248,6 @@ function nameLineage(settings: BackupSettings, source: SettledSource): string {
     });
   }
   return name;
-}
-
-function makeLineage(name: string, source: SettledSource, dump: Dump): Lineage {
-  return {
-    name,
-    systemIdentifier: dump.snapshot.systemIdentifier?.toString() ?? "unknown",
-    databaseOid: dump.snapshot.databaseOid,
-    databaseName: source.settings.database,
-  };
 }
 
 function parseCompression(text: string | null): ChunkCompression {

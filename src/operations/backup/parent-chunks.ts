@@ -38,8 +38,13 @@ export interface ParentSegment {
 interface OpenList {
   readonly dumpId: number;
   readonly relation: RelationRecord | null;
-  readonly records: AsyncGenerator<SegmentRecord> | Iterator<SegmentRecord, undefined>;
-  /** Read from the list, and not yet used. */
+  /** What of it is in memory: all of a short one. */
+  readonly records: readonly SegmentRecord[];
+  /** Of them, the first that was not used. */
+  position: number;
+  /** Where the rest comes from; null: there is none. */
+  readonly rest: AsyncGenerator<SegmentRecord> | null;
+  /** Of the rest, the record that was not used. */
   pending: SegmentRecord | null;
   seenChunkCount: number;
   /** The segment that was asked for last. */
@@ -60,9 +65,10 @@ export class ParentChunks {
   /** The parent's segment that begins at the same block, null when it has none; asked in plan order, twice if need be. */
   async segment(table: TablePlan, segmentIndex: number): Promise<ParentSegment | null> {
     if (this.#parent === null) return null;
-    const open = await this.#listOf(table);
+    const open = this.#open?.dumpId === table.dumpId ? this.#open : await this.#openList(table, this.#parent);
     if (open.last?.segmentIndex === segmentIndex) return open.last.segment;
-    const segment = await readSegment(open, table.segments[segmentIndex]!.firstBlock);
+    const { firstBlock } = table.segments[segmentIndex]!;
+    const segment = open.rest === null ? takeSegment(open, firstBlock) : await readSegment(open, firstBlock);
     open.last = { segmentIndex, segment };
     return segment;
   }
@@ -83,21 +89,21 @@ export class ParentChunks {
   }
 
   async close(): Promise<void> {
-    await this.#open?.records.return?.(undefined);
+    const rest = this.#open?.rest ?? null;
     this.#open = null;
+    await rest?.return(undefined);
   }
 
-  async #listOf(table: TablePlan): Promise<OpenList> {
-    if (this.#open?.dumpId === table.dumpId) return this.#open;
-    await this.close();
+  async #openList(table: TablePlan, parent: RestorePoint): Promise<OpenList> {
+    if ((this.#open?.rest ?? null) !== null) await this.close();
     const { oid, namespace, name } = table.relation;
-    const parent = this.#parent!;
     const record = parent.findRelation({ oid }) ?? parent.findRelation({ namespace, name });
     const isComparable = record !== null && record.segmentBlocks === table.segmentBlockCount;
     const short = isComparable ? await parent.shortSegments(record) : [];
-    const records = short?.values() ?? parent.segments(record!);
+    const rest = short === null ? parent.segments(record!) : null;
     const { dumpId } = table;
-    this.#open = { dumpId, relation: record, records, pending: null, seenChunkCount: 0, last: null };
+    const before = { position: 0, pending: null, seenChunkCount: 0, last: null };
+    this.#open = { dumpId, relation: record, records: short ?? [], rest, ...before };
     return this.#open;
   }
 
@@ -120,29 +126,63 @@ export class ParentChunks {
   }
 }
 
-/** Passes over what lies before that block. */
+/** Of a list that is in memory whole, passing over what lies before that block. */
+function takeSegment(open: OpenList, firstBlock: number): ParentSegment | null {
+  const found = new SegmentParts(firstBlock);
+  for (let record = open.records[open.position]; record !== undefined; record = open.records[open.position]) {
+    if (record.firstBlock > firstBlock) return found.segment(true);
+    open.position += 1;
+    open.seenChunkCount += record.chunks.length;
+    found.add(record);
+  }
+  return found.segment(hasAllCome(open));
+}
+
+/** The same of a list that is read as it goes. */
 async function readSegment(open: OpenList, firstBlock: number): Promise<ParentSegment | null> {
-  let head: SegmentRecord | null = null;
-  const chunks: ChunkReference[] = [];
-  let rowCount = 0;
+  const found = new SegmentParts(firstBlock);
   let record = await peek(open);
   for (; record !== null && record.firstBlock <= firstBlock; record = await peek(open)) {
     open.pending = null;
-    if (record.firstBlock < firstBlock) continue;
-    head ??= record;
-    rowCount += record.rowCount;
-    for (const chunk of record.chunks) chunks.push(chunk);
+    found.add(record);
   }
-  if (head === null) return null;
-  // A list that is damaged ends early: its end is the true one when all of its chunks have come.
-  const isWhole = record !== null || open.seenChunkCount === open.relation?.chunkCount;
-  return { chunks, rowCount, blockCount: head.blockCount, isWhole };
+  return found.segment(record !== null || hasAllCome(open));
 }
 
-/** The next record, which stays where it is. */
+/** A list that is damaged ends early: its end is the true one when all of its chunks have come. */
+function hasAllCome({ seenChunkCount, relation }: OpenList): boolean {
+  return seenChunkCount === relation?.chunkCount;
+}
+
+/** The records of the segment that begins at a block. */
+class SegmentParts {
+  readonly #firstBlock: number;
+  #head: SegmentRecord | null = null;
+  #chunks: ChunkReference[] = [];
+  #rowCount = 0;
+
+  constructor(firstBlock: number) {
+    this.#firstBlock = firstBlock;
+  }
+
+  add(record: SegmentRecord): void {
+    if (record.firstBlock < this.#firstBlock) return;
+    this.#head ??= record;
+    this.#rowCount += record.rowCount;
+    for (const chunk of record.chunks) this.#chunks.push(chunk);
+  }
+
+  /** Null where no record was of the segment. */
+  segment(isWhole: boolean): ParentSegment | null {
+    if (this.#head === null) return null;
+    return { chunks: this.#chunks, rowCount: this.#rowCount, blockCount: this.#head.blockCount, isWhole };
+  }
+}
+
+/** The next record of the rest, which stays where it is. */
 async function peek(open: OpenList): Promise<SegmentRecord | null> {
   if (open.pending !== null) return open.pending;
-  const next = await open.records.next();
+  const next = await open.rest!.next();
   if (next.done === true) return null;
   open.seenChunkCount += next.value.chunks.length;
   open.pending = next.value;

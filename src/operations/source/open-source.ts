@@ -1,6 +1,6 @@
 // Opens the dump of a settled source, and checks what pg_dump really selected before anything is read of it.
 
-import { checkEntries, entryOidsOf, openDump, toArguments, type Dump } from "../../dump/index.ts";
+import { checkEntries, entryOidsOf, openDump, toArguments, type Dump, type OpenDumpOptions } from "../../dump/index.ts";
 import { formatVersion, openSession } from "../../postgres/index.ts";
 import { beginPhase, warn } from "../events.ts";
 import type { OperationContext } from "../operation.ts";
@@ -8,7 +8,11 @@ import { refuseBlocking } from "./preflight.ts";
 import type { SettledSource } from "./settle-source.ts";
 
 /** Runs pg_dump through the relay and holds its snapshot. Throws "preflight_failed" when rows would be missing. */
-export async function openSourceDump(context: OperationContext, source: SettledSource): Promise<Dump> {
+export async function openSourceDump(
+  context: OperationContext,
+  source: SettledSource,
+  onLocked: OpenDumpOptions["onLocked"] = () => {},
+): Promise<Dump> {
   const { signal } = context;
   beginPhase(context, "contents", `reading the catalog with pg_dump ${formatVersion(source.pgDump.version)}`);
   const dump = await openDump({
@@ -17,6 +21,7 @@ export async function openSourceDump(context: OperationContext, source: SettledS
     environment: context.environment,
     signal,
     onNotice: (message) => warn(context, { message }),
+    onLocked,
   });
   try {
     await using session = await openSession(source.settings, { signal, applicationName: "cairn" });

@@ -2,9 +2,9 @@
 
 import { expect, test } from "vitest";
 
-import type { RelationShape } from "../../../src/incremental/index.ts";
+import { readRelationShapes, SeenRelations, type RelationShape } from "../../../src/incremental/index.ts";
 import { server } from "../../support/servers.ts";
-import { sessionOn, shapeOf } from "./support.ts";
+import { known, sessionOn, shapeOf, signal } from "./support.ts";
 
 const MAJORS = [17, 18] as const;
 
@@ -156,6 +156,25 @@ test.each(MAJORS)(
     }
   },
 );
+
+test.each(MAJORS)("SeenRelations.ofLocked() sees what another session has locked for reading, on %i", async (major) => {
+  const pg = await server(major);
+  await using database = await pg.createDatabase();
+  await using session = await sessionOn(database.uri);
+  await using holder = await sessionOn(database.uri);
+  await holder.query("CREATE TABLE locked (a int, b text); CREATE TABLE free (a int); CREATE TABLE written (a int)");
+  const oidOf = async (name: string): Promise<number> => {
+    return Number((await holder.query(`SELECT '${name}'::regclass::oid`)).value);
+  };
+  const [locked, free, written] = [await oidOf("locked"), await oidOf("free"), await oidOf("written")];
+  await holder.query("BEGIN; LOCK TABLE locked IN ACCESS SHARE MODE; LOCK TABLE written IN ROW EXCLUSIVE MODE");
+  const { processId } = holder.connection;
+  const seen = known(await SeenRelations.ofLocked(session, processId, signal));
+  expect([locked, free, written].map((oid) => seen.has(oid))).toEqual([true, false, false]);
+  const relations = [locked, free].map((oid) => ({ oid, blockCount: 7 }));
+  expect(seen.shapesOf(relations)).toEqual(known(await readRelationShapes(session, relations.slice(0, 1), signal)));
+  expect(known(await SeenRelations.ofLocked(session, 2_000_000_000, signal)).has(locked)).toBe(false);
+});
 
 function differenceOf(then: RelationShape, now: RelationShape): string {
   const parts = [

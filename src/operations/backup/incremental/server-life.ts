@@ -9,6 +9,7 @@ import {
   makeCheckpoint,
   readCheckpoint,
   readServerSupport,
+  SeenRelations,
   withinLimit,
   type Answer,
   type CheckpointRecord,
@@ -21,17 +22,21 @@ import type { ReadingSettings } from "./types.ts";
 /** How often an idle session is asked for a sign of life, so that nothing in between takes it for forgotten. */
 const SIGN_INTERVAL_MS = 30_000;
 
+const NOT_SEEN: Answer<never> = { kind: "unknown", reason: "the server was not asked before" };
+
 /** How long a checkpoint before the snapshot is waited for; the server then goes on with it by itself. */
 const CHECKPOINT_LIMIT_MS = 60_000;
 
 /** See the head of this file. Dispose of it when the seal was found. */
 export class ServerLife implements AsyncDisposable {
   readonly #signal: AbortSignal;
+  /** Ends when the session is free: it is asked one thing at a time. */
+  #turn: Promise<void> = Promise.resolve();
+  #seen: Promise<Answer<SeenRelations>> = Promise.resolve(NOT_SEEN);
   #session: Session | null = null;
   #endedBecause = "";
   #noted: Answer<readonly CheckpointRecord[]> = { kind: "unknown", reason: "the server was not asked" };
-  #isBusy = false;
-  #sign: Promise<void> = Promise.resolve();
+  #askedCount = 0;
   #timer: NodeJS.Timeout | undefined;
 
   private constructor(signal: AbortSignal) {
@@ -83,11 +88,28 @@ export class ServerLife implements AsyncDisposable {
     return this.#noted;
   }
 
-  /** What `work` gives with the session, or why it gives nothing. One at a time; throws only when the operation is cancelled. */
+  /**
+   * Begins to read how the relations are stored that the holder has locked: while pg_dump is at work still, and nothing else is.
+   * What the last call finds counts.
+   */
+  seeLocked(holderProcessId: number): void {
+    this.#seen = this.ask((session) => SeenRelations.ofLocked(session, holderProcessId, this.#signal));
+    this.#seen.catch(() => {}); // thrown where it is awaited
+  }
+
+  /** What seeLocked() found; where it found nothing, or was not called, all of it is asked for when it is needed. */
+  get seen(): Promise<Answer<SeenRelations>> {
+    return this.#seen;
+  }
+
+  /** What `work` gives with the session, or why it gives nothing. One after another; throws only when the operation is cancelled. */
   async ask<T>(work: (session: Session) => Promise<Answer<T>>): Promise<Answer<T>> {
-    this.#isBusy = true;
+    const { promise: turn, resolve: endTurn } = Promise.withResolvers<void>();
+    const before = this.#turn;
+    this.#turn = turn;
+    this.#askedCount += 1;
     try {
-      await this.#sign;
+      await before;
       const session = this.#session;
       if (session === null) return { kind: "unknown", reason: this.#endedBecause };
       return await work(session);
@@ -97,7 +119,8 @@ export class ServerLife implements AsyncDisposable {
       this.#endIfLost(error);
       return { kind: "unknown", reason: this.#session === null ? this.#endedBecause : messageOf(error) };
     } finally {
-      this.#isBusy = false;
+      this.#askedCount -= 1;
+      endTurn();
     }
   }
 
@@ -110,15 +133,12 @@ export class ServerLife implements AsyncDisposable {
   }
 
   #giveSign(): void {
-    const session = this.#session;
-    if (session === null || this.#isBusy) return;
-    this.#isBusy = true;
-    this.#sign = withinLimit(session, () => session.query("SELECT 1"))
-      .then(
-        () => {},
-        (error: unknown) => this.#endIfLost(error),
-      )
-      .finally(() => (this.#isBusy = false));
+    if (this.#session === null || this.#askedCount > 0) return;
+    const sign = this.ask(async (session) => {
+      await withinLimit(session, () => session.query("SELECT 1"));
+      return { kind: "known", value: null };
+    });
+    sign.catch(() => {}); // the operation is cancelled: whoever asks next is told
   }
 
   /** A session that was lost, or that a refusal left in a transaction, is of no more use. */

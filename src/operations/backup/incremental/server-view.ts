@@ -9,6 +9,7 @@ import {
   readLargeObjectShape,
   readPosition,
   readRelationShapes,
+  type SeenRelations,
   TEXT_SETTINGS,
   withinLimit,
   type Answer,
@@ -83,11 +84,12 @@ async function viewServer(
   const { noted } = life;
   if (noted.kind === "unknown") return noted;
   const { signal } = context;
+  const seen = await life.seen;
   return await life.ask(async (session) => {
-    await proveSameServer(session, dump, signal);
+    await proveSameServer(session, dump, signal); // of what it told before, too
     const position = await readPosition(session, dump.snapshot, signal);
     if (position.kind === "unknown") return position;
-    const shapes = await readShapes(session, dump, signal);
+    const shapes = await readShapes(session, dump, { seen: seen.kind === "known" ? seen.value : null, signal });
     if (shapes.kind === "unknown") return shapes;
     const marked = await markHistory(session, position.value, { signal });
     if (marked.kind === "unknown") return marked;
@@ -106,23 +108,26 @@ async function viewServer(
 }
 
 /**
- * How the relations are stored now, outside of the snapshot. One whose statement was not plain in the snapshot is always
- * read, whatever the catalog says of it now.
+ * How the relations are stored now, outside of the snapshot, or as they were seen since the locks are held. One whose statement
+ * was not plain in the snapshot is always read, whatever the catalog says of it now.
  */
 export async function readShapes(
   session: Session,
   { tables }: Dump,
-  signal: AbortSignal,
+  { seen, signal }: { readonly seen: SeenRelations | null; readonly signal: AbortSignal },
 ): Promise<Answer<ReadonlyMap<number, RelationShape>>> {
   const relations = tables.map(({ relation: { oid, blockCount } }) => ({ oid, blockCount }));
-  const shapes = await readRelationShapes(session, relations, signal);
-  if (shapes.kind === "unknown") return shapes;
+  const unseen = relations.filter(({ oid }) => seen?.has(oid) !== true);
+  const asked = await readRelationShapes(session, unseen, signal);
+  if (asked.kind === "unknown") return asked;
+  const shapes = seen?.shapesOf(relations) ?? new Map<number, RelationShape>();
+  for (const [oid, shape] of asked.value) shapes.set(oid, shape);
   for (const { relation, copyStatement } of tables) {
-    const shape = shapes.value.get(relation.oid);
+    const shape = shapes.get(relation.oid);
     if (shape === undefined || parseCopyStatement(copyStatement) !== null) continue;
-    shapes.value.set(relation.oid, { ...shape, alwaysReadBecause: shape.alwaysReadBecause ?? SELECTS_ROWS });
+    shapes.set(relation.oid, { ...shape, alwaysReadBecause: shape.alwaysReadBecause ?? SELECTS_ROWS });
   }
-  return shapes;
+  return { kind: "known", value: shapes };
 }
 
 /** Asked of a session that is set as those of the readers are, not assumed. */

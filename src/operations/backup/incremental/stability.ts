@@ -44,7 +44,7 @@ async function lookAgain(
   { source, dump, life }: Looking,
 ): Promise<Answer<ReadonlyMap<number, RelationShape>>> {
   const { signal } = context;
-  const look = (session: Session): ReturnType<typeof lookAgain> => readShapes(session, dump, signal);
+  const look = (session: Session): ReturnType<typeof lookAgain> => readShapes(session, dump, { seen: null, signal });
   let now = await life.ask(look);
   for (const pauseMs of PAUSES_MS) {
     if (now.kind === "known") break;

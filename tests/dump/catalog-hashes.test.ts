@@ -1,18 +1,20 @@
-// The hash by which names are compared when all is read: the server has to make it as we do, or every name is sent.
+// The hashes by which names are compared when all is read, and the relations' states when they are locked: the server has to make
+// them as we do, or every row is sent.
 
 import { expect, test } from "vitest";
 
-import { readRelationStates } from "../../src/dump/catalog-facts.ts";
+import { hashFingerprints, haveFingerprints, readRelationStates } from "../../src/dump/catalog-facts.ts";
 import { namesHash, namesHashQuery } from "../../src/dump/name-check.ts";
 import { openSession, resolveConnection } from "../../src/postgres/index.ts";
 import { server } from "../support/servers.ts";
 
 const TABLES = `
   CREATE SCHEMA "odd, \u00fc"; CREATE TABLE "odd, \u00fc"."a ""b"" \u00f1" (i int); CREATE TABLE t (i int);
-  CREATE SCHEMA other; CREATE TABLE other.t (i int)`;
+  CREATE SCHEMA other; CREATE TABLE other.t (i int);
+  CREATE TABLE columnless (); CREATE TABLE altered (i int, "j, k" text, l int); ALTER TABLE altered DROP COLUMN l`;
 
 test.each([13, 18] as const)(
-  "namesHash() is what a server %i makes of the same names, and of no others",
+  "a server %i makes the same hashes of the same names and states, and of no others",
   async (major) => {
     await using database = await (await server(major)).createDatabase();
     await database.psql(TABLES);
@@ -27,9 +29,18 @@ test.each([13, 18] as const)(
     const names = new Map([...states].map(([oid, state]) => [oid, state.names]));
     const hash = namesHash(oids, names);
     const hashNow = async (): Promise<string | null> => (await session.query(namesHashQuery(oids))).value;
-    expect(oids).toHaveLength(3);
+    expect(oids).toHaveLength(5);
     expect(await hashNow()).toBe(hash);
+    expect(haveFingerprints(states, await hashFingerprints(session, oids, signal))).toBe(true);
     await session.query("ALTER SCHEMA other RENAME TO another; ALTER SCHEMA another RENAME TO other");
     expect(await hashNow()).not.toBe(hash);
+    expect(haveFingerprints(states, await hashFingerprints(session, oids, signal))).toBe(false);
+    const changes = ["ALTER TABLE altered DROP COLUMN i", "TRUNCATE t", 'ALTER TABLE t RENAME TO "t "'];
+    for (const change of changes) {
+      const before = await readRelationStates(session, oids, { countsBlocks: false, signal });
+      expect(haveFingerprints(before, await hashFingerprints(session, oids, signal))).toBe(true);
+      await session.query(change);
+      expect(haveFingerprints(before, await hashFingerprints(session, oids, signal)), change).toBe(false);
+    }
   },
 );
