@@ -40,6 +40,11 @@ describe.each(majors)("PostgreSQL %i", (major) => {
     for (const statement of sql.split(";")) await session.query(statement);
   };
 
+  const oidOf = async (name: string): Promise<number> => {
+    const session = await world.session("worker");
+    return Number((await session.query(`SELECT '${name}'::pg_catalog.regclass::pg_catalog.oid`)).value);
+  };
+
   const sessions = async (): Promise<RunSessions> => ({
     holder: await world.session("holder"),
     second: await world.session("control"),
@@ -210,11 +215,11 @@ describe.each(majors)("PostgreSQL %i", (major) => {
     await makeTable("other");
     await run("UPDATE other SET v = id; VACUUM (FREEZE) other; CHECKPOINT");
     const parent = await takePoint(await sessions());
-    const [item, other] = [...parent.shapes.keys()];
+    const [item, other] = [await oidOf("item"), await oidOf("other")];
     const exchanged = <T>(map: ReadonlyMap<number, T>): Map<number, T> =>
       new Map([
-        [item!, map.get(other!)!],
-        [other!, map.get(item!)!],
+        [item, map.get(other)!],
+        [other, map.get(item)!],
       ]);
     await run("ALTER TABLE item RENAME TO aside; ALTER TABLE other RENAME TO item; ALTER TABLE aside RENAME TO other");
     const shapes = new Map([...exchanged(parent.shapes)].map(([oid, shape]) => [oid, { ...shape, oid }]));
