@@ -21,7 +21,7 @@ export interface ContentsOptions {
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
-  /** Called when pg_dump holds the locks of all tables whose rows it will ask for, and asks for the first. */
+  /** Called when pg_dump has locked its tables and asks for the first rows. Members of extensions it does not lock. */
   onLocked?(holderProcessId: number): void;
   /** Called when the holder's connection is lost after the run of pg_dump. */
   onHolderLost(error: OperatingError): void;

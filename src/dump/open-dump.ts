@@ -17,6 +17,7 @@ import {
 import type { AvailablePgDump } from "./choose-pg-dump.ts";
 import { fetchContents, type Contents } from "./contents.ts";
 import type { LargeObjectBucket } from "./data-sink.ts";
+import { lockRest } from "./lock-rest.ts";
 import { HolderWatch, holderStalled } from "./holder-watch.ts";
 import { checkNames } from "./name-check.ts";
 import {
@@ -185,6 +186,7 @@ export async function openDump(options: OpenDumpOptions): Promise<Dump> {
     const onHolderLost = (error: OperatingError): void => lost.abort(holderLostError(error));
     const contents = await fetchContents({ ...options, onHolderLost });
     try {
+      await lockRest(contents, options);
       const result = await examine(contents, options);
       if (result.changed.length === 0) {
         return new Dump(contents, result, { lost, options });

@@ -79,7 +79,7 @@ export class Relay {
   #failure: Error | null = null;
   #released = false;
 
-  /** `onLocked`: called once, when pg_dump asks for the first rows: it holds the locks of all tables that it will read. */
+  /** `onLocked`: called once, when pg_dump asks for the first rows: it holds the locks that it takes by LOCK TABLE. */
   constructor(connection: AuthenticatedConnection, onLocked: (holderProcessId: number) => void = () => {}) {
     this.#connection = connection;
     this.#onLocked = onLocked;

@@ -1,3 +1,6 @@
+import { chmod, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
 import { expect, test } from "vitest";
 
 import { openLocalStorage } from "../storage/index.ts";
@@ -32,4 +35,39 @@ test("Repository.continueLineage() gives what is newest, whatever was foreseen",
   await repository.foreseeLineage(FACTS.lineage);
   const moved = { ...FACTS.lineage, systemIdentifier: "7000000000000000001" };
   expect((await repository.continueLineage(moved)).parent).toBe(null);
+});
+
+test("Repository.continueLineage() waits for what is being foreseen, and throws what that threw", async () => {
+  await using folder = await temporaryFolder();
+  const { repository } = await smallRepository(openLocalStorage(folder.path));
+  const first = await backUp(repository, { tables: {} });
+  const foreseeing = repository.foreseeLineage(FACTS.lineage);
+  expect((await repository.continueLineage(FACTS.lineage)).parent?.id).toBe(first.id);
+  const { bytesRead } = repository.transfer;
+  await foreseeing;
+  expect(repository.transfer.bytesRead).toBe(bytesRead);
+
+  const reason = new Error("given up");
+  const given = repository.foreseeLineage(FACTS.lineage, AbortSignal.abort(reason));
+  await expect(repository.continueLineage(FACTS.lineage)).rejects.toBe(reason);
+  await expect(given).rejects.toBe(reason);
+  expect((await repository.continueLineage(FACTS.lineage)).parent?.id).toBe(first.id);
+});
+
+test("Repository.continueLineage() opens again what could not be opened when it was foreseen", async () => {
+  await using folder = await temporaryFolder();
+  const { repository } = await smallRepository(openLocalStorage(folder.path));
+  const first = await backUp(repository, { tables: {} });
+  const manifests = join(folder.path, "backups");
+  const [name] = (await readdir(manifests, { recursive: true })).filter((one) => one.includes(first.id));
+  const path = join(manifests, name!);
+  const content = await readFile(path);
+  await chmod(path, 0o600);
+  await writeFile(
+    path,
+    content.map((byte, index) => (index === content.length - 1 ? byte ^ 1 : byte)),
+  );
+  await repository.foreseeLineage(FACTS.lineage);
+  await writeFile(path, content);
+  expect((await repository.continueLineage(FACTS.lineage)).parent?.id).toBe(first.id);
 });

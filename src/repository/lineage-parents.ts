@@ -19,7 +19,15 @@ export interface ContinuedLineage {
 
 interface Foreseen {
   readonly object: ManifestObject;
-  readonly parent: RestorePoint | null;
+  readonly parent: RestorePoint;
+}
+
+/** What is being read ahead. */
+interface Foreseeing {
+  /** Of the lineage. */
+  readonly key: string;
+  /** Null: there is none, or it could not be opened. */
+  readonly result: Promise<Foreseen | null>;
 }
 
 type OpenManifest = (object: ManifestObject, signal: AbortSignal | undefined) => Promise<RestorePoint>;
@@ -29,7 +37,7 @@ export class LineageParents {
   readonly #context: RepositoryContext;
   readonly #listings: Listings;
   readonly #open: OpenManifest;
-  #foreseen: Foreseen | null = null;
+  #foreseeing: Foreseeing | null = null;
 
   constructor(context: RepositoryContext, listings: Listings, open: OpenManifest) {
     this.#context = context;
@@ -38,14 +46,21 @@ export class LineageParents {
   }
 
   async foresee(lineage: Lineage, signal: AbortSignal | undefined): Promise<void> {
-    const object = await this.#newestOf(lineage, signal);
-    if (object !== undefined) this.#foreseen = { object, parent: await this.#openParent(object, signal) };
+    const key = lineageKeyOf(this.#context.keyring, lineage);
+    const result = this.#readAhead(key, signal);
+    this.#foreseeing = { key, result };
+    await result;
   }
 
   async continueLineage(lineage: Lineage, signal: AbortSignal | undefined): Promise<ContinuedLineage> {
-    const newest = await this.#newestOf(lineage, signal);
-    const foreseen = this.#foreseen;
-    this.#foreseen = null;
+    const key = lineageKeyOf(this.#context.keyring, lineage);
+    const foreseeing = this.#foreseeing;
+    this.#foreseeing = null;
+    // What failed there would fail here, after as long: it is not tried twice.
+    const [newest, foreseen] = await Promise.all([
+      this.#newestOf(key, signal),
+      foreseeing?.key === key ? foreseeing.result : null,
+    ]);
     if (newest !== undefined) {
       const isForeseen = foreseen?.object.name === newest.name && foreseen.object.version === newest.version;
       return { parent: isForeseen ? foreseen.parent : await this.#openParent(newest, signal), warnings: [] };
@@ -61,8 +76,13 @@ export class LineageParents {
     return { parent: null, warnings };
   }
 
-  async #newestOf(lineage: Lineage, signal: AbortSignal | undefined): Promise<ManifestObject | undefined> {
-    const key = lineageKeyOf(this.#context.keyring, lineage);
+  async #readAhead(key: string, signal: AbortSignal | undefined): Promise<Foreseen | null> {
+    const object = await this.#newestOf(key, signal);
+    const parent = object === undefined ? null : await this.#openParent(object, signal);
+    return object === undefined || parent === null ? null : { object, parent };
+  }
+
+  async #newestOf(key: string, signal: AbortSignal | undefined): Promise<ManifestObject | undefined> {
     const objects = await this.#listings.manifests(signal);
     const own = objects.filter((object) => object.lineageKey === key);
     return own.toSorted((one, other) => (one.id < other.id ? -1 : 1)).at(-1);

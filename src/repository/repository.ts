@@ -259,7 +259,10 @@ export class Repository implements AsyncDisposable {
     return await this.#parents.continueLineage(lineage, signal);
   }
 
-  /** Reads already what continueLineage() will ask for, where nothing comes in between. Throws as that does. */
+  /**
+   * Reads already what continueLineage() will ask for, which waits for it: where nothing comes in between it is not read again.
+   * Throws as that does; that throws it too.
+   */
   async foreseeLineage(lineage: Lineage, signal?: AbortSignal): Promise<void> {
     await this.#parents.foresee(lineage, signal);
   }

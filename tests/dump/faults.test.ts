@@ -169,6 +169,41 @@ describe("locks", () => {
       expect(new Set(ids).size).toBe(BIG_ROW_COUNT);
     }));
 
+  test("cairn dump holds locks on the tables of extensions too, which pg_dump takes by its COPY only", () =>
+    inFolder(async () => {
+      await using database = await pg.createDatabase();
+      await database.psql("CREATE EXTENSION torture_ext; INSERT INTO torture_ext.everything VALUES (1, 'one')");
+      let locked = "";
+      const onEvent = atFirst(isReading, () => {
+        locked = runSqlNow(
+          database,
+          `SELECT string_agg(relation::regclass::text, ' ' ORDER BY relation) FROM pg_locks JOIN pg_stat_activity USING (pid)
+            WHERE mode = 'AccessShareLock' AND relation IN ('torture_ext.everything'::regclass, 'torture_ext.settings'::regclass, 'torture_ext.hidden'::regclass)
+              AND application_name = 'cairn' AND state = 'idle in transaction'`,
+        );
+      });
+      await dump({ source: database.uri, file: folder.file("a"), onEvent });
+      expect(locked.trim()).toBe("torture_ext.settings torture_ext.everything");
+      const text = (await restoreText(pg.tools.pgRestore, folder.file("a"))).toString();
+      expect(text).toContain("\n1\tone\n");
+    }));
+
+  test("cairn dump waits for a table of an extension as long as --lock-wait-timeout says", () =>
+    inFolder(async () => {
+      await using database = await pg.createDatabase();
+      // Without an index, for which pg_dump itself would wait without a limit.
+      await database.psql(`
+        CREATE EXTENSION torture_ext; CREATE TABLE torture_ext.plain (i int); ALTER EXTENSION torture_ext ADD TABLE torture_ext.plain;
+        UPDATE pg_extension SET extconfig = extconfig || 'torture_ext.plain'::regclass::oid, extcondition = extcondition || ''::text
+         WHERE extname = 'torture_ext'`);
+      await using held = await locker(database);
+      await held.query("BEGIN; LOCK TABLE torture_ext.plain IN ACCESS EXCLUSIVE MODE");
+      const settings = { selection: ["--lock-wait-timeout=500ms"] };
+      const error = await failureOf(dump({ source: database.uri, file: folder.file("a"), settings }));
+      expect(error.code).toBe("lock_timeout");
+      expect(await folder.names()).toEqual([]);
+    }));
+
   test.each([
     ["TRUNCATE", "BEGIN; TRUNCATE z; INSERT INTO z VALUES (101), (102)", null, ["101", "102"]],
     ["ALTER COLUMN TYPE", "BEGIN; ALTER TABLE z ALTER a TYPE bigint USING a + 200", null, ["201", "202", "203"]],

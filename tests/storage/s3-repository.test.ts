@@ -93,6 +93,7 @@ describe.each(s3Servers())("a repository in S3 on $name", ({ checksRights, start
     // Slow enough to be killed in the middle, on a busy machine too.
     const words = ["backup", database.uri, "--limit-upload", "4M"];
     const killed = bench.start(words, { environment });
+    await until("an upload is begun", async () => (await collect(storage.leftovers())).length > 0);
     await until("a part is under way", async () => {
       killed.child.kill("SIGSTOP"); // or the upload might be complete by the time that it is killed
       await delay(ANSWER_MS);

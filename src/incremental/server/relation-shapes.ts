@@ -50,7 +50,8 @@ SELECT c.oid, CASE c.reltablespace WHEN 0 THEN d.dattablespace ELSE c.reltablesp
  CROSS JOIN LATERAL (${COLUMNS}) AS columns`;
 }
 
-// A pooler gives another number for the session's process: then nothing is found.
+// Which relations are looked at early, no more: by the time of the call the locks are held, whoever's they are. A pooler may give
+// another number for the session's process: then nothing is found, or what another session has locked.
 const lockedQuery = (processId: number): string => `
 SELECT DISTINCT l.relation
   FROM pg_catalog.pg_locks AS l
@@ -74,7 +75,7 @@ export class SeenRelations {
     return await answered(signal, async () => await SeenRelations.#read(session, [...new Set(oids)], signal));
   }
 
-  /** Those that another session has locked for reading; none where it is not found. */
+  /** Those that another session has locked for reading, to be called when it has; none where it is not found. */
   static async ofLocked(session: Session, processId: number, signal: AbortSignal): Promise<Answer<SeenRelations>> {
     return await answered(signal, async () => {
       const rows = await ask(session, lockedQuery(processId), signal);

@@ -70,9 +70,8 @@ export async function backUpDatabase(
   const lineageName = nameLineage(settings, source);
   const runWarnings = await refuseSecondRun(context, repository, { lineageName, runId: null });
 
-  const foreseeing = foreseeParent(context, repository, { source, lineageName, life: approach.life });
+  await using _foreseeing = foreseeParent(context, repository, { source, lineageName, life: approach.life });
   const [life, dump] = await Promise.all([approach.life, approach.dump]);
-  await foreseeing; // it asks by the session that asks for the view next
   const view = beginView(context, source, { dump, life }); // the server is asked while the repository tells of the parent
   const carried = await readCarriedGlobals(context, { source, dump, repository, choice: settings.globals });
   const lineage = makeLineage(lineageName, source, dump.snapshot);

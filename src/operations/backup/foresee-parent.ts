@@ -1,7 +1,8 @@
-// The likely parent is read while pg_dump is at work, which mostly takes longer. Nothing depends on it: what goes wrong here is
-// met again, and then told, when the parent is wanted.
+// The likely parent is read while pg_dump is at work, which mostly takes longer. Nothing depends on it: where it was not begun in
+// time, the parent is read when it is wanted, and a failure is told there.
 
 import { readDatabaseIdentity, type SnapshotFacts } from "../../dump/index.ts";
+import { withinLimit } from "../../incremental/index.ts";
 import type { Lineage, Repository } from "../../repository/index.ts";
 import type { OperationContext } from "../operation.ts";
 import type { SettledSource } from "../source/settle-source.ts";
@@ -13,22 +14,35 @@ interface Foreseeing {
   readonly life: Promise<ServerLife>;
 }
 
-/** Has the repository read what the lineage will most likely continue. Never throws. */
-export async function foreseeParent(
-  { signal }: OperationContext,
+/** Begins to have the repository read what the lineage will most likely continue. Disposing of it ends that. */
+export function foreseeParent(
+  context: OperationContext,
+  repository: Repository,
+  foreseeing: Foreseeing,
+): AsyncDisposable {
+  const ended = new AbortController();
+  const signal = AbortSignal.any([context.signal, ended.signal]);
+  const work = foresee(repository, foreseeing, signal).catch(() => {}); // told by whoever asks the same next
+  return {
+    async [Symbol.asyncDispose]() {
+      ended.abort();
+      await work;
+    },
+  };
+}
+
+async function foresee(
   repository: Repository,
   { source, lineageName, life }: Foreseeing,
+  signal: AbortSignal,
 ): Promise<void> {
-  try {
-    const session = await life;
-    const identity = await session.ask(async (asked) => {
-      return { kind: "known", value: await readDatabaseIdentity(asked, signal) };
-    });
-    if (identity.kind === "unknown") return;
+  const session = await life;
+  const identity = await session.ask(async (asked) => {
+    return { kind: "known", value: await withinLimit(asked, () => readDatabaseIdentity(asked, signal)) };
+  });
+  signal.throwIfAborted();
+  if (identity.kind === "known")
     await repository.foreseeLineage(makeLineage(lineageName, source, identity.value), signal);
-  } catch {
-    // It is done again when the snapshot is there.
-  }
 }
 
 /** The lineage of a source, under that name. */

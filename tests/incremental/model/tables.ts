@@ -58,7 +58,7 @@ CREATE TABLE documents (id int, k int, v int, pad text, tail int DEFAULT 7);
 ALTER TABLE documents ALTER pad SET STORAGE EXTERNAL;
 CREATE TABLE moods (id int, k int, v int, pad text, m mood DEFAULT 'fair', d mood_domain DEFAULT '{sad,happy}')
   WITH (fillfactor = 80);
-CREATE TABLE points (id int, k int, v int, pad text, p pair DEFAULT ROW(1, 2)) WITH (fillfactor = 90);
+CREATE TABLE points (id int, k int, v int, pad text, p pair DEFAULT '(1,2)') WITH (fillfactor = 90);
 CREATE TABLE parts (id int, k int, v int, pad text) PARTITION BY RANGE (id);
 CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (MINVALUE) TO (100000);
 CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (100000) TO (MAXVALUE);

@@ -97,9 +97,11 @@ export class ServerLife implements AsyncDisposable {
     this.#seen.catch(() => {}); // thrown where it is awaited
   }
 
-  /** What seeLocked() found; where it found nothing, or was not called, all of it is asked for when it is needed. */
-  get seen(): Promise<Answer<SeenRelations>> {
-    return this.#seen;
+  /** What seeLocked() found, given once; where it found nothing, or was not called, all of it is asked for when it is needed. */
+  async takeSeen(): Promise<Answer<SeenRelations>> {
+    const seen = this.#seen;
+    this.#seen = Promise.resolve(NOT_SEEN);
+    return await seen;
   }
 
   /** What `work` gives with the session, or why it gives nothing. One after another; throws only when the operation is cancelled. */

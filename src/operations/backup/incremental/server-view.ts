@@ -84,7 +84,7 @@ async function viewServer(
   const { noted } = life;
   if (noted.kind === "unknown") return noted;
   const { signal } = context;
-  const seen = await life.seen;
+  const seen = await life.takeSeen();
   return await life.ask(async (session) => {
     await proveSameServer(session, dump, signal); // of what it told before, too
     const position = await readPosition(session, dump.snapshot, signal);
